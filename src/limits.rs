@@ -1,0 +1,204 @@
+//! Every constant of the crate: what the protocol fixes, and what we chose.
+//!
+//! Section numbers refer to the wire description in [`crate::mux`].
+
+use std::time::Duration;
+
+// ---------------------------------------------------------------------------
+// Fixed by the protocol
+// ---------------------------------------------------------------------------
+
+/// Longest frame metadata, in bytes, that any member of the family accepts.
+pub const MAX_METADATA: usize = 512;
+
+/// Shortest frame metadata: session id, status, option.
+pub const MIN_METADATA: usize = 4;
+
+/// Most payload bytes in one frame: its length field has 16 bits.
+pub const MAX_FRAME_PAYLOAD: usize = 65_535;
+
+/// Largest datagram V2Ray accepts in a frame; a larger one ends its whole carrier.
+pub const MAX_PLAIN_DATAGRAM: usize = 2_048;
+
+/// Longest domain: its length field has 8 bits.
+pub const MAX_DOMAIN: usize = 255;
+
+/// Host name that asks the other side of a carrier for a mux server.
+pub const MUX_DOMAIN: &str = "v1.mux.cool";
+
+/// Port that goes with [`MUX_DOMAIN`]; nobody looks at it.
+pub const MUX_PORT: u16 = 9527;
+
+/// Names under which the family's portals open the control session of a
+/// reverse carrier. A bridge accepts all of them, a portal sends the first
+/// unless told otherwise.
+pub const CONTROL_DOMAINS: [&str; 4] = [
+    "reverse.internal.v2ray.com",
+    "reverse.internal.v2fly.org",
+    "reverse.internal.example.com",
+    "reverse",
+];
+
+/// Session ids from 1 to this one are given out; 65 535 is kept for probes.
+pub const MAX_SESSION_ID: u16 = u16::MAX - 1;
+
+/// Longest user name or password of SOCKS5 (RFC 1929), in bytes.
+pub const MAX_SOCKS_CREDENTIAL: usize = 255;
+
+// ---------------------------------------------------------------------------
+// Our choice: mux
+// ---------------------------------------------------------------------------
+
+/// Bytes that may wait between a worker's sessions and its carrier, as in V2Ray.
+pub const CARRIER_PIPE: usize = 64 * 1024;
+
+/// Bytes that may wait on a carrier's control lane, as in V2Ray.
+pub const CONTROL_PIPE: usize = 16 * 1024;
+
+/// Bytes that may wait between a session and an application that reads it.
+pub const SESSION_PIPE: usize = 64 * 1024;
+
+/// Bytes that one session may park, beyond what its consumer takes at once,
+/// before the carrier's reader waits for it.
+pub const PARKED_PER_SESSION: usize = 1024 * 1024;
+
+/// Datagrams that one session may have waiting; the newest is dropped beyond.
+pub const PARKED_DATAGRAMS: usize = 64;
+
+/// Most payload bytes that we put in one frame of a stream.
+pub const FRAME_PAYLOAD: usize = 32 * 1024;
+
+/// Bytes that a carrier's reader asks its link for at once.
+pub const CARRIER_READ: usize = 128 * 1024;
+
+/// How often a worker looks whether it has been idle, as in V2Ray.
+pub const IDLE_CHECK: Duration = Duration::from_secs(16);
+
+/// How long a client waits for a session's first payload, so as to send it
+/// with New. V2Ray waits 100 ms, which delays every server that speaks first.
+pub const FIRST_PAYLOAD_WAIT: Duration = Duration::from_millis(1);
+
+/// How many workers a request tries before it fails, as in V2Ray.
+pub const PICK_TRIES: usize = 16;
+
+/// How often closed workers are dropped from a picker, as in V2Ray.
+pub const PICKER_CLEANUP: Duration = Duration::from_secs(30);
+
+/// Sessions at once on one carrier, unless configured (`concurrency`).
+pub const DEFAULT_CONCURRENCY: u32 = 8;
+
+/// Largest configurable `concurrency`.
+pub const MAX_CONCURRENCY: u32 = 1024;
+
+/// Sessions ever made on one carrier of an outbound with `mux`, as in V2Ray.
+pub const DEFAULT_MAX_CONNECTION: u32 = 128;
+
+/// Sessions that a mux server runs at once for one carrier; more are refused.
+pub const SERVER_SESSIONS: usize = 4_096;
+
+/// Sessions opened by a peer that an application has not accepted yet.
+pub const ACCEPT_BACKLOG: usize = 256;
+
+// ---------------------------------------------------------------------------
+// Our choice: reverse
+// ---------------------------------------------------------------------------
+
+/// Interval of a portal's heartbeat and of a bridge's monitor, as in V2Ray.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Sessions ever opened on a portal's worker before it drains, as in V2Ray.
+pub const DRAIN_AFTER: u32 = 256;
+
+/// Most random bytes in a heartbeat; at least one, for an empty message would
+/// not be sent.
+pub const HEARTBEAT_PADDING: usize = 64;
+
+/// Mean sessions of a bridge's workers beyond which it opens another.
+pub const BRIDGE_SESSIONS: usize = 16;
+
+/// Carriers that one bridge keeps open at the most.
+pub const BRIDGE_WORKERS: usize = 16;
+
+/// First and longest pause of a bridge that cannot reach its portal.
+pub const REDIAL_BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(250), Duration::from_secs(10));
+
+// ---------------------------------------------------------------------------
+// Our choice: connections
+// ---------------------------------------------------------------------------
+
+/// Bound of one TCP dial.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(16);
+
+/// Time for a peer's whole handshake, unless the policy says otherwise.
+pub const HANDSHAKE: Duration = Duration::from_secs(60);
+
+/// Connection without a byte either way, unless the policy says otherwise.
+pub const CONN_IDLE: Duration = Duration::from_secs(300);
+
+/// Quiet time after one direction has ended, unless the policy says otherwise.
+pub const HALF_OPEN_IDLE: Duration = Duration::from_secs(1);
+
+/// Datagram flow without a packet either way.
+pub const UDP_IDLE: Duration = Duration::from_secs(60);
+
+/// Datagram flows of one inbound at once.
+pub const UDP_FLOWS: usize = 4_096;
+
+/// Largest datagram that UDP over IP carries.
+pub const MAX_DATAGRAM: usize = 65_535;
+
+/// Quiet time after which the system asks whether a TCP peer is still there,
+/// and the time between two such questions.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// See [`KEEPALIVE_IDLE`].
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long sent data may stay without acknowledgement before the connection
+/// is given up.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Pause of a listener that cannot accept, for want of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a stalled write looks whether its connection was reset, where
+/// nothing can wake it.
+pub const STALLED_WRITE_CHECK: Duration = Duration::from_millis(250);
+
+/// Longest head of an HTTP proxy request, in bytes.
+pub const MAX_HTTP_HEAD: usize = 64 * 1024;
+
+/// Most header fields of an HTTP proxy request.
+pub const MAX_HTTP_FIELDS: usize = 128;
+
+/// Longest addons of a VLESS header that we read, in bytes: their length has 8 bits.
+pub const MAX_VLESS_ADDONS: usize = 255;
+
+/// Bytes of a peer's text that a log line shows.
+pub const MAX_LOGGED_TEXT: usize = 256;
+
+// ---------------------------------------------------------------------------
+// Our choice: memory and threads
+// ---------------------------------------------------------------------------
+
+/// Room in front of every buffer's payload, for a frame header.
+pub const HEADROOM: usize = 16;
+
+/// Payload sizes of pooled buffers.
+pub const BUFFER_CLASSES: [usize; 4] = [512, 2_048, 8_192, 32_768];
+
+/// Bytes that the pool keeps of each class.
+pub const POOLED_PER_CLASS: usize = 4 * 1024 * 1024;
+
+/// Entries of a pipe: a write is charged at least the limit divided by this.
+pub const PIPE_SLOTS: usize = 64;
+
+/// Stack of our threads: the deepest path uses a small part of it.
+pub const THREAD_STACK: usize = 256 * 1024;
+
+/// Threads at once in this process; a spawn beyond fails. Far below the 16 000
+/// at which Linux's default map count aborts a process inside a new thread.
+pub const MAX_THREADS: usize = 12_000;
+
+/// How long closing waits for its threads before it names those left.
+pub const JOIN_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,0 +1,121 @@
+//! Links: what every part of the program hands to the next. A link has a
+//! reader and a writer half; they may be a socket's own, a pipe's, or wrap
+//! others to speak a protocol.
+//!
+//! The two ends of a direction are kept apart everywhere: `Ok(None)` from a
+//! reader and [`Writer::close`] are the orderly end, an error and
+//! [`Writer::abort`] are not. Nothing turns one into the other.
+
+mod dispatch;
+mod error;
+mod pipes;
+mod relay;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use dispatch::{Access, DispatchError, Dispatcher, Outbound, Request};
+pub use error::LinkError;
+pub use pipes::{PipeLinkReader, PipeLinkWriter, pair};
+pub use relay::{copy, relay};
+
+use crate::buf::Buf;
+use crate::sync::Done;
+
+/// Makes a blocked read or write of a link's half fail, from any thread.
+pub trait Interrupt: Send + Sync {
+    /// Does so, for good; what has not been read or written is dropped.
+    fn interrupt(&self);
+}
+
+/// Shared by those who may have to interrupt.
+pub type Handle = Arc<dyn Interrupt>;
+
+/// The half of a link that delivers.
+///
+/// On a link for datagrams every buffer is one datagram.
+pub trait Reader: Send {
+    /// Waits for data; `None` is the orderly end.
+    fn read(&mut self) -> Result<Option<Buf>, LinkError>;
+
+    /// As [`read`](Self::read), for `wait` at the most:
+    /// [`LinkError::TimedOut`] then, and the link stays usable.
+    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError>;
+
+    /// Interrupts this half: a read that waits fails. The other half of the
+    /// link may go on, if it does not depend on this one.
+    fn handle(&self) -> Handle;
+
+    /// Offers this half's data to `sink` without a thread in between: who
+    /// produces it writes it into the sink, flushes the sink when there is
+    /// nothing yet, interrupts `other` if this direction fails, and signals
+    /// the returned event when it has ended, orderly or not. A reader that
+    /// cannot do so, as most, gives the sink back.
+    fn forward(
+        &mut self,
+        sink: Box<dyn Writer>,
+        _other: Handle,
+    ) -> Result<Arc<Done>, Box<dyn Writer>> {
+        Err(sink)
+    }
+}
+
+/// The half of a link that takes.
+///
+/// Dropping a writer that was neither closed nor aborted aborts it.
+pub trait Writer: Send {
+    /// Writes all of `batch`, in order, waiting as long as it takes. On a link
+    /// for datagrams every buffer is one datagram.
+    ///
+    /// After an error `batch` holds what was not written, as far as it is known.
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError>;
+
+    /// Writes as much of `data` as is possible without waiting and says how
+    /// much that was; a datagram is written whole or not at all.
+    /// [`LinkError::WouldBlock`] when it is nothing, which is also the answer
+    /// of writers that can only wait.
+    fn try_write(&mut self, _data: &[u8]) -> Result<usize, LinkError> {
+        Err(LinkError::WouldBlock)
+    }
+
+    /// Sends what is held back for the first payload, such as a header.
+    fn flush(&mut self) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    /// Ends this direction in an orderly way: what was written arrives, and
+    /// then the end.
+    fn close(&mut self) -> Result<(), LinkError>;
+
+    /// Ends this direction so that the other side sees an error, not an end.
+    fn abort(&mut self);
+
+    /// Interrupts this half: a write that waits fails, and the other side
+    /// sees an error. On a socket the reading half ends with it.
+    fn handle(&self) -> Handle;
+}
+
+/// Both halves.
+pub struct Link {
+    /// What comes from the other side.
+    pub reader: Box<dyn Reader>,
+    /// What goes to it.
+    pub writer: Box<dyn Writer>,
+}
+
+impl Link {
+    /// A link of two halves.
+    pub fn new(reader: impl Reader + 'static, writer: impl Writer + 'static) -> Self {
+        Self {
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Link")
+    }
+}

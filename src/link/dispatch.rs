@@ -1,0 +1,152 @@
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Link, LinkError, relay};
+use crate::net::Destination;
+
+/// What is known about one connection. Made once, never changed: sessions of
+/// one carrier share nothing of it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Names the connection in the log.
+    pub id: u32,
+    /// Where it wants to go.
+    pub target: Destination,
+    /// Tag of the inbound, or of the bridge, that it came in by.
+    pub inbound: Arc<str>,
+    /// Where it came from.
+    pub source: Option<SocketAddr>,
+    /// Who it is, where the inbound authenticates.
+    pub user: Option<Arc<str>>,
+    /// The application protocol, where the inbound knows it ("http/1.1").
+    pub protocol: Option<Arc<str>>,
+    /// Where its access line goes, if it is to have one.
+    pub access: Option<Arc<dyn Access>>,
+}
+
+impl Request {
+    /// A connection to `target`, with an id of its own and nothing else known.
+    pub fn new(target: Destination) -> Self {
+        static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+        Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            target,
+            inbound: "".into(),
+            source: None,
+            user: None,
+            protocol: None,
+            access: None,
+        }
+    }
+
+    /// The same origin, another target, an id of its own.
+    pub fn derive(&self, target: Destination) -> Self {
+        Self {
+            id: Request::new(target.clone()).id,
+            target,
+            ..self.clone()
+        }
+    }
+
+    /// The same connection, another target.
+    pub fn with_target(&self, target: Destination) -> Self {
+        Self {
+            target,
+            ..self.clone()
+        }
+    }
+}
+
+/// Takes note of the connections that were accepted or rejected.
+pub trait Access: Send + Sync + fmt::Debug {
+    /// `request` goes out by the outbound with this tag.
+    fn accepted(&self, request: &Request, outbound: &str);
+}
+
+/// Why a connection did not come about, or how it failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DispatchError {
+    /// Nothing here leads to the target, for the named reason.
+    Refused(&'static str),
+    /// The target, or the proxy on the way to it, could not be reached.
+    Unreachable(std::io::Error),
+    /// The connection failed under way.
+    Link(LinkError),
+    /// A layer below says why.
+    Other(Box<dyn Error + Send + Sync>),
+}
+
+impl fmt::Display for DispatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DispatchError::Refused(why) => f.write_str(why),
+            DispatchError::Unreachable(_) => f.write_str("target cannot be reached"),
+            DispatchError::Link(_) => f.write_str("connection failed"),
+            DispatchError::Other(_) => f.write_str("connection was not made"),
+        }
+    }
+}
+
+impl Error for DispatchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            DispatchError::Refused(_) => None,
+            DispatchError::Unreachable(inner) => Some(inner),
+            DispatchError::Link(inner) => Some(inner),
+            DispatchError::Other(inner) => Some(inner.as_ref()),
+        }
+    }
+}
+
+impl From<LinkError> for DispatchError {
+    fn from(e: LinkError) -> Self {
+        DispatchError::Link(e)
+    }
+}
+
+/// Takes connections somewhere, by whatever rules it has.
+pub trait Dispatcher: Send + Sync {
+    /// Carries `link` to the request's target and back, on the calling
+    /// thread, until both directions have ended.
+    ///
+    /// # Errors
+    /// Says why the connection did not come about or was cut; both halves of
+    /// `link` have been aborted then.
+    fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError>;
+
+    /// Opens a link to the request's target, for callers that speak
+    /// themselves on it, such as a mux carrier.
+    ///
+    /// # Errors
+    /// Says why the connection did not come about.
+    fn connect(&self, request: &Request) -> Result<Link, DispatchError>;
+}
+
+/// One way out, known by its tag.
+pub trait Outbound: Send + Sync {
+    /// Its name in routing rules.
+    fn tag(&self) -> &str;
+
+    /// Opens a link to the request's target.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::connect`].
+    fn connect(&self, request: &Request) -> Result<Link, DispatchError>;
+
+    /// Carries `link` to the request's target and back, as
+    /// [`Dispatcher::dispatch`]. By default: connects and relays.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::dispatch`].
+    fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
+        let far = self.connect(request)?;
+        Ok(relay(link, far)?)
+    }
+
+    /// Ends what it keeps running and waits for it; new requests fail.
+    fn close(&self) {}
+}

@@ -1,0 +1,106 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Handle, Interrupt, Link, LinkError, Reader, Writer};
+use crate::buf::Buf;
+use crate::pipe::{PipeHandle, PipeReader, PipeWriter, pipe};
+
+/// Two links, each one the other's far side, over two pipes of `limit` bytes.
+pub fn pair(limit: usize) -> (Link, Link) {
+    let (near_reader, far_writer) = pipe(limit);
+    let (far_reader, near_writer) = pipe(limit);
+    let end = |reader, writer| Link::new(PipeLinkReader::new(reader), PipeLinkWriter::new(writer));
+    (end(near_reader, near_writer), end(far_reader, far_writer))
+}
+
+impl Interrupt for PipeHandle {
+    fn interrupt(&self) {
+        PipeHandle::interrupt(self);
+    }
+}
+
+/// A pipe's receiving end as a link's half.
+#[derive(Debug)]
+pub struct PipeLinkReader {
+    pipe: PipeReader,
+}
+
+impl PipeLinkReader {
+    /// Reads from `pipe`.
+    pub fn new(pipe: PipeReader) -> Self {
+        Self { pipe }
+    }
+}
+
+impl Reader for PipeLinkReader {
+    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        Ok(self.pipe.read()?)
+    }
+
+    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+        Ok(self.pipe.read_timeout(wait)?)
+    }
+
+    fn handle(&self) -> Handle {
+        Arc::new(self.pipe.handle())
+    }
+}
+
+/// A pipe's sending end as a link's half.
+#[derive(Debug)]
+pub struct PipeLinkWriter {
+    pipe: PipeWriter,
+    closed: bool,
+}
+
+impl PipeLinkWriter {
+    /// Writes to `pipe`, and ends it.
+    pub fn new(pipe: PipeWriter) -> Self {
+        Self {
+            pipe,
+            closed: false,
+        }
+    }
+}
+
+impl Writer for PipeLinkWriter {
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        while let Some(buf) = batch.pop_front() {
+            self.pipe.write(buf)?;
+        }
+        Ok(())
+    }
+
+    fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
+        if !self.pipe.has_room() {
+            return Err(LinkError::WouldBlock);
+        }
+        match self.pipe.try_write(Buf::copy_of(data)) {
+            Ok(()) => Ok(data.len()),
+            Err((e, _)) => Err(e.into()),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), LinkError> {
+        self.closed = true;
+        self.pipe.close();
+        Ok(())
+    }
+
+    fn abort(&mut self) {
+        self.pipe.interrupt();
+    }
+
+    fn handle(&self) -> Handle {
+        Arc::new(self.pipe.handle())
+    }
+}
+
+impl Drop for PipeLinkWriter {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.pipe.interrupt();
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! A pipe between two threads: buffers in order, bounded in bytes, on a
+//! bounded crossbeam channel.
+//!
+//! - A write is accepted whole while no more than the limit is queued, and
+//!   blocks otherwise; so a pipe holds the limit and one write at the most. A
+//!   buffer is charged for the memory it pins, not for its payload.
+//! - [`PipeWriter::close`] lets the reader drain what was accepted and then
+//!   see the end. [`interrupt`](PipeWriter::interrupt) makes both sides fail
+//!   at once and drops what is queued, also after a close.
+//! - Any number of threads may write, each through its own clone.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
+use parking_lot::Mutex;
+
+use crate::buf::Buf;
+use crate::limits::PIPE_SLOTS;
+use crate::sync::Done;
+
+/// Why a pipe did not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PipeError {
+    /// Written after the close.
+    Closed,
+    /// Interrupted: what was queued is gone.
+    Interrupted,
+    /// Nothing came within the time given.
+    TimedOut,
+    /// There is no room now.
+    Full,
+}
+
+impl fmt::Display for PipeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PipeError::Closed => "pipe is closed",
+            PipeError::Interrupted => "pipe was interrupted",
+            PipeError::TimedOut => "nothing came through the pipe in time",
+            PipeError::Full => "pipe is full",
+        })
+    }
+}
+
+impl std::error::Error for PipeError {}
+
+/// Makes a pipe that holds `limit` bytes, and one write beyond.
+pub fn pipe(limit: usize) -> (PipeReader, PipeWriter) {
+    // Every entry is charged at least limit / PIPE_SLOTS, so that the channel
+    // always has a slot for a write that was admitted by its bytes.
+    let (data_in, data_out) = bounded(PIPE_SLOTS + 2);
+    let (room_given, room) = bounded(1);
+    let shared = Arc::new(Shared {
+        limit,
+        queued: AtomicUsize::new(0),
+        waiting: AtomicUsize::new(0),
+        data_in: Mutex::new(Some(data_in)),
+        data_out,
+        room_given,
+        room,
+        closed: Done::new(),
+        is_interrupted: AtomicBool::new(false),
+    });
+    let writer = PipeWriter {
+        shared: shared.clone(),
+    };
+    (PipeReader { shared }, writer)
+}
+
+struct Shared {
+    limit: usize,
+    /// What the entries in the channel were charged.
+    queued: AtomicUsize,
+    /// Writers that wait for room; readers pass the word only if there are any.
+    waiting: AtomicUsize,
+    /// Absent once closed. A writer sends on a clone, so that a write under
+    /// way at the close is still delivered: the channel ends with its last
+    /// sender.
+    data_in: Mutex<Option<Sender<Buf>>>,
+    data_out: Receiver<Buf>,
+    room_given: Sender<()>,
+    room: Receiver<()>,
+    closed: Done,
+    is_interrupted: AtomicBool,
+}
+
+impl Shared {
+    fn charge(&self, buf: &Buf) -> usize {
+        buf.footprint().max(self.limit / PIPE_SLOTS)
+    }
+
+    /// Counts `charge` as queued, unless more than the limit is already.
+    fn admit(&self, charge: usize) -> bool {
+        let add = |queued: usize| (queued <= self.limit).then_some(queued + charge);
+        self.queued
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, add)
+            .is_ok()
+    }
+
+    fn release(&self, charge: usize) {
+        let before = self.queued.fetch_sub(charge, Ordering::SeqCst);
+        if before - charge <= self.limit {
+            self.pass_the_word();
+        }
+    }
+
+    /// Wakes one writer that waits for room. The word stays in the channel if
+    /// none is there yet, so it cannot be missed.
+    fn pass_the_word(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            let _ = self.room_given.try_send(());
+        }
+    }
+
+    fn close(&self) {
+        let sender = self.data_in.lock().take();
+        drop(sender);
+        self.closed.signal();
+    }
+
+    fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::SeqCst);
+        self.close();
+        while let Ok(buf) = self.data_out.try_recv() {
+            self.release(self.charge(&buf));
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::SeqCst)
+    }
+}
+
+/// The receiving end. Dropping it interrupts the pipe.
+pub struct PipeReader {
+    shared: Arc<Shared>,
+}
+
+impl PipeReader {
+    /// Waits for the next buffer; `None` is the orderly end.
+    ///
+    /// # Errors
+    /// [`PipeError::Interrupted`].
+    pub fn read(&self) -> Result<Option<Buf>, PipeError> {
+        match self.shared.data_out.recv() {
+            Ok(buf) => self.taken(buf),
+            Err(_) => self.ended(),
+        }
+    }
+
+    /// As [`read`](Self::read), for `wait` at the most.
+    ///
+    /// # Errors
+    /// [`PipeError::Interrupted`], [`PipeError::TimedOut`].
+    pub fn read_timeout(&self, wait: Duration) -> Result<Option<Buf>, PipeError> {
+        match self.shared.data_out.recv_timeout(wait) {
+            Ok(buf) => self.taken(buf),
+            Err(RecvTimeoutError::Timeout) => Err(PipeError::TimedOut),
+            Err(RecvTimeoutError::Disconnected) => self.ended(),
+        }
+    }
+
+    /// As [`read`](Self::read), without waiting.
+    ///
+    /// # Errors
+    /// [`PipeError::Interrupted`], [`PipeError::TimedOut`].
+    pub fn try_read(&self) -> Result<Option<Buf>, PipeError> {
+        match self.shared.data_out.try_recv() {
+            Ok(buf) => self.taken(buf),
+            Err(TryRecvError::Empty) => Err(PipeError::TimedOut),
+            Err(TryRecvError::Disconnected) => self.ended(),
+        }
+    }
+
+    /// Waits for a buffer and then takes all that are queued. Returns whether
+    /// there were any; `false` is the orderly end.
+    ///
+    /// # Errors
+    /// [`PipeError::Interrupted`].
+    pub fn read_batch(&self, batch: &mut VecDeque<Buf>) -> Result<bool, PipeError> {
+        let Some(first) = self.read()? else {
+            return Ok(false);
+        };
+        batch.push_back(first);
+        while let Ok(Some(buf)) = self.try_read() {
+            batch.push_back(buf);
+        }
+        Ok(true)
+    }
+
+    /// An interrupt closes as well: that is what wakes a reader.
+    fn ended(&self) -> Result<Option<Buf>, PipeError> {
+        if self.shared.is_interrupted() {
+            return Err(PipeError::Interrupted);
+        }
+        Ok(None)
+    }
+
+    fn taken(&self, buf: Buf) -> Result<Option<Buf>, PipeError> {
+        self.shared.release(self.shared.charge(&buf));
+        if self.shared.is_interrupted() {
+            return Err(PipeError::Interrupted);
+        }
+        Ok(Some(buf))
+    }
+
+    /// For `select!` over several pipes: becomes ready when a read would not
+    /// wait. Take nothing from it; call [`try_read`](Self::try_read).
+    pub(crate) fn readiness(&self) -> &Receiver<Buf> {
+        &self.shared.data_out
+    }
+
+    /// Makes both sides fail at once, and drops what is queued.
+    pub fn interrupt(&self) {
+        self.shared.interrupt();
+    }
+
+    /// A way to interrupt the pipe from elsewhere.
+    pub fn handle(&self) -> PipeHandle {
+        PipeHandle {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl Drop for PipeReader {
+    fn drop(&mut self) {
+        self.shared.interrupt();
+    }
+}
+
+impl fmt::Debug for PipeReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+/// A sending end. Clones write to the same pipe.
+///
+/// Dropping the last clone without [`close`](PipeWriter::close) does not end
+/// the pipe: who opens a pipe decides how it ends.
+#[derive(Clone)]
+pub struct PipeWriter {
+    shared: Arc<Shared>,
+}
+
+impl PipeWriter {
+    /// Queues `buf`; waits while more than the limit is queued.
+    ///
+    /// # Errors
+    /// [`PipeError::Closed`], [`PipeError::Interrupted`]; `buf` is lost then.
+    pub fn write(&self, buf: Buf) -> Result<(), PipeError> {
+        let buf = buf.compact();
+        let charge = self.shared.charge(&buf);
+        if !self.shared.admit(charge) {
+            self.wait_for_room(charge)?;
+        }
+        self.send(buf, charge)
+    }
+
+    /// Queues `buf` if there is room now, else gives it back.
+    ///
+    /// # Errors
+    /// [`PipeError::Full`], [`PipeError::Closed`], [`PipeError::Interrupted`].
+    pub fn try_write(&self, buf: Buf) -> Result<(), (PipeError, Buf)> {
+        let buf = buf.compact();
+        let charge = self.shared.charge(&buf);
+        if !self.shared.admit(charge) {
+            let reason = self.end_reason().unwrap_or(PipeError::Full);
+            return Err((reason, buf));
+        }
+        self.send(buf, charge)
+            .map_err(|e| (e, Buf::with_capacity(0)))
+    }
+
+    fn wait_for_room(&self, charge: usize) -> Result<(), PipeError> {
+        self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+        let admitted = loop {
+            if let Some(reason) = self.end_reason() {
+                break Err(reason);
+            }
+            if self.shared.admit(charge) {
+                break Ok(());
+            }
+            select! {
+                recv(self.shared.room) -> _ => {}
+                recv(self.shared.closed.event()) -> _ => {}
+            }
+        };
+        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        // There may be room for the next one as well.
+        self.shared.pass_the_word();
+        admitted
+    }
+
+    fn send(&self, buf: Buf, charge: usize) -> Result<(), PipeError> {
+        let sender = self.shared.data_in.lock().clone();
+        let sent = sender.is_some_and(|sender| sender.try_send(buf).is_ok());
+        if !sent {
+            self.shared.release(charge);
+            return Err(self.end_reason().unwrap_or(PipeError::Closed));
+        }
+        if self.shared.is_interrupted() {
+            return Err(PipeError::Interrupted);
+        }
+        Ok(())
+    }
+
+    fn end_reason(&self) -> Option<PipeError> {
+        if self.shared.is_interrupted() {
+            return Some(PipeError::Interrupted);
+        }
+        self.shared.closed.is_done().then_some(PipeError::Closed)
+    }
+
+    /// Whether a write now would be queued without waiting.
+    pub fn has_room(&self) -> bool {
+        self.shared.queued.load(Ordering::SeqCst) <= self.shared.limit
+    }
+
+    /// Ends the pipe: the reader drains what is queued and then sees the end.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Makes both sides fail at once, and drops what is queued.
+    pub fn interrupt(&self) {
+        self.shared.interrupt();
+    }
+
+    /// A way to interrupt the pipe from elsewhere.
+    pub fn handle(&self) -> PipeHandle {
+        PipeHandle {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for PipeWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+/// Interrupts a pipe whose ends are elsewhere.
+#[derive(Clone)]
+pub struct PipeHandle {
+    shared: Arc<Shared>,
+}
+
+impl PipeHandle {
+    /// Makes both sides fail at once, and drops what is queued.
+    pub fn interrupt(&self) {
+        self.shared.interrupt();
+    }
+}
+
+impl fmt::Debug for PipeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queued = self.queued.load(Ordering::SeqCst);
+        write!(f, "Pipe({queued} of {} bytes)", self.limit)
+    }
+}

@@ -1,0 +1,58 @@
+//! The protocols that visitors and other proxies speak: one folder each, the
+//! pure wire format apart from the handler.
+
+pub mod blackhole;
+pub mod dokodemo;
+pub mod freedom;
+pub mod http;
+pub mod socks;
+pub mod vless;
+
+mod error;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::ProxyError;
+
+use crate::link::{Access, Dispatcher, Request};
+use crate::net::Destination;
+use crate::transport::tcp::{Idle, Visitor};
+
+/// What every inbound is given: its name, where its connections go, and the
+/// times of its policy level.
+#[derive(Clone)]
+pub struct InboundContext {
+    /// Its name in routing rules and in the log.
+    pub tag: Arc<str>,
+    /// Takes its connections further.
+    pub dispatcher: Arc<dyn Dispatcher>,
+    /// Bound of a visitor's whole handshake.
+    pub handshake: Duration,
+    /// How long its connections may be idle.
+    pub idle: Idle,
+    /// Where access lines go, if anywhere.
+    pub access: Option<Arc<dyn Access>>,
+}
+
+impl InboundContext {
+    /// A request that came in here, from `source`, of no user.
+    pub fn request(&self, target: Destination, source: SocketAddr) -> Request {
+        Request {
+            inbound: self.tag.clone(),
+            source: Some(source),
+            access: self.access.clone(),
+            ..Request::new(target)
+        }
+    }
+}
+
+/// Serves visitors who connect over TCP.
+pub trait Inbound: Send + Sync {
+    /// Serves one visitor, on the calling thread, to the end.
+    ///
+    /// # Errors
+    /// Says why the connection ended before its time; the caller logs it.
+    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError>;
+}

@@ -1,0 +1,4 @@
+//! Links to other machines: TCP and UDP sockets.
+
+pub mod tcp;
+pub mod udp;

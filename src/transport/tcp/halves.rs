@@ -1,0 +1,355 @@
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use socket2::SockRef;
+
+use super::idle::{Activity, Expire, Idle};
+use crate::buf::Buf;
+use crate::limits::{BUFFER_CLASSES, STALLED_WRITE_CHECK};
+use crate::link::{Handle, Interrupt, LinkError, Reader, Writer};
+use crate::sync::Periodic;
+
+/// Most buffers in one vectored write.
+const MAX_SLICES: usize = 64;
+
+/// Makes `stream` a link, watched for idleness if `idle` says so.
+///
+/// The socket stays in blocking mode. It is closed when both halves are gone.
+pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWriter) {
+    let socket = Arc::new(Socket {
+        stream,
+        reset: AtomicBool::new(false),
+        activity: Activity::default(),
+        times: idle.map(|idle| idle.times),
+        watch: OnceLock::new(),
+    });
+    if let Some(idle) = idle {
+        let _ = socket.watch.set(idle.watch(Arc::downgrade(&socket)));
+    }
+    let reader = TcpReader {
+        socket: socket.clone(),
+        class: 0,
+        early: None,
+    };
+    let writer = TcpWriter {
+        socket,
+        closed: false,
+        read_side_gone: false,
+    };
+    (reader, writer)
+}
+
+/// What the two halves share.
+#[derive(Debug)]
+struct Socket {
+    stream: Arc<TcpStream>,
+    /// Set by force: reads and writes fail from then on, and closing the
+    /// descriptor sends RST instead of FIN.
+    reset: AtomicBool,
+    activity: Activity,
+    times: Option<super::IdleTimes>,
+    watch: OnceLock<Periodic>,
+}
+
+impl Socket {
+    /// Wakes a reader (it sees the end) and, through the hang-up that `poll`
+    /// reports, a writer; neither sends anything to the peer.
+    fn stop_reading(&self) {
+        let _ = self.stream.shutdown(Shutdown::Read);
+    }
+
+    /// `shutdown` of the write side would send FIN, which the peer takes for
+    /// an orderly end; so the linger option makes the close send RST.
+    fn reset(&self) {
+        self.reset.store(true, Ordering::SeqCst);
+        let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+        self.stop_reading();
+    }
+
+    fn check(&self) -> Result<(), LinkError> {
+        match self.reset.load(Ordering::SeqCst) {
+            true => Err(LinkError::Reset),
+            false => Ok(()),
+        }
+    }
+
+    /// One direction has ended, so another idle time applies from now on.
+    fn direction_ended(&self) {
+        if let (Some(watch), Some(times)) = (self.watch.get(), &self.times) {
+            self.activity.touch();
+            watch.reschedule(self.activity.limit(times));
+        }
+    }
+}
+
+impl Expire for Socket {
+    fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    /// Once our direction has ended in an orderly way the peer has all there
+    /// is: then closing is enough. Else it must see that data is missing.
+    fn expire(&self) {
+        if self.activity.write_ended() {
+            self.stop_reading();
+        } else {
+            self.reset();
+        }
+    }
+}
+
+/// The receiving half of a TCP connection.
+#[derive(Debug)]
+pub struct TcpReader {
+    socket: Arc<Socket>,
+    /// Index of the buffer class that the next read asks for: large while
+    /// data keeps coming, small while waiting, so that an idle connection
+    /// pins little memory.
+    class: usize,
+    /// What a handshake has read too much.
+    early: Option<Buf>,
+}
+
+impl TcpReader {
+    /// Makes `bytes` what the next read delivers.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        self.early = (!bytes.is_empty()).then(|| Buf::copy_of(bytes));
+    }
+
+    fn read_small(&mut self) -> Result<Buf, LinkError> {
+        self.class = 0;
+        let mut buf = Buf::with_capacity(BUFFER_CLASSES[1]);
+        let received = (&*self.socket.stream).read(buf.spare());
+        let len = self.received(received)?;
+        if buf.spare().len() == len {
+            self.class = 2;
+        }
+        buf.advance_end(len);
+        Ok(buf)
+    }
+
+    /// `None` when nothing has arrived yet.
+    fn read_large(&mut self) -> Result<Option<Buf>, LinkError> {
+        let mut buf = Buf::with_capacity(BUFFER_CLASSES[self.class]);
+        let flags = RecvFlags::DONTWAIT;
+        let received = recv(&*self.socket.stream, buf.spare(), flags).map(|(len, _)| len);
+        match self.received(received.map_err(io::Error::from)) {
+            Ok(len) => {
+                if buf.spare().len() == len {
+                    self.class = BUFFER_CLASSES.len() - 1;
+                }
+                buf.advance_end(len);
+                Ok(Some(buf))
+            }
+            Err(LinkError::WouldBlock) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn received(&self, received: io::Result<usize>) -> Result<usize, LinkError> {
+        self.socket.check()?;
+        match received {
+            Ok(0) => {
+                self.socket.activity.end_read();
+                self.socket.direction_ended();
+                Ok(0)
+            }
+            Ok(len) => {
+                self.socket.activity.touch();
+                Ok(len)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Reader for TcpReader {
+    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        if let Some(early) = self.early.take() {
+            return Ok(Some(early));
+        }
+        let large = if self.class > 0 {
+            self.read_large()?
+        } else {
+            None
+        };
+        let buf = match large {
+            Some(buf) => buf,
+            None => self.read_small()?,
+        };
+        Ok((!buf.is_empty()).then_some(buf))
+    }
+
+    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+        if self.early.is_some() {
+            return self.read();
+        }
+        let mut fds = [PollFd::new(&*self.socket.stream, PollFlags::IN)];
+        if poll_for(&mut fds, Some(wait))? == 0 {
+            return Err(LinkError::TimedOut);
+        }
+        self.read()
+    }
+
+    fn handle(&self) -> Handle {
+        Arc::new(StopReading(self.socket.clone()))
+    }
+}
+
+/// Lets the reader see the end without disturbing the writer.
+struct StopReading(Arc<Socket>);
+
+impl Interrupt for StopReading {
+    fn interrupt(&self) {
+        self.0.stop_reading();
+    }
+}
+
+/// The sending half of a TCP connection.
+#[derive(Debug)]
+pub struct TcpWriter {
+    socket: Arc<Socket>,
+    closed: bool,
+    /// The peer has ended its direction, so that a hang-up tells nothing new.
+    read_side_gone: bool,
+}
+
+impl TcpWriter {
+    fn send_some(&self, batch: &VecDeque<Buf>) -> Result<usize, LinkError> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut used = 0;
+        for (slot, buf) in slices.iter_mut().zip(batch) {
+            *slot = IoSlice::new(buf.as_slice());
+            used += 1;
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let mut control = SendAncillaryBuffer::default();
+        let sent = sendmsg(&*self.socket.stream, &slices[..used], &mut control, flags);
+        self.sent(sent.map_err(io::Error::from))
+    }
+
+    fn sent(&self, sent: io::Result<usize>) -> Result<usize, LinkError> {
+        self.socket.check()?;
+        let len = sent?;
+        self.socket.activity.touch();
+        Ok(len)
+    }
+
+    /// Waits until the socket takes data or was reset from elsewhere.
+    ///
+    /// A write that blocks in the kernel could only be woken by sending FIN;
+    /// a `poll` is woken by the hang-up that [`Socket::reset`] makes. Once the
+    /// peer has ended its own direction the hang-up is always there: then the
+    /// flag is looked at in intervals instead.
+    fn wait_writable(&mut self) -> Result<(), LinkError> {
+        loop {
+            let hang_up = match self.read_side_gone {
+                true => PollFlags::empty(),
+                false => PollFlags::RDHUP,
+            };
+            let limit = self.read_side_gone.then_some(STALLED_WRITE_CHECK);
+            let mut fds = [PollFd::new(&*self.socket.stream, PollFlags::OUT | hang_up)];
+            poll_for(&mut fds, limit)?;
+            let ready = fds[0].revents();
+            self.socket.check()?;
+            if ready.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP) {
+                return Ok(());
+            }
+            self.read_side_gone |= ready.contains(PollFlags::RDHUP);
+        }
+    }
+}
+
+impl Writer for TcpWriter {
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        if self.closed {
+            return Err(LinkError::Closed);
+        }
+        drop_written(batch, 0);
+        while !batch.is_empty() {
+            match self.send_some(batch) {
+                Ok(sent) => drop_written(batch, sent),
+                Err(LinkError::WouldBlock) => self.wait_writable()?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
+        if self.closed {
+            return Err(LinkError::Closed);
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = send(&*self.socket.stream, data, flags);
+        self.sent(sent.map_err(io::Error::from))
+    }
+
+    fn close(&mut self) -> Result<(), LinkError> {
+        self.closed = true;
+        self.socket.check()?;
+        self.socket.activity.end_write();
+        self.socket.direction_ended();
+        match self.socket.stream.shutdown(Shutdown::Write) {
+            // The peer has closed already: it wants nothing more.
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn abort(&mut self) {
+        self.socket.reset();
+    }
+
+    fn handle(&self) -> Handle {
+        Arc::new(Reset(self.socket.clone()))
+    }
+}
+
+impl Drop for TcpWriter {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.socket.reset();
+        }
+    }
+}
+
+struct Reset(Arc<Socket>);
+
+impl Interrupt for Reset {
+    fn interrupt(&self) {
+        self.0.reset();
+    }
+}
+
+/// Takes `len` written bytes off the front, and buffers that are empty.
+fn drop_written(batch: &mut VecDeque<Buf>, mut len: usize) {
+    while let Some(front) = batch.front_mut() {
+        if len < front.len() {
+            front.advance(len);
+            return;
+        }
+        len -= front.len();
+        batch.pop_front();
+    }
+}
+
+/// Polls, again if a signal came in between. Returns how many are ready.
+fn poll_for(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<usize> {
+    let limit = limit.map(|limit| Timespec {
+        tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    loop {
+        match poll(fds, limit.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}

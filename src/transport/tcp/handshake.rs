@@ -1,0 +1,147 @@
+use std::io::{self, BufRead, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Idle, TcpReader, TcpWriter, split};
+
+/// Bytes that a handshake reads at once.
+const READ_SIZE: usize = 2_048;
+
+/// A connection while its peers still negotiate: buffered reads and plain
+/// writes, all of them before one deadline.
+///
+/// Reading past the deadline gives [`io::ErrorKind::TimedOut`], past the end
+/// of the stream [`io::ErrorKind::UnexpectedEof`] from `read_exact`.
+#[derive(Debug)]
+pub struct Handshake {
+    stream: Arc<TcpStream>,
+    deadline: Instant,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Handshake {
+    /// A negotiation on `stream` that may take `limit` from now.
+    pub fn new(stream: Arc<TcpStream>, limit: Duration) -> Self {
+        Self {
+            stream,
+            deadline: Instant::now() + limit,
+            buffer: vec![0; READ_SIZE].into(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// The local address of the connection.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// As `read_exact`.
+    pub fn u8(&mut self) -> io::Result<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// `N` bytes by value.
+    ///
+    /// # Errors
+    /// As `read_exact`.
+    pub fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// `len` bytes.
+    ///
+    /// # Errors
+    /// As `read_exact`.
+    pub fn bytes(&mut self, len: u8) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::from(len)];
+        self.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// What has been read from the socket and not been asked for.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Ends the negotiation: the deadline is lifted, and what was read too
+    /// much is the first thing that the link delivers.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(self, idle: Option<&Idle>) -> io::Result<(TcpReader, TcpWriter)> {
+        self.stream.set_read_timeout(None)?;
+        self.stream.set_write_timeout(None)?;
+        let (mut reader, writer) = split(self.stream.clone(), idle);
+        reader.unread(self.buffered());
+        Ok((reader, writer))
+    }
+
+    fn time_left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(timed_out());
+        }
+        Ok(left)
+    }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "handshake took too long")
+}
+
+/// The system calls a timeout "would block".
+fn name_timeout(e: io::Error) -> io::Error {
+    match e.kind() {
+        io::ErrorKind::WouldBlock => timed_out(),
+        _ => e,
+    }
+}
+
+impl BufRead for Handshake {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            self.stream.set_read_timeout(Some(self.time_left()?))?;
+            self.start = 0;
+            self.end = 0;
+            self.end = (&*self.stream)
+                .read(&mut self.buffer)
+                .map_err(name_timeout)?;
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.start = (self.start + len).min(self.end);
+    }
+}
+
+impl Read for Handshake {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let len = self.fill_buf()?.read(out)?;
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl Write for Handshake {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.time_left()?))?;
+        (&*self.stream).write(data).map_err(name_timeout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

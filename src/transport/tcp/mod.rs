@@ -1,0 +1,13 @@
+//! TCP connections as links: dialling, listening, and a socket's two halves.
+
+mod dial;
+mod halves;
+mod handshake;
+mod idle;
+mod server;
+
+pub use dial::{DialOptions, dial, resolve};
+pub use halves::{TcpReader, TcpWriter, split};
+pub use handshake::Handshake;
+pub use idle::{Idle, IdleTimes};
+pub use server::{Server, Visitor};

@@ -1,0 +1,176 @@
+use std::collections::HashMap;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use log::{debug, warn};
+use parking_lot::Mutex;
+use socket2::SockRef;
+
+use super::dial::tune;
+use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE};
+use crate::sync::{Crew, Done};
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub struct Visitor {
+    /// The socket.
+    pub stream: Arc<TcpStream>,
+    /// Where it comes from.
+    pub source: SocketAddr,
+}
+
+type Handler = dyn Fn(Visitor) + Send + Sync;
+
+/// A listener with a thread `in-TAG` that accepts, and a thread `in-TAG-n` for
+/// each connection. Closing it, or dropping it, ends all of them.
+pub struct Server {
+    shared: Arc<Shared>,
+    local: SocketAddr,
+}
+
+struct Shared {
+    tag: String,
+    listener: TcpListener,
+    handler: Box<Handler>,
+    closed: Done,
+    crew: Crew,
+    live: Mutex<Live>,
+}
+
+/// The connections' sockets, to wake who waits on them; not kept open by this.
+#[derive(Default)]
+struct Live {
+    next: u64,
+    streams: HashMap<u64, Weak<TcpStream>>,
+}
+
+impl Server {
+    /// Takes over `listener` and calls `handler` for each connection, on a
+    /// thread of its own.
+    ///
+    /// # Errors
+    /// When the accepting thread cannot be started.
+    pub fn start(
+        listener: TcpListener,
+        tag: &str,
+        handler: impl Fn(Visitor) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let local = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            tag: tag.to_owned(),
+            listener,
+            handler: Box::new(handler),
+            closed: Done::new(),
+            crew: Crew::new(),
+            live: Mutex::default(),
+        });
+        let inner = shared.clone();
+        shared
+            .crew
+            .spawn(&format!("in-{tag}"), move || inner.accept_loop())?;
+        Ok(Self { shared, local })
+    }
+
+    /// The address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Stops accepting, ends all connections, and waits for their threads.
+    pub fn close(&self) {
+        if !self.shared.closed.signal() {
+            return;
+        }
+        // Linux wakes an accept that waits when its socket is shut down.
+        let _ = SockRef::from(&self.shared.listener).shutdown(Shutdown::Both);
+        self.shared.live.lock().shut_down_all();
+        let left = self.shared.crew.join(JOIN_DEADLINE);
+        if !left.is_empty() {
+            warn!(
+                "[{}] threads that did not end: {}",
+                self.shared.tag,
+                left.join(", ")
+            );
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn accept_loop(self: Arc<Self>) {
+        while !self.closed.is_done() {
+            match self.listener.accept() {
+                Ok((stream, source)) => self.admit(Visitor {
+                    stream: Arc::new(stream),
+                    source,
+                }),
+                Err(e) => self.pause(&e),
+            }
+        }
+    }
+
+    /// Without descriptors or memory, accepting again at once would only spin.
+    fn pause(&self, cause: &io::Error) {
+        if !self.closed.is_done() {
+            warn!("[{}] cannot accept: {cause}", self.tag);
+            self.closed.wait_timeout(ACCEPT_PAUSE);
+        }
+    }
+
+    fn admit(self: &Arc<Self>, visitor: Visitor) {
+        let source = visitor.source;
+        if let Err(e) = self.serve(visitor) {
+            debug!("[{}] {source} was not served: {e}", self.tag);
+        }
+    }
+
+    fn serve(self: &Arc<Self>, visitor: Visitor) -> io::Result<()> {
+        tune(&visitor.stream)?;
+        let id = self.live.lock().add(&visitor.stream);
+        let entry = Entry {
+            server: self.clone(),
+            id,
+        };
+        let name = format!("in-{}-{id}", self.tag);
+        self.crew.spawn(&name, move || {
+            let entry = entry;
+            if !entry.server.closed.is_done() {
+                (entry.server.handler)(visitor);
+            }
+        })
+    }
+}
+
+/// A connection's place in the list of live ones.
+struct Entry {
+    server: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.server.live.lock().streams.remove(&self.id);
+    }
+}
+
+impl Live {
+    fn add(&mut self, stream: &Arc<TcpStream>) -> u64 {
+        self.next += 1;
+        self.streams.insert(self.next, Arc::downgrade(stream));
+        self.next
+    }
+
+    fn shut_down_all(&self) {
+        for stream in self.streams.values().filter_map(Weak::upgrade) {
+            let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}

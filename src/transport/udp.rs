@@ -1,0 +1,1 @@
+//! UDP sockets as links: every buffer is one datagram.
