@@ -6,6 +6,7 @@
 pub mod app;
 pub mod buf;
 pub mod config;
+pub mod error;
 pub mod limits;
 pub mod link;
 pub mod mux;

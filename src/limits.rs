@@ -62,6 +62,10 @@ pub const SESSION_PIPE: usize = 64 * 1024;
 /// before the carrier's reader waits for it.
 pub const PARKED_PER_SESSION: usize = 1024 * 1024;
 
+/// How long a session that holds up its carrier may take nothing at all
+/// before it is ended.
+pub const STALLED_SESSION: Duration = Duration::from_secs(30);
+
 /// Datagrams that one session may have waiting; the newest is dropped beyond.
 pub const PARKED_DATAGRAMS: usize = 64;
 
@@ -199,6 +203,9 @@ pub const THREAD_STACK: usize = 256 * 1024;
 /// Threads at once in this process; a spawn beyond fails. Far below the 16 000
 /// at which Linux's default map count aborts a process inside a new thread.
 pub const MAX_THREADS: usize = 12_000;
+
+/// How long a carrier that is closed may take to send what is queued.
+pub const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// How long closing waits for its threads before it names those left.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(5);

@@ -13,9 +13,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, Sender, TryRecvError, after, bounded, never, select,
+};
 use parking_lot::Mutex;
 
 use crate::buf::Buf;
@@ -209,7 +211,12 @@ impl PipeReader {
         Ok(Some(buf))
     }
 
-    /// For `select!` over several pipes: becomes ready when a read would not
+    /// Buffers that are queued now.
+    pub fn queued_buffers(&self) -> usize {
+        self.shared.data_out.len()
+    }
+
+    /// For `Select` over several pipes: becomes ready when a read would not
     /// wait. Take nothing from it; call [`try_read`](Self::try_read).
     pub(crate) fn readiness(&self) -> &Receiver<Buf> {
         &self.shared.data_out
@@ -255,10 +262,22 @@ impl PipeWriter {
     /// # Errors
     /// [`PipeError::Closed`], [`PipeError::Interrupted`]; `buf` is lost then.
     pub fn write(&self, buf: Buf) -> Result<(), PipeError> {
+        self.write_before(buf, &never())
+    }
+
+    /// As [`write`](Self::write), waiting for `limit` at the most.
+    ///
+    /// # Errors
+    /// [`PipeError::TimedOut`] as well; `buf` is lost then, too.
+    pub fn write_timeout(&self, buf: Buf, limit: Duration) -> Result<(), PipeError> {
+        self.write_before(buf, &after(limit))
+    }
+
+    fn write_before(&self, buf: Buf, deadline: &Receiver<Instant>) -> Result<(), PipeError> {
         let buf = buf.compact();
         let charge = self.shared.charge(&buf);
         if !self.shared.admit(charge) {
-            self.wait_for_room(charge)?;
+            self.wait_for_room(charge, deadline)?;
         }
         self.send(buf, charge)
     }
@@ -278,7 +297,7 @@ impl PipeWriter {
             .map_err(|e| (e, Buf::with_capacity(0)))
     }
 
-    fn wait_for_room(&self, charge: usize) -> Result<(), PipeError> {
+    fn wait_for_room(&self, charge: usize, deadline: &Receiver<Instant>) -> Result<(), PipeError> {
         self.shared.waiting.fetch_add(1, Ordering::SeqCst);
         let admitted = loop {
             if let Some(reason) = self.end_reason() {
@@ -290,6 +309,7 @@ impl PipeWriter {
             select! {
                 recv(self.shared.room) -> _ => {}
                 recv(self.shared.closed.event()) -> _ => {}
+                recv(deadline) -> _ => break Err(PipeError::TimedOut),
             }
         };
         self.shared.waiting.fetch_sub(1, Ordering::SeqCst);

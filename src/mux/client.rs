@@ -1,0 +1,275 @@
+//! The client end of a carrier: it opens sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::select;
+use log::{debug, info};
+
+use super::MuxError;
+use super::carrier::{Carrier, Cause, Role};
+use super::halves;
+use super::session::Session;
+use super::stream::MuxStream;
+use super::table::ClientStrategy;
+use crate::limits::{FIRST_PAYLOAD_WAIT, IDLE_CHECK};
+use crate::link::{Link, LinkError, Reader};
+use crate::net::Destination;
+use crate::sync::Clock;
+
+/// Settings of a [`ClientWorker`].
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// How many sessions it takes. By default without bounds.
+    pub strategy: ClientStrategy,
+    /// How long New waits for a session's first payload, to carry it; zero
+    /// never waits. A server that speaks first is delayed by this. Defaults to
+    /// [`FIRST_PAYLOAD_WAIT`].
+    pub first_payload_wait: Duration,
+    /// What the idle check goes by. Defaults to the system's clock.
+    pub clock: Clock,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            strategy: ClientStrategy::default(),
+            first_payload_wait: FIRST_PAYLOAD_WAIT,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Counts of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// Sessions ever made.
+    pub total: u32,
+    /// Sessions open now.
+    pub active: u32,
+    /// Whether it takes no more sessions.
+    pub closing: bool,
+}
+
+/// A carrier on which this side opens sessions.
+///
+/// Owns the threads `mux-out-N` (fetch_output: reads the carrier), `mux-wr-N`
+/// (writes it) and `mux-mon-N` (monitor: closes it once it is idle). Dropping
+/// the worker closes it; [`close`](Self::close) waits for the threads too.
+pub struct ClientWorker {
+    carrier: Arc<Carrier>,
+    options: ClientOptions,
+}
+
+impl ClientWorker {
+    /// Starts a worker on `link`.
+    ///
+    /// # Errors
+    /// [`MuxError::Thread`].
+    pub fn new(link: Link, options: ClientOptions) -> Result<Self, MuxError> {
+        let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
+        let worker = Self { carrier, options };
+        // On an error, dropping the worker ends what has been started.
+        worker.start_threads(reader).map_err(MuxError::Thread)?;
+        info!("carrier {} opened", worker.carrier.number());
+        Ok(worker)
+    }
+
+    fn start_threads(&self, reader: Box<dyn Reader>) -> std::io::Result<()> {
+        let number = self.carrier.number();
+        let carrier = self.carrier.clone();
+        self.carrier.spawn(&format!("mux-out-{number}"), move || {
+            fetch_output(&carrier, reader);
+        })?;
+        let carrier = self.carrier.clone();
+        let clock = self.options.clock.clone();
+        self.carrier.spawn(&format!("mux-mon-{number}"), move || {
+            monitor(&carrier, &clock);
+        })
+    }
+
+    /// Opens a session to `target` as a stream: New goes out at once.
+    ///
+    /// # Errors
+    /// [`MuxError::Closed`], [`MuxError::SessionLimit`],
+    /// [`MuxError::IdsExhausted`].
+    pub fn open(&self, target: Destination) -> Result<MuxStream, MuxError> {
+        let session = self.allocate(target)?;
+        session.send_new(None)?;
+        Ok(MuxStream::new(session))
+    }
+
+    /// Opens a session to `target` as a link: New goes out at once.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn connect(&self, target: Destination) -> Result<Link, MuxError> {
+        let session = self.allocate(target)?;
+        session.send_new(None)?;
+        Ok(halves::link(&session))
+    }
+
+    /// Carries `link` to `target` in a session of its own, on the calling
+    /// thread, until both directions have ended.
+    ///
+    /// # Errors
+    /// If no session could be opened the link is given back, untouched. Any
+    /// other failure is the session's: both halves were aborted.
+    pub fn dispatch(
+        &self,
+        target: &Destination,
+        link: Link,
+    ) -> Result<Result<(), MuxError>, (MuxError, Link)> {
+        match self.allocate(target.clone()) {
+            Ok(session) => Ok(self.run(&session, link)),
+            Err(e) => Err((e, link)),
+        }
+    }
+
+    fn allocate(&self, target: Destination) -> Result<Arc<Session>, MuxError> {
+        let strategy = &self.options.strategy;
+        let session = self.carrier.with_sessions(|table| {
+            let make = |id| Session::new(id, target, self.carrier.clone());
+            table.allocate(strategy, make).cloned()
+        })?;
+        debug!("session {} to {}", session.name(), session.target());
+        Ok(session)
+    }
+
+    fn run(&self, session: &Arc<Session>, link: Link) -> Result<(), MuxError> {
+        let mut reader = link.reader;
+        session.attach(link.writer, reader.handle());
+        let wait = self.options.first_payload_wait;
+        if fetch_input(session, reader.as_mut(), wait).is_err() {
+            session.fail();
+        }
+        session.wait()
+    }
+
+    /// Sessions ever made.
+    pub fn total_connections(&self) -> u32 {
+        self.carrier.with_sessions(|table| table.total())
+    }
+
+    /// Sessions open now.
+    pub fn active_connections(&self) -> u32 {
+        self.carrier.with_sessions(|table| table.len() as u32)
+    }
+
+    /// Whether it will take no session ever again: closed, draining, or with
+    /// its ids or its lifetime of sessions used up.
+    pub fn is_closing(&self) -> bool {
+        match self.check() {
+            Ok(()) | Err(MuxError::SessionLimit) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// Whether it would refuse a session now.
+    pub fn is_full(&self) -> bool {
+        self.check().is_err()
+    }
+
+    fn check(&self) -> Result<(), MuxError> {
+        let strategy = &self.options.strategy;
+        Ok(self.carrier.with_sessions(|table| table.check(strategy))?)
+    }
+
+    /// Whether its carrier has ended.
+    pub fn is_closed(&self) -> bool {
+        self.carrier.closed().is_done()
+    }
+
+    /// Counts, read together.
+    pub fn stats(&self) -> WorkerStats {
+        let strategy = &self.options.strategy;
+        self.carrier.with_sessions(|table| WorkerStats {
+            total: table.total(),
+            active: table.len() as u32,
+            closing: !matches!(
+                table.check(strategy),
+                Ok(()) | Err(super::table::TableError::Full)
+            ),
+        })
+    }
+
+    /// Waits for the carrier's end, `limit` at the most; returns whether it
+    /// has ended.
+    pub fn wait_closed(&self, limit: Option<Duration>) -> bool {
+        self.carrier.wait_closed(limit)
+    }
+
+    /// Ends the carrier and its sessions, with an error on both sides, and
+    /// waits for its threads.
+    pub fn close(&self) {
+        self.carrier.end_and_join("on request");
+    }
+}
+
+impl Drop for ClientWorker {
+    fn drop(&mut self) {
+        self.carrier.end(Cause::Closed("not wanted any more"));
+    }
+}
+
+impl std::fmt::Debug for ClientWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stats = self.stats();
+        f.debug_struct("ClientWorker")
+            .field("carrier", &self.carrier.number())
+            .field("stats", &stats)
+            .finish()
+    }
+}
+
+/// Body of `mux-out-N`.
+fn fetch_output(carrier: &Arc<Carrier>, reader: Box<dyn Reader>) {
+    carrier.read_loop(reader, OpensNothing);
+}
+
+/// A client's peer opens no sessions: its New is skipped with its data.
+struct OpensNothing;
+
+impl Role for OpensNothing {
+    fn open(&mut self, _: &Arc<Carrier>, _: u16, _: Destination) -> Option<Arc<Session>> {
+        None
+    }
+}
+
+/// Body of `mux-mon-N`: ends the carrier when during a whole period no session
+/// was open or made (A24).
+fn monitor(carrier: &Arc<Carrier>, clock: &Clock) {
+    let mut seen = u32::MAX;
+    loop {
+        select! {
+            recv(carrier.closed().event()) -> _ => return,
+            recv(clock.after(IDLE_CHECK)) -> _ => {}
+        }
+        if carrier.with_sessions(|table| table.close_if_idle(seen)) {
+            return carrier.end(Cause::Closed("idle"));
+        }
+        seen = carrier.with_sessions(|table| table.total());
+    }
+}
+
+/// Sends a session what `reader` delivers: New, with the first payload if it
+/// is at hand, then the rest, then End.
+fn fetch_input(
+    session: &Arc<Session>,
+    reader: &mut dyn Reader,
+    first_payload_wait: Duration,
+) -> Result<(), LinkError> {
+    match reader.read_timeout(first_payload_wait) {
+        Ok(Some(first)) => session.send_new(Some(first))?,
+        Ok(None) => {
+            session.send_new(None)?;
+            return session.end_local();
+        }
+        Err(LinkError::TimedOut) => session.send_new(None)?,
+        Err(e) => return Err(e),
+    }
+    while let Some(buf) = reader.read()? {
+        session.send(buf, None)?;
+    }
+    session.end_local()
+}

@@ -1,0 +1,107 @@
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use super::frame::FrameError;
+use super::table::TableError;
+use crate::link::{DispatchError, LinkError};
+
+/// Why a carrier or one of its sessions failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MuxError {
+    /// The carrier takes no more sessions: closed or draining.
+    Closed,
+    /// As many sessions are open as may be.
+    SessionLimit,
+    /// The carrier's session ids, or its lifetime of sessions, are used up.
+    IdsExhausted,
+    /// No carrier could be had in as many tries as there are.
+    NoWorker,
+    /// The peer refused the session, or ended it with an error.
+    SessionReset,
+    /// The session was ended from this side.
+    Aborted,
+    /// The carrier ended under the session.
+    CarrierLost,
+    /// The peer sent bytes that are not frames.
+    Frame(FrameError),
+    /// The carrier's link failed.
+    Link(LinkError),
+    /// A carrier could not be dialled.
+    Dial(DispatchError),
+    /// A thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for MuxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MuxError::Closed => "carrier takes no more sessions",
+            MuxError::SessionLimit => "too many sessions on this carrier",
+            MuxError::IdsExhausted => "carrier has used up its sessions",
+            MuxError::NoWorker => "no carrier is available",
+            MuxError::SessionReset => "session was reset by the peer",
+            MuxError::Aborted => "session was aborted on this side",
+            MuxError::CarrierLost => "carrier ended under the session",
+            MuxError::Frame(_) => "peer broke the framing",
+            MuxError::Link(_) => "carrier failed",
+            MuxError::Dial(_) => "carrier could not be opened",
+            MuxError::Thread(_) => "thread could not be started",
+        })
+    }
+}
+
+impl Error for MuxError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            MuxError::Frame(inner) => Some(inner),
+            MuxError::Link(inner) => Some(inner),
+            MuxError::Dial(inner) => Some(inner),
+            MuxError::Thread(inner) => Some(inner),
+            _ => None,
+        }
+    }
+}
+
+impl From<TableError> for MuxError {
+    fn from(e: TableError) -> Self {
+        match e {
+            TableError::Closed => MuxError::Closed,
+            TableError::Full | TableError::Duplicate => MuxError::SessionLimit,
+            TableError::Exhausted => MuxError::IdsExhausted,
+        }
+    }
+}
+
+impl From<FrameError> for MuxError {
+    fn from(e: FrameError) -> Self {
+        MuxError::Frame(e)
+    }
+}
+
+impl From<LinkError> for MuxError {
+    fn from(e: LinkError) -> Self {
+        MuxError::Link(e)
+    }
+}
+
+impl From<MuxError> for DispatchError {
+    fn from(e: MuxError) -> Self {
+        DispatchError::Other(Box::new(e))
+    }
+}
+
+/// For applications that use a stream of the standard library's shape.
+impl From<MuxError> for io::Error {
+    fn from(e: MuxError) -> Self {
+        let kind = match &e {
+            MuxError::SessionReset => io::ErrorKind::ConnectionReset,
+            MuxError::CarrierLost | MuxError::Aborted => io::ErrorKind::ConnectionAborted,
+            MuxError::Frame(_) => io::ErrorKind::InvalidData,
+            MuxError::Closed | MuxError::IdsExhausted => io::ErrorKind::NotConnected,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, e)
+    }
+}

@@ -1,0 +1,58 @@
+//! Who makes carriers.
+
+use std::sync::Arc;
+
+use super::{ClientOptions, ClientWorker, MuxError};
+use crate::limits::{MUX_DOMAIN, MUX_PORT};
+use crate::link::{Outbound, Request};
+use crate::net::{AddressError, Destination};
+
+/// Makes workers, each on a carrier of its own.
+pub trait ClientWorkerFactory: Send + Sync {
+    /// Makes one; returns when its carrier is up.
+    ///
+    /// # Errors
+    /// [`MuxError::Dial`], [`MuxError::Thread`].
+    fn create(&self) -> Result<ClientWorker, MuxError>;
+}
+
+/// Dials carriers through an outbound: it is asked for
+/// `tcp:v1.mux.cool:9527`, the name that makes the other side a mux server.
+pub struct DialingWorkerFactory {
+    outbound: Arc<dyn Outbound>,
+    options: ClientOptions,
+    target: Destination,
+}
+
+impl DialingWorkerFactory {
+    /// A factory for workers with these options.
+    ///
+    /// # Errors
+    /// None: the carrier's target is a valid name.
+    pub fn new(outbound: Arc<dyn Outbound>, options: ClientOptions) -> Result<Self, AddressError> {
+        Ok(Self {
+            outbound,
+            options,
+            target: Destination::tcp(MUX_DOMAIN, MUX_PORT)?,
+        })
+    }
+}
+
+impl ClientWorkerFactory for DialingWorkerFactory {
+    fn create(&self) -> Result<ClientWorker, MuxError> {
+        // A context of its own: a carrier belongs to no visitor.
+        let request = Request::new(self.target.clone());
+        let link = self.outbound.connect(&request).map_err(MuxError::Dial)?;
+        ClientWorker::new(link, self.options.clone())
+    }
+}
+
+/// Any function that makes workers is a factory.
+impl<F> ClientWorkerFactory for F
+where
+    F: Fn() -> Result<ClientWorker, MuxError> + Send + Sync,
+{
+    fn create(&self) -> Result<ClientWorker, MuxError> {
+        self()
+    }
+}

@@ -1,0 +1,126 @@
+//! A session's two directions as the halves of a link.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::session::Session;
+use crate::buf::Buf;
+use crate::limits::SESSION_PIPE;
+use crate::link::{Handle, Interrupt, Link, LinkError, PipeLinkWriter, Reader, Writer};
+use crate::pipe::{PipeReader, pipe};
+use crate::sync::Done;
+
+/// The session as a link, for those who dispatch it.
+pub(super) fn link(session: &Arc<Session>) -> Link {
+    let reader = SessionReader {
+        session: session.clone(),
+        source: None,
+    };
+    Link::new(reader, SessionWriter::new(session.clone()))
+}
+
+/// Ends the whole session with an error.
+struct FailSession(Arc<Session>);
+
+impl Interrupt for FailSession {
+    fn interrupt(&self) {
+        self.0.fail();
+    }
+}
+
+/// Interrupts nobody.
+struct Nobody;
+
+impl Interrupt for Nobody {
+    fn interrupt(&self) {}
+}
+
+/// What the session receives. It is best [forwarded](Reader::forward); read by
+/// hand it goes through a pipe.
+struct SessionReader {
+    session: Arc<Session>,
+    source: Option<PipeReader>,
+}
+
+impl SessionReader {
+    fn pipe(&mut self) -> &PipeReader {
+        let session = &self.session;
+        self.source.get_or_insert_with(|| {
+            let (reader, writer) = pipe(SESSION_PIPE);
+            session.attach(Box::new(PipeLinkWriter::new(writer)), Arc::new(Nobody));
+            reader
+        })
+    }
+}
+
+impl Reader for SessionReader {
+    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        Ok(self.pipe().read()?)
+    }
+
+    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+        Ok(self.pipe().read_timeout(wait)?)
+    }
+
+    fn handle(&self) -> Handle {
+        Arc::new(FailSession(self.session.clone()))
+    }
+
+    fn forward(
+        &mut self,
+        sink: Box<dyn Writer>,
+        other: Handle,
+    ) -> Result<Arc<Done>, Box<dyn Writer>> {
+        if self.source.is_some() {
+            return Err(sink);
+        }
+        self.session.attach(sink, other);
+        Ok(self.session.received_all().clone())
+    }
+}
+
+/// What the session sends.
+struct SessionWriter {
+    session: Arc<Session>,
+    closed: bool,
+}
+
+impl SessionWriter {
+    fn new(session: Arc<Session>) -> Self {
+        Self {
+            session,
+            closed: false,
+        }
+    }
+}
+
+impl Writer for SessionWriter {
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        while let Some(buf) = batch.pop_front() {
+            self.session.send(buf, None)?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), LinkError> {
+        self.closed = true;
+        self.session.end_local()
+    }
+
+    fn abort(&mut self) {
+        self.session.fail();
+    }
+
+    fn handle(&self) -> Handle {
+        Arc::new(FailSession(self.session.clone()))
+    }
+}
+
+impl Drop for SessionWriter {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.session.fail();
+        }
+    }
+}

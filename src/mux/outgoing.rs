@@ -1,0 +1,241 @@
+//! What leaves by a carrier: three lanes and the thread that empties them.
+//!
+//! - *data*: frames with payload, in a pipe that blocks its writers;
+//! - *control*: heartbeats and the like, in a small pipe of its own, sent
+//!   before queued data;
+//! - *ends*: End frames, which nobody ever waits to queue, one per session at
+//!   the most. Those with the error bit, and answers to unknown ids, leave
+//!   before queued data; an orderly one leaves after the data that its session
+//!   had queued before.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Select, Sender, bounded};
+use parking_lot::Mutex;
+
+use super::frame::end_frame;
+use crate::buf::Buf;
+use crate::limits::{CARRIER_PIPE, CONTROL_PIPE};
+use crate::link::{LinkError, Writer};
+use crate::pipe::{PipeError, PipeReader, PipeWriter, pipe};
+
+/// The queueing side, shared by everyone who sends on the carrier.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    data: PipeWriter,
+    control: PipeWriter,
+    ends: Mutex<Ends>,
+    nudge: Sender<()>,
+}
+
+/// The emptying side, for the writer thread.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    data: PipeReader,
+    control: PipeReader,
+    nudged: Receiver<()>,
+}
+
+#[derive(Debug, Default)]
+struct Ends {
+    /// Before queued data: id, error bit.
+    now: BTreeMap<u16, bool>,
+    /// After the data that is queued.
+    after_data: BTreeSet<u16>,
+}
+
+/// Both sides of a carrier's lanes.
+pub(super) fn lanes() -> (Outgoing, Lanes) {
+    let (data_reader, data) = pipe(CARRIER_PIPE);
+    let (control_reader, control) = pipe(CONTROL_PIPE);
+    let (nudge, nudged) = bounded(1);
+    let outgoing = Outgoing {
+        data,
+        control,
+        ends: Mutex::default(),
+        nudge,
+    };
+    let lanes = Lanes {
+        data: data_reader,
+        control: control_reader,
+        nudged,
+    };
+    (outgoing, lanes)
+}
+
+impl Outgoing {
+    /// Queues a frame with payload; waits while the pipe is full, for `limit`
+    /// if there is one.
+    pub(super) fn data(&self, frame: Buf, limit: Option<Duration>) -> Result<(), PipeError> {
+        match limit {
+            Some(limit) => self.data.write_timeout(frame, limit),
+            None => self.data.write(frame),
+        }
+    }
+
+    /// Queues a frame on the control lane, or fails at once.
+    pub(super) fn control(&self, frame: Buf) -> Result<(), PipeError> {
+        self.control.try_write(frame).map_err(|(e, _)| e)
+    }
+
+    /// Queues an End that leaves before queued data.
+    pub(super) fn end_now(&self, id: u16, error: bool) {
+        let mut ends = self.ends.lock();
+        *ends.now.entry(id).or_default() |= error;
+        drop(ends);
+        self.nudge();
+    }
+
+    /// Queues an End that leaves after what is queued.
+    pub(super) fn end_after_data(&self, id: u16) {
+        self.ends.lock().after_data.insert(id);
+        self.nudge();
+    }
+
+    /// Lets the writer send what is queued, and then end the carrier.
+    pub(super) fn close(&self) {
+        self.data.close();
+        self.control.close();
+        self.nudge();
+    }
+
+    /// Drops what is queued; the writer ends at once.
+    pub(super) fn interrupt(&self) {
+        self.data.interrupt();
+        self.control.interrupt();
+        self.nudge();
+    }
+
+    fn nudge(&self) {
+        let _ = self.nudge.try_send(());
+    }
+
+    /// Which orderly Ends may follow the data that is queued at this moment.
+    fn take_orderly(&self) -> BTreeSet<u16> {
+        std::mem::take(&mut self.ends.lock().after_data)
+    }
+
+    fn take_urgent(&self) -> BTreeMap<u16, bool> {
+        std::mem::take(&mut self.ends.lock().now)
+    }
+}
+
+impl Lanes {
+    /// Body of the carrier's writer thread: sends all that is queued in one
+    /// go, until the lanes end.
+    ///
+    /// # Errors
+    /// The writer's, or [`LinkError::Reset`] after an interrupt.
+    pub(super) fn run(self, outgoing: &Outgoing, writer: &mut dyn Writer) -> Result<(), LinkError> {
+        let mut batch = VecDeque::new();
+        while self.next_batch(outgoing, &mut batch)? {
+            writer.write(&mut batch)?;
+        }
+        writer.close()
+    }
+
+    /// Waits for something to send; `false` is the orderly end.
+    fn next_batch(
+        &self,
+        outgoing: &Outgoing,
+        batch: &mut VecDeque<Buf>,
+    ) -> Result<bool, PipeError> {
+        loop {
+            let over = self.collect(outgoing, batch)?;
+            if !batch.is_empty() {
+                return Ok(true);
+            }
+            if over {
+                return Ok(false);
+            }
+            self.wait();
+        }
+    }
+
+    /// Takes what is queued now, in the order in which it has to leave.
+    /// Returns whether the lanes have ended.
+    fn collect(&self, outgoing: &Outgoing, batch: &mut VecDeque<Buf>) -> Result<bool, PipeError> {
+        // Taken before the data is counted: what these sessions had queued
+        // before their End is then among it.
+        let orderly = outgoing.take_orderly();
+        for (id, error) in outgoing.take_urgent() {
+            batch.push_back(Buf::copy_of(&end_frame(id, error)));
+        }
+        let control_over = take_queued(&self.control, batch)?;
+        let data_over = take_queued(&self.data, batch)?;
+        for id in orderly {
+            batch.push_back(Buf::copy_of(&end_frame(id, false)));
+        }
+        Ok(control_over && data_over)
+    }
+
+    /// Both pipes are closed together, so neither stays ready for long while
+    /// the other is open.
+    fn wait(&self) {
+        let mut select = Select::new();
+        select.recv(self.data.readiness());
+        select.recv(self.control.readiness());
+        let nudged = select.recv(&self.nudged);
+        if select.ready() == nudged {
+            let _ = self.nudged.try_recv();
+        }
+    }
+}
+
+/// Takes as many buffers as are queued at the call. Returns whether the pipe
+/// has ended.
+fn take_queued(pipe: &PipeReader, batch: &mut VecDeque<Buf>) -> Result<bool, PipeError> {
+    for _ in 0..=pipe.queued_buffers() {
+        match pipe.try_read() {
+            Ok(Some(buf)) => batch.push_back(buf),
+            Ok(None) => return Ok(true),
+            Err(PipeError::TimedOut) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(batch: &VecDeque<Buf>) -> Vec<Vec<u8>> {
+        batch.iter().map(|buf| buf.as_slice().to_vec()).collect()
+    }
+
+    #[test]
+    fn control_goes_first_and_an_orderly_end_after_its_data() {
+        let (outgoing, lanes) = lanes();
+        outgoing.data(Buf::copy_of(b"data"), None).unwrap();
+        outgoing.end_after_data(1);
+        outgoing.end_now(2, true);
+        outgoing.control(Buf::copy_of(b"beat")).unwrap();
+        let mut batch = VecDeque::new();
+        assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(true));
+        let expected: [&[u8]; 4] = [&end_frame(2, true), b"beat", b"data", &end_frame(1, false)];
+        assert_eq!(frames(&batch), expected);
+    }
+
+    #[test]
+    fn answers_for_one_id_are_one_frame() {
+        let (outgoing, lanes) = lanes();
+        for _ in 0..1000 {
+            outgoing.end_now(9, false);
+        }
+        outgoing.close();
+        let mut batch = VecDeque::new();
+        assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(true));
+        assert_eq!(frames(&batch), [end_frame(9, false)]);
+        batch.clear();
+        assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(false));
+    }
+
+    #[test]
+    fn a_full_control_lane_refuses_at_once() {
+        let (outgoing, _lanes) = lanes();
+        let refused = (0..CONTROL_PIPE).find(|_| outgoing.control(Buf::copy_of(b"beat")).is_err());
+        assert!(refused.is_some());
+    }
+}

@@ -1,0 +1,162 @@
+//! Who picks the carrier for a new session.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::factory::ClientWorkerFactory;
+use super::{ClientWorker, MuxError};
+use crate::limits::PICKER_CLEANUP;
+use crate::sync::{Done, Periodic, Timer};
+
+/// Picks a worker that can take a session.
+pub trait WorkerPicker: Send + Sync {
+    /// A worker that was not full when it was looked at.
+    ///
+    /// # Errors
+    /// [`MuxError::NoWorker`], or why none could be made.
+    fn pick_available(&self) -> Result<Arc<ClientWorker>, MuxError>;
+
+    /// Ends all workers and waits for them; nothing is picked any more.
+    fn close(&self);
+}
+
+/// Picks the first worker that is not full, and makes a new one if there is
+/// none. Closed workers are dropped every [`PICKER_CLEANUP`], beginning with
+/// the first worker; the check stops once there are none.
+pub struct IncrementalWorkerPicker<F> {
+    factory: F,
+    timer: Timer,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    workers: Vec<Arc<ClientWorker>>,
+    /// Set while one caller makes a worker; the others wait for it.
+    making: Option<Arc<Done>>,
+    cleanup: Option<Periodic>,
+    closed: bool,
+}
+
+/// What a caller has to do.
+enum Turn {
+    Use(Arc<ClientWorker>),
+    Wait(Arc<Done>),
+    Make(Arc<Done>),
+}
+
+impl<F: ClientWorkerFactory> IncrementalWorkerPicker<F> {
+    /// A picker without workers.
+    pub fn new(factory: F, timer: Timer) -> Self {
+        Self {
+            factory,
+            timer,
+            state: Arc::default(),
+        }
+    }
+
+    /// Workers that are kept, closed ones too until the next clean-up.
+    pub fn workers(&self) -> usize {
+        self.state.lock().workers.len()
+    }
+
+    /// Dials without the lock; whoever comes meanwhile waits for the outcome.
+    fn make(&self, made: &Done) -> Result<Arc<ClientWorker>, MuxError> {
+        let outcome = self.factory.create().map(Arc::new);
+        let mut state = self.state.lock();
+        state.making = None;
+        let rejected = match (&outcome, state.closed) {
+            (Ok(worker), false) => {
+                state.workers.push(worker.clone());
+                None
+            }
+            (Ok(worker), true) => Some(worker.clone()),
+            (Err(_), _) => None,
+        };
+        if state.cleanup.is_none() && !state.workers.is_empty() {
+            state.cleanup = Some(self.start_cleanup());
+        }
+        drop(state);
+        made.signal();
+        match rejected {
+            Some(worker) => {
+                worker.close();
+                Err(MuxError::Closed)
+            }
+            None => outcome,
+        }
+    }
+
+    fn start_cleanup(&self) -> Periodic {
+        let state = Arc::downgrade(&self.state);
+        self.timer.every(PICKER_CLEANUP, move || {
+            if let Some(state) = state.upgrade() {
+                clean_up(&state);
+            }
+        })
+    }
+}
+
+/// Drops outside the lock what is closed, and the clean-up itself once there
+/// is nothing left to watch.
+fn clean_up(state: &Mutex<State>) {
+    let mut guard = state.lock();
+    let all = std::mem::take(&mut guard.workers);
+    let (closed, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|w| w.is_closed());
+    guard.workers = open;
+    let over = match guard.workers.is_empty() {
+        true => guard.cleanup.take(),
+        false => None,
+    };
+    drop(guard);
+    drop((closed, over));
+}
+
+impl State {
+    fn turn(&mut self) -> Result<Turn, MuxError> {
+        if self.closed {
+            return Err(MuxError::Closed);
+        }
+        if let Some(worker) = self.workers.iter().find(|worker| !worker.is_full()) {
+            return Ok(Turn::Use(worker.clone()));
+        }
+        if let Some(making) = &self.making {
+            return Ok(Turn::Wait(making.clone()));
+        }
+        let making = Arc::new(Done::new());
+        self.making = Some(making.clone());
+        Ok(Turn::Make(making))
+    }
+}
+
+impl<F: ClientWorkerFactory> WorkerPicker for IncrementalWorkerPicker<F> {
+    fn pick_available(&self) -> Result<Arc<ClientWorker>, MuxError> {
+        loop {
+            let turn = self.state.lock().turn()?;
+            match turn {
+                Turn::Use(worker) => return Ok(worker),
+                Turn::Wait(made) => made.wait(),
+                Turn::Make(made) => return self.make(&made),
+            }
+        }
+    }
+
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let workers = std::mem::take(&mut state.workers);
+        let cleanup = state.cleanup.take();
+        drop(state);
+        drop(cleanup);
+        workers.iter().for_each(|worker| worker.close());
+    }
+}
+
+impl<F> fmt::Debug for IncrementalWorkerPicker<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workers = self.state.lock().workers.len();
+        write!(f, "IncrementalWorkerPicker({workers} workers)")
+    }
+}

@@ -1,0 +1,229 @@
+//! The server end of a carrier: it takes the sessions that the peer opens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use log::{debug, info};
+
+use super::MuxError;
+use super::carrier::{Carrier, Cause, Role};
+use super::halves;
+use super::session::Session;
+use super::stream::MuxStream;
+use super::table::TableError;
+use crate::limits::{ACCEPT_BACKLOG, SERVER_SESSIONS};
+use crate::link::{Dispatcher, Link, Reader, Request};
+use crate::net::Destination;
+
+/// A carrier on which the peer opens sessions.
+///
+/// Owns the threads `mux-srv-N` (reads the carrier) and `mux-wr-N` (writes
+/// it), and one `mux-in-N.S` for each session that goes to a dispatcher.
+/// Dropping it ends the carrier; [`close`](Self::close) waits for the threads.
+pub struct ServerWorker {
+    carrier: Arc<Carrier>,
+}
+
+impl ServerWorker {
+    /// Starts a worker on `link` that takes each session to `dispatcher`, with
+    /// the origin of `origin` and the session's own target.
+    ///
+    /// # Errors
+    /// [`MuxError::Thread`].
+    pub fn start(
+        link: Link,
+        dispatcher: Arc<dyn Dispatcher>,
+        origin: Request,
+    ) -> Result<Self, MuxError> {
+        Self::with_role(link, Dispatching { dispatcher, origin })
+    }
+
+    /// Serves `link` as [`start`](Self::start) does, on the calling thread,
+    /// until the carrier and all its sessions have ended.
+    ///
+    /// # Errors
+    /// [`MuxError::Thread`].
+    pub fn serve(
+        link: Link,
+        dispatcher: Arc<dyn Dispatcher>,
+        origin: Request,
+    ) -> Result<(), MuxError> {
+        let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
+        info!("carrier {} accepted", carrier.number());
+        carrier.read_loop(reader, Dispatching { dispatcher, origin });
+        carrier.end_and_join("ended");
+        Ok(())
+    }
+
+    fn with_role(link: Link, role: impl Role) -> Result<Self, MuxError> {
+        let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
+        let worker = Self { carrier };
+        worker
+            .start_thread(reader, role)
+            .map_err(MuxError::Thread)?;
+        info!("carrier {} accepted", worker.carrier.number());
+        Ok(worker)
+    }
+
+    fn start_thread(&self, reader: Box<dyn Reader>, role: impl Role) -> std::io::Result<()> {
+        let carrier = self.carrier.clone();
+        let name = format!("mux-srv-{}", carrier.number());
+        self.carrier
+            .spawn(&name, move || carrier.read_loop(reader, role))
+    }
+
+    /// Sessions open now.
+    pub fn active_connections(&self) -> u32 {
+        self.carrier.with_sessions(|table| table.len() as u32)
+    }
+
+    /// Whether the carrier has ended.
+    pub fn is_closed(&self) -> bool {
+        self.carrier.closed().is_done()
+    }
+
+    /// Waits for the carrier's end, `limit` at the most; returns whether it
+    /// has ended.
+    pub fn wait_closed(&self, limit: Option<Duration>) -> bool {
+        self.carrier.wait_closed(limit)
+    }
+
+    /// Ends the carrier and its sessions, with an error on both sides, and
+    /// waits for its threads.
+    pub fn close(&self) {
+        self.carrier.end_and_join("on request");
+    }
+}
+
+impl Drop for ServerWorker {
+    fn drop(&mut self) {
+        self.carrier.end(Cause::Closed("not wanted any more"));
+    }
+}
+
+impl std::fmt::Debug for ServerWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServerWorker({})", self.carrier.number())
+    }
+}
+
+/// Enters a session that the peer opens, or refuses it.
+///
+/// An id that is in use is the peer's mistake: neither session can be told
+/// from the other any more, so both end with an error (A15).
+fn admit(carrier: &Arc<Carrier>, id: u16, target: Destination) -> Option<Arc<Session>> {
+    let session = Session::new(id, target, carrier.clone());
+    let entry = session.clone();
+    let admitted = carrier.with_sessions(|table| table.insert(id, entry, SERVER_SESSIONS));
+    let Err(reason) = admitted else {
+        debug!("session {} to {}", session.name(), session.target());
+        return Some(session);
+    };
+    debug!("session {} refused: {reason:?}", session.name());
+    if reason == TableError::Duplicate {
+        let old = carrier.with_sessions(|table| table.get(id).cloned());
+        old.inspect(|old| old.fail());
+    }
+    carrier.outgoing().end_now(id, true);
+    None
+}
+
+/// Takes sessions to a dispatcher, each on a thread of its own.
+struct Dispatching {
+    dispatcher: Arc<dyn Dispatcher>,
+    origin: Request,
+}
+
+impl Role for Dispatching {
+    fn open(
+        &mut self,
+        carrier: &Arc<Carrier>,
+        id: u16,
+        target: Destination,
+    ) -> Option<Arc<Session>> {
+        let session = admit(carrier, id, target)?;
+        let request = self.origin.derive(session.target().clone());
+        let dispatcher = self.dispatcher.clone();
+        let link = halves::link(&session);
+        let name = format!("mux-in-{}.{id}", carrier.number());
+        let spawned = carrier.spawn(&name, move || run(dispatcher.as_ref(), &request, link));
+        if let Err(e) = spawned {
+            debug!("session {} refused: {e}", session.name());
+            session.fail();
+            return None;
+        }
+        Some(session)
+    }
+}
+
+/// Body of `mux-in-N.S`.
+fn run(dispatcher: &dyn Dispatcher, request: &Request, link: Link) {
+    if let Err(e) = dispatcher.dispatch(request, link) {
+        let why = crate::error::chain(&e);
+        info!("[{}] {} failed: {why}", request.id, request.target);
+    }
+}
+
+/// The server end of a carrier for applications: they accept its sessions as
+/// streams.
+#[derive(Debug)]
+pub struct MuxServer {
+    worker: ServerWorker,
+    accepted: Receiver<(Destination, MuxStream)>,
+}
+
+impl MuxServer {
+    /// Starts a server on `link`. As many as [`ACCEPT_BACKLOG`] sessions wait
+    /// to be accepted; more are refused.
+    ///
+    /// # Errors
+    /// [`MuxError::Thread`].
+    pub fn new(link: Link) -> Result<Self, MuxError> {
+        let (backlog, accepted) = bounded(ACCEPT_BACKLOG);
+        let worker = ServerWorker::with_role(link, Accepting { backlog })?;
+        Ok(Self { worker, accepted })
+    }
+
+    /// Waits for the next session: what it wants to reach, and its stream.
+    ///
+    /// # Errors
+    /// [`MuxError::CarrierLost`] once the carrier has ended.
+    pub fn accept(&self) -> Result<(Destination, MuxStream), MuxError> {
+        select! {
+            recv(self.accepted) -> session => session.map_err(|_| MuxError::CarrierLost),
+            recv(self.worker.carrier.closed().event()) -> _ => Err(MuxError::CarrierLost),
+        }
+    }
+
+    /// The carrier.
+    pub fn worker(&self) -> &ServerWorker {
+        &self.worker
+    }
+}
+
+/// Hands sessions to an application.
+struct Accepting {
+    backlog: Sender<(Destination, MuxStream)>,
+}
+
+impl Role for Accepting {
+    fn open(
+        &mut self,
+        carrier: &Arc<Carrier>,
+        id: u16,
+        target: Destination,
+    ) -> Option<Arc<Session>> {
+        if self.backlog.is_full() {
+            debug!("session {}/{id} refused: too many wait", carrier.number());
+            carrier.outgoing().end_now(id, true);
+            return None;
+        }
+        let session = admit(carrier, id, target.clone())?;
+        let stream = MuxStream::new(session.clone());
+        // Only this thread sends, so there is still room; if the application
+        // is gone, dropping the stream ends the session.
+        let _ = self.backlog.try_send((target, stream));
+        Some(session)
+    }
+}

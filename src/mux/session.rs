@@ -1,0 +1,328 @@
+//! One session: its two directions, how each ends, and how both do.
+//!
+//! Lock order in `mux`, outermost first: a picker's list, a carrier's table, a
+//! session's ends, an inlet's state. None of them is held while anything is
+//! read, written or interrupted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use log::debug;
+use parking_lot::Mutex;
+
+use super::MuxError;
+use super::carrier::Carrier;
+use super::frame::{keep_header, new_header};
+use super::inlet::{ConsumerGone, Inlet, Step};
+use crate::buf::Buf;
+use crate::limits::{FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM};
+use crate::link::{Handle, LinkError, Writer};
+use crate::net::{Destination, Network};
+use crate::sync::Done;
+
+/// A session of a carrier, from the moment it has an id until both sides have
+/// ended it.
+pub(super) struct Session {
+    id: u16,
+    target: Destination,
+    carrier: Arc<Carrier>,
+    inlet: Inlet,
+    ends: Mutex<Ends>,
+    /// Frees who reads what this side sends, once nobody wants it any more.
+    source: Mutex<Option<Handle>>,
+    is_over: AtomicBool,
+    over: Done,
+}
+
+/// Which sides have said that no more comes from them.
+#[derive(Default)]
+struct Ends {
+    local: bool,
+    remote: bool,
+    over: bool,
+    failure: Option<Failure>,
+}
+
+/// Why a session ended otherwise than in an orderly way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The peer ended it with the error bit.
+    Peer,
+    /// This side did.
+    Local,
+    /// The carrier ended.
+    CarrierLost,
+}
+
+impl From<Failure> for MuxError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Peer => MuxError::SessionReset,
+            Failure::Local => MuxError::Aborted,
+            Failure::CarrierLost => MuxError::CarrierLost,
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn new(id: u16, target: Destination, carrier: Arc<Carrier>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            inlet: Inlet::new(target.network),
+            target,
+            carrier,
+            ends: Mutex::default(),
+            source: Mutex::new(None),
+            is_over: AtomicBool::new(false),
+            over: Done::new(),
+        })
+    }
+
+    pub(super) fn id(&self) -> u16 {
+        self.id
+    }
+
+    pub(super) fn target(&self) -> &Destination {
+        &self.target
+    }
+
+    pub(super) fn network(&self) -> Network {
+        self.target.network
+    }
+
+    /// `carrier/session`, for the log.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.carrier.number(), self.id)
+    }
+
+    // --- What arrives -----------------------------------------------------
+
+    /// Gives what arrives to `consumer`. When nobody wants any more what this
+    /// side sends, `source` is interrupted.
+    pub(super) fn attach(self: &Arc<Self>, consumer: Box<dyn Writer>, source: Handle) {
+        *self.source.lock() = Some(source);
+        if self.is_over() {
+            self.stop_source();
+        }
+        let step = self.inlet.attach(consumer);
+        self.take_step(step);
+    }
+
+    /// Happens when the receiving direction has ended, orderly or not.
+    pub(super) fn received_all(&self) -> &Arc<Done> {
+        self.inlet.done()
+    }
+
+    /// Called by the carrier's reader, for a piece of a stream or a datagram.
+    pub(super) fn deliver(self: &Arc<Self>, data: &[u8]) {
+        let step = self.inlet.deliver(data);
+        self.take_step(step);
+    }
+
+    fn take_step(self: &Arc<Self>, step: Result<Step, ConsumerGone>) {
+        match step {
+            Ok(Step::None) => {}
+            Ok(Step::Drain(consumer)) => self.drain_elsewhere(consumer),
+            Err(ConsumerGone) => self.fail(),
+        }
+        self.settle();
+    }
+
+    fn drain_elsewhere(self: &Arc<Self>, consumer: Box<dyn Writer>) {
+        let session = self.clone();
+        let name = format!("mux-dr-{}", self.name());
+        let spawned = self.carrier.spawn(&name, move || {
+            if session.inlet.drain(consumer).is_err() {
+                session.fail();
+            }
+            session.settle();
+        });
+        if let Err(e) = spawned {
+            debug!("session {}: no thread to drain it: {e}", self.name());
+            self.fail();
+        }
+    }
+
+    /// The peer sent an End.
+    ///
+    /// Without the error bit it is a half-close (section 13): the answer still
+    /// goes out. A second one says that the answer is not wanted either.
+    /// Datagram sessions have no half-close.
+    pub(super) fn remote_end(&self, error: bool) {
+        let mut ends = self.ends.lock();
+        let again = std::mem::replace(&mut ends.remote, true);
+        let local = ends.local;
+        drop(ends);
+        if error {
+            self.finish(Some(Failure::Peer));
+            return;
+        }
+        self.inlet.finish();
+        let whole = again || self.network() == Network::Udp;
+        if whole && !local {
+            self.carrier.outgoing().end_now(self.id, false);
+            self.stop_source();
+        }
+        if whole || local {
+            self.finish(None);
+        }
+    }
+
+    // --- What leaves ------------------------------------------------------
+
+    /// Sends New, with `payload` if there is one.
+    pub(super) fn send_new(&self, payload: Option<Buf>) -> Result<(), LinkError> {
+        let payload = payload.filter(|payload| self.fits(payload));
+        let header = new_header(self.id, &self.target, payload.as_ref().map(Buf::len));
+        let mut frame = payload.unwrap_or_else(|| Buf::with_capacity(header.len()));
+        frame.prepend(&header);
+        self.queue(frame, None)
+    }
+
+    /// Sends one buffer: bytes of the stream, or one datagram. Waits while the
+    /// carrier's pipe is full, for `limit` if there is one.
+    pub(super) fn send(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
+        if self.network() == Network::Tcp && payload.is_empty() || !self.fits(&payload) {
+            return Ok(());
+        }
+        payload.prepend(&keep_header(self.id, payload.len()));
+        self.queue(payload, limit)
+    }
+
+    /// A datagram that the peer would not take is dropped, as UDP may: a plain
+    /// peer would end the whole carrier (section 8.3).
+    fn fits(&self, payload: &Buf) -> bool {
+        let limit = match self.network() {
+            Network::Tcp => FRAME_PAYLOAD,
+            Network::Udp => MAX_PLAIN_DATAGRAM,
+        };
+        let fits = payload.len() <= limit;
+        if !fits {
+            debug!(
+                "session {}: dropped {} bytes, {limit} at most",
+                self.name(),
+                payload.len()
+            );
+        }
+        fits
+    }
+
+    fn queue(&self, frame: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
+        if self.is_over() {
+            return Err(LinkError::Reset);
+        }
+        self.carrier
+            .outgoing()
+            .data(frame, limit)
+            .map_err(|e| match LinkError::from(e) {
+                LinkError::TimedOut => LinkError::TimedOut,
+                _ => LinkError::Reset,
+            })
+    }
+
+    /// No more comes from this side: sends End behind what was sent.
+    pub(super) fn end_local(&self) -> Result<(), LinkError> {
+        let mut ends = self.ends.lock();
+        if ends.over {
+            return match ends.failure {
+                Some(_) => Err(LinkError::Reset),
+                None => Ok(()),
+            };
+        }
+        if std::mem::replace(&mut ends.local, true) {
+            return Ok(());
+        }
+        let remote = ends.remote;
+        drop(ends);
+        self.carrier.outgoing().end_after_data(self.id);
+        if remote {
+            self.finish(None);
+        }
+        Ok(())
+    }
+
+    /// This side cannot go on: ends both directions with an error.
+    pub(super) fn fail(&self) {
+        if self.finish(Some(Failure::Local)) {
+            self.carrier.outgoing().end_now(self.id, true);
+        } else {
+            self.stop_consumer();
+        }
+    }
+
+    /// Nobody waits for what is parked any more.
+    pub(super) fn stop_consumer(&self) {
+        self.inlet.abort();
+        self.settle();
+    }
+
+    /// The carrier has ended. What arrived of a session that both sides had
+    /// ended before is still consumed.
+    pub(super) fn lose_carrier(&self) {
+        self.finish(Some(Failure::CarrierLost));
+    }
+
+    // --- Both -------------------------------------------------------------
+
+    /// Ends the session; the first cause wins. Returns whether it was this one.
+    fn finish(&self, failure: Option<Failure>) -> bool {
+        let mut ends = self.ends.lock();
+        if std::mem::replace(&mut ends.over, true) {
+            return false;
+        }
+        ends.failure = failure;
+        drop(ends);
+        self.is_over.store(true, Ordering::SeqCst);
+        if failure.is_some() {
+            self.inlet.abort();
+            self.stop_source();
+        }
+        self.over.signal();
+        self.settle();
+        true
+    }
+
+    /// Gives up the session's place once both sides have ended it and all that
+    /// arrived is consumed: until then it is live work. Called after either.
+    fn settle(&self) {
+        if self.is_over() && self.inlet.done().is_done() {
+            self.carrier.remove(self.id);
+        }
+    }
+
+    fn stop_source(&self) {
+        let source = self.source.lock().take();
+        if let Some(source) = source {
+            source.interrupt();
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Why it ended, if not in an orderly way.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.ends.lock().failure
+    }
+
+    /// Waits until both directions have ended and what arrived is consumed.
+    pub(super) fn wait(&self) -> Result<(), MuxError> {
+        self.over.wait();
+        self.inlet.done().wait();
+        match self.failure() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let dropped = self.inlet.dropped();
+        if dropped > 0 {
+            debug!("session {}: {dropped} datagrams were dropped", self.name());
+        }
+    }
+}
