@@ -117,6 +117,10 @@ pub const DRAIN_AFTER: u32 = 256;
 /// not be sent.
 pub const HEARTBEAT_PADDING: usize = 64;
 
+/// Longest Control message that we read, in bytes: what fits V2Ray's datagrams.
+/// The family's own are at most 69 bytes long.
+pub const MAX_CONTROL: usize = MAX_PLAIN_DATAGRAM;
+
 /// Mean sessions of a bridge's workers beyond which it opens another.
 pub const BRIDGE_SESSIONS: usize = 16;
 
