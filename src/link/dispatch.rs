@@ -64,6 +64,10 @@ impl Request {
 pub trait Access: Send + Sync + fmt::Debug {
     /// `request` goes out by the outbound with this tag.
     fn accepted(&self, request: &Request, outbound: &str);
+
+    /// A connection from `source` got no further than an inbound or the
+    /// rules, for the reason given. It is escaped where it is written.
+    fn rejected(&self, source: Option<SocketAddr>, reason: &str);
 }
 
 /// Why a connection did not come about, or how it failed.

@@ -1,5 +1,334 @@
 //! Rules that send each request to an outbound (section 5).
 
+mod manager;
+mod matching;
 mod options;
 
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use log::{info, warn};
+
+pub use manager::{DuplicateTag, OutboundManager};
 pub use options::{Condition, DomainPattern, DomainStrategy, RouterOptions, Rule};
+
+use crate::link::{DispatchError, Dispatcher, Link, Outbound, Request};
+use crate::net::{Address, Domain};
+use crate::transport::tcp;
+use matching::Subject;
+
+/// Finds the addresses of a name; may take as long as the system's resolver.
+pub type Resolver = Box<dyn Fn(&Domain) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+
+/// Why a request without any outbound is refused.
+const NO_OUTBOUND: &str = "there is no outbound";
+
+/// Sends each request to the outbound that the rules name, or else to the
+/// default one, and takes note of it in the access log.
+pub struct Router {
+    options: RouterOptions,
+    outbounds: Arc<OutboundManager>,
+    resolver: Resolver,
+}
+
+impl Router {
+    /// A router over `outbounds`, which may change at any time. Names are
+    /// resolved by the system, if the options ask for it.
+    pub fn new(options: RouterOptions, outbounds: Arc<OutboundManager>) -> Self {
+        Self {
+            options,
+            outbounds,
+            resolver: Box::new(ask_the_system),
+        }
+    }
+
+    /// Resolves names by `resolver` from now on.
+    pub fn with_resolver(self, resolver: Resolver) -> Self {
+        Self { resolver, ..self }
+    }
+
+    /// The outbound that takes `request`: that of the first rule whose
+    /// conditions all hold, or else the default.
+    ///
+    /// # Errors
+    /// [`DispatchError::Refused`] if there is no outbound at all.
+    pub fn pick(&self, request: &Request) -> Result<Arc<dyn Outbound>, DispatchError> {
+        self.by_rule(request)
+            .or_else(|| self.outbounds.default_handler())
+            .ok_or(DispatchError::Refused(NO_OUTBOUND))
+    }
+
+    fn by_rule(&self, request: &Request) -> Option<Arc<dyn Outbound>> {
+        let rule = self.rule_for(request)?;
+        let found = self.outbounds.get(&rule.outbound);
+        if found.is_none() {
+            let tag = &rule.outbound;
+            warn!("a rule leads to outbound {tag:?}, which is not there; taking the default");
+        }
+        found
+    }
+
+    fn rule_for(&self, request: &Request) -> Option<&Rule> {
+        let by_name = Subject::unresolved(request);
+        let by_address = Subject::resolving(request, &self.resolver);
+        match self.options.strategy {
+            DomainStrategy::AsIs => self.first_match(&by_name),
+            DomainStrategy::IpOnDemand => self.first_match(&by_address),
+            DomainStrategy::IpIfNonMatch => self
+                .first_match(&by_name)
+                .or_else(|| self.first_match(&by_address)),
+        }
+    }
+
+    fn first_match(&self, subject: &Subject) -> Option<&Rule> {
+        self.options.rules.iter().find(|rule| rule.matches(subject))
+    }
+
+    /// Picks an outbound and says so in both logs.
+    fn route(&self, request: &Request) -> Result<Arc<dyn Outbound>, DispatchError> {
+        let picked = self.pick(request);
+        match &picked {
+            Ok(outbound) => note_accepted(request, outbound.tag()),
+            Err(why) => note_rejected(request, why),
+        }
+        picked
+    }
+}
+
+impl Dispatcher for Router {
+    fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
+        // Without an outbound the link is dropped here, which aborts both halves.
+        self.route(request)?.dispatch(request, link)
+    }
+
+    fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
+        self.route(request)?.connect(request)
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("options", &self.options)
+            .field("outbounds", &self.outbounds)
+            .finish_non_exhaustive()
+    }
+}
+
+fn note_accepted(request: &Request, tag: &str) {
+    let Request { id, target, .. } = request;
+    info!("[{id}] taking detour [{tag}] for [{target}]");
+    if let Some(access) = &request.access {
+        access.accepted(request, tag);
+    }
+}
+
+fn note_rejected(request: &Request, why: &DispatchError) {
+    let Request { id, target, .. } = request;
+    warn!("[{id}] refusing [{target}]: {why}");
+    if let Some(access) = &request.access {
+        access.rejected(request.source, &format!("{target} {why}"));
+    }
+}
+
+fn ask_the_system(name: &Domain) -> io::Result<Vec<IpAddr>> {
+    let found = tcp::resolve(&Address::Domain(name.clone()), 0)?;
+    Ok(found.iter().map(|addr| addr.ip()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::limits::SESSION_PIPE;
+    use crate::link::{Access, LinkError, pair};
+    use crate::net::Destination;
+
+    /// Answers every request with the far end of a fresh link.
+    struct Out(&'static str);
+
+    impl Outbound for Out {
+        fn tag(&self) -> &str {
+            self.0
+        }
+
+        fn connect(&self, _: &Request) -> Result<Link, DispatchError> {
+            let (near, far) = pair(SESSION_PIPE);
+            drop(far);
+            Ok(near)
+        }
+
+        fn dispatch(&self, _: &Request, mut link: Link) -> Result<(), DispatchError> {
+            Ok(link.writer.close()?)
+        }
+    }
+
+    #[derive(Debug, Default)]
+    struct Notes(Mutex<Vec<String>>);
+
+    impl Access for Notes {
+        fn accepted(&self, request: &Request, outbound: &str) {
+            let note = format!("{} by {outbound}", request.target);
+            self.0.lock().push(note);
+        }
+
+        fn rejected(&self, source: Option<SocketAddr>, reason: &str) {
+            self.0.lock().push(format!("{source:?} {reason}"));
+        }
+    }
+
+    fn rule(outbound: &str, conditions: Vec<Condition>) -> Rule {
+        Rule {
+            outbound: outbound.into(),
+            conditions,
+        }
+    }
+
+    fn private() -> Condition {
+        let nets = ["10.0.0.0/8", "127.0.0.0/8"];
+        Condition::Ip(nets.map(|net| net.parse().unwrap()).into())
+    }
+
+    fn name_is(name: &str) -> Condition {
+        Condition::Domain(vec![DomainPattern::Full(name.into())])
+    }
+
+    fn to(host: &str) -> Request {
+        Request::new(Destination::tcp(host, 80).unwrap())
+    }
+
+    /// Outbounds first, private, named; every name but "far.com" is private.
+    fn router(strategy: DomainStrategy, rules: Vec<Rule>) -> Router {
+        let outbounds = Arc::new(OutboundManager::new());
+        for tag in ["first", "private", "named"] {
+            outbounds.add_handler(Arc::new(Out(tag))).unwrap();
+        }
+        let resolver: Resolver = Box::new(|name: &Domain| match name.as_str() {
+            "far.com" => Ok(vec![IpAddr::from([192, 0, 2, 1])]),
+            "gone.com" => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(vec![IpAddr::from([10, 0, 0, 1])]),
+        });
+        Router::new(RouterOptions { strategy, rules }, outbounds).with_resolver(resolver)
+    }
+
+    fn picked(router: &Router, host: &str) -> String {
+        router.pick(&to(host)).unwrap().tag().to_owned()
+    }
+
+    #[test]
+    fn strategies_decide_when_names_are_resolved() {
+        use DomainStrategy::{AsIs, IpIfNonMatch, IpOnDemand};
+        let rules = vec![
+            rule("private", vec![private()]),
+            rule("named", vec![name_is("near.com")]),
+        ];
+        let table = [
+            (AsIs, "10.1.1.1", "private"),
+            (AsIs, "near.com", "named"),
+            (AsIs, "other.com", "first"),
+            (IpIfNonMatch, "near.com", "named"),
+            (IpIfNonMatch, "other.com", "private"),
+            (IpIfNonMatch, "far.com", "first"),
+            (IpIfNonMatch, "gone.com", "first"),
+            (IpIfNonMatch, "192.0.2.1", "first"),
+            (IpOnDemand, "near.com", "private"),
+            (IpOnDemand, "far.com", "first"),
+            (IpOnDemand, "gone.com", "first"),
+        ];
+        for (strategy, host, tag) in table {
+            let router = router(strategy, rules.clone());
+            assert_eq!(picked(&router, host), tag, "{strategy:?} {host}");
+        }
+    }
+
+    #[test]
+    fn names_still_match_when_all_rules_are_tried_again() {
+        let both = vec![name_is("near.com"), private()];
+        let router = router(DomainStrategy::IpIfNonMatch, vec![rule("named", both)]);
+        assert_eq!(picked(&router, "near.com"), "named");
+        assert_eq!(picked(&router, "other.com"), "first");
+    }
+
+    #[test]
+    fn the_first_rule_that_holds_decides() {
+        let rules = vec![
+            rule("named", vec![Condition::Port(vec![80..=80])]),
+            rule("private", vec![private()]),
+        ];
+        let router = router(DomainStrategy::AsIs, rules);
+        assert_eq!(picked(&router, "10.0.0.1"), "named");
+    }
+
+    #[test]
+    fn a_rule_that_leads_nowhere_leads_to_the_default() {
+        let rules = vec![rule("missing", vec![Condition::Port(vec![80..=80])])];
+        let router = router(DomainStrategy::AsIs, rules);
+        assert_eq!(picked(&router, "a.com"), "first");
+    }
+
+    #[test]
+    fn the_outbound_is_noted_once_for_a_connection() {
+        let notes = Arc::new(Notes::default());
+        let request = Request {
+            access: Some(notes.clone()),
+            ..to("near.com")
+        };
+        let rules = vec![rule("named", vec![name_is("near.com")])];
+        let router = router(DomainStrategy::AsIs, rules);
+        let (near, mut far) = pair(SESSION_PIPE);
+        router.dispatch(&request, near).unwrap();
+        assert!(matches!(far.reader.read(), Ok(None)));
+        assert!(router.connect(&request).is_ok());
+        let note = "tcp:near.com:80 by named";
+        assert_eq!(*notes.0.lock(), [note, note]);
+    }
+
+    #[test]
+    fn without_an_outbound_a_request_is_refused_and_its_link_aborted() {
+        let notes = Arc::new(Notes::default());
+        let request = Request {
+            access: Some(notes.clone()),
+            source: Some("127.0.0.1:5".parse().unwrap()),
+            ..to("a.com")
+        };
+        let router = Router::new(RouterOptions::default(), Arc::default());
+        let (near, mut far) = pair(SESSION_PIPE);
+        let refused = router.dispatch(&request, near);
+        assert!(matches!(refused, Err(DispatchError::Refused(_))));
+        assert!(matches!(far.reader.read(), Err(LinkError::Reset)));
+        let refused = router.connect(&request);
+        assert!(matches!(refused, Err(DispatchError::Refused(_))));
+        let note = "Some(127.0.0.1:5) tcp:a.com:80 there is no outbound";
+        assert_eq!(*notes.0.lock(), [note, note]);
+    }
+
+    #[test]
+    fn the_system_knows_the_loopback_name() {
+        let router = Router::new(
+            RouterOptions {
+                strategy: DomainStrategy::IpOnDemand,
+                rules: vec![rule("named", vec![loopback()])],
+            },
+            Arc::default(),
+        );
+        router
+            .outbounds
+            .add_handler(Arc::new(Out("first")))
+            .unwrap();
+        router
+            .outbounds
+            .add_handler(Arc::new(Out("named")))
+            .unwrap();
+        assert_eq!(picked(&router, "localhost"), "named");
+    }
+
+    fn loopback() -> Condition {
+        let nets = ["127.0.0.0/8", "::1/128"];
+        Condition::Ip(nets.map(|net| net.parse().unwrap()).into())
+    }
+}
