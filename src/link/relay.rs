@@ -121,7 +121,9 @@ struct Direction {
 
 impl Direction {
     fn new(reader: Box<dyn Reader>, writer: Box<dyn Writer>) -> Self {
-        let handles = [reader.handle(), writer.handle()];
+        // The writer first: woken by its reader's failure it must not have
+        // the time to end in an orderly way.
+        let handles = [writer.handle(), reader.handle()];
         Self {
             reader,
             writer,

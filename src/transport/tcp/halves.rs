@@ -25,6 +25,8 @@ pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWrit
     let socket = Arc::new(Socket {
         stream,
         reset: AtomicBool::new(false),
+        interrupted: AtomicBool::new(false),
+        sending: AtomicBool::new(false),
         activity: Activity::default(),
         times: idle.map(|idle| idle.times),
         watch: OnceLock::new(),
@@ -52,14 +54,18 @@ struct Socket {
     /// Set by force: reads and writes fail from then on, and closing the
     /// descriptor sends RST instead of FIN.
     reset: AtomicBool,
+    /// The reader was interrupted: the end that it sees is not the peer's.
+    interrupted: AtomicBool,
+    /// A write is inside the system and may be told that the connection is lost.
+    sending: AtomicBool,
     activity: Activity,
     times: Option<super::IdleTimes>,
     watch: OnceLock<Periodic>,
 }
 
 impl Socket {
-    /// Wakes a reader (it sees the end) and, through the hang-up that `poll`
-    /// reports, a writer; neither sends anything to the peer.
+    /// Wakes a reader and, through the hang-up that `poll` reports, a writer;
+    /// nothing is sent to the peer.
     fn stop_reading(&self) {
         let _ = self.stream.shutdown(Shutdown::Read);
     }
@@ -77,6 +83,41 @@ impl Socket {
             true => Err(LinkError::Reset),
             false => Ok(()),
         }
+    }
+
+    /// Whether the end of the incoming stream is the peer's own FIN.
+    ///
+    /// The system reports a lost connection once, and to a read after that it
+    /// shows an end: so a write under way is waited for, which takes no longer
+    /// than a system call. A server that closes leaves its mark in the linger
+    /// option.
+    fn is_orderly_end(&self) -> bool {
+        while self.sending.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        let cut = self.reset.load(Ordering::SeqCst) || self.interrupted.load(Ordering::SeqCst);
+        !cut && !self.is_marked_for_reset()
+    }
+
+    /// Keeps in mind that the connection is lost. A broken pipe does not say
+    /// so: the peer has ended its direction first, and that may still be read.
+    fn failed(&self, e: io::Error) -> LinkError {
+        match e.kind() {
+            io::ErrorKind::WouldBlock => LinkError::WouldBlock,
+            io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted => LinkError::Io(e),
+            kind => {
+                self.reset.store(true, Ordering::SeqCst);
+                match kind {
+                    io::ErrorKind::TimedOut => LinkError::Io(e), // nothing is usable after it
+                    _ => e.into(),
+                }
+            }
+        }
+    }
+
+    /// Whether closing the descriptor would send RST.
+    fn is_marked_for_reset(&self) -> bool {
+        matches!(SockRef::from(&*self.stream).linger(), Ok(Some(wait)) if wait.is_zero())
     }
 
     /// One direction has ended, so another idle time applies from now on.
@@ -155,6 +196,7 @@ impl TcpReader {
     fn received(&self, received: io::Result<usize>) -> Result<usize, LinkError> {
         self.socket.check()?;
         match received {
+            Ok(0) if !self.socket.is_orderly_end() => Err(LinkError::Reset),
             Ok(0) => {
                 self.socket.activity.end_read();
                 self.socket.direction_ended();
@@ -164,7 +206,7 @@ impl TcpReader {
                 self.socket.activity.touch();
                 Ok(len)
             }
-            Err(e) => Err(e.into()),
+            Err(e) => Err(self.socket.failed(e)),
         }
     }
 }
@@ -202,11 +244,12 @@ impl Reader for TcpReader {
     }
 }
 
-/// Lets the reader see the end without disturbing the writer.
+/// Makes the reader fail without disturbing the writer.
 struct StopReading(Arc<Socket>);
 
 impl Interrupt for StopReading {
     fn interrupt(&self) {
+        self.0.interrupted.store(true, Ordering::SeqCst);
         self.0.stop_reading();
     }
 }
@@ -230,15 +273,22 @@ impl TcpWriter {
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let mut control = SendAncillaryBuffer::default();
-        let sent = sendmsg(&*self.socket.stream, &slices[..used], &mut control, flags);
-        self.sent(sent.map_err(io::Error::from))
+        self.send_with(|stream| sendmsg(stream, &slices[..used], &mut control, flags))
     }
 
-    fn sent(&self, sent: io::Result<usize>) -> Result<usize, LinkError> {
-        self.socket.check()?;
-        let len = sent?;
-        self.socket.activity.touch();
-        Ok(len)
+    fn send_with(
+        &self,
+        send: impl FnOnce(&TcpStream) -> rustix::io::Result<usize>,
+    ) -> Result<usize, LinkError> {
+        self.socket.sending.store(true, Ordering::SeqCst);
+        let sent = send(&self.socket.stream).map_err(io::Error::from);
+        let checked = self.socket.check();
+        let sent = checked.and_then(|()| sent.map_err(|e| self.socket.failed(e)));
+        self.socket.sending.store(false, Ordering::SeqCst);
+        if sent.is_ok() {
+            self.socket.activity.touch();
+        }
+        sent
     }
 
     /// Waits until the socket takes data or was reset from elsewhere.
@@ -260,6 +310,9 @@ impl TcpWriter {
             self.socket.check()?;
             if ready.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP) {
                 return Ok(());
+            }
+            if self.socket.is_marked_for_reset() {
+                return Err(LinkError::Reset);
             }
             self.read_side_gone |= ready.contains(PollFlags::RDHUP);
         }
@@ -287,8 +340,7 @@ impl Writer for TcpWriter {
             return Err(LinkError::Closed);
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let sent = send(&*self.socket.stream, data, flags);
-        self.sent(sent.map_err(io::Error::from))
+        self.send_with(|stream| send(stream, data, flags))
     }
 
     fn close(&mut self) -> Result<(), LinkError> {
@@ -351,5 +403,70 @@ fn poll_for(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<usize
             Err(rustix::io::Errno::INTR) => {}
             other => return Ok(other?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn pair() -> (TcpStream, TcpReader, TcpWriter) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (reader, writer) = split(Arc::new(stream), None);
+        (peer, reader, writer)
+    }
+
+    fn write_until_refused(writer: &mut TcpWriter) {
+        let deadline = Instant::now() + PATIENCE;
+        while writer.try_write(b"x").is_ok() {
+            assert!(Instant::now() < deadline, "the peer has gone");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_reset_that_a_write_noticed_is_no_end_to_the_reader() {
+        let (peer, mut reader, mut writer) = pair();
+        SockRef::from(&peer)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(peer);
+        write_until_refused(&mut writer);
+        assert!(matches!(reader.read(), Err(LinkError::Reset)));
+        assert!(matches!(reader.read(), Err(LinkError::Reset)));
+    }
+
+    #[test]
+    fn what_came_before_an_end_is_read_although_writing_fails() {
+        let (mut peer, mut reader, mut writer) = pair();
+        peer.write_all(b"bye").unwrap();
+        drop(peer);
+        write_until_refused(&mut writer);
+        assert_eq!(reader.read().unwrap().unwrap().as_slice(), b"bye");
+        assert!(matches!(reader.read(), Ok(None)));
+    }
+
+    #[test]
+    fn an_interrupted_read_fails_and_the_writer_goes_on() {
+        let (mut peer, mut reader, mut writer) = pair();
+        let handle = reader.handle();
+        let waiting = std::thread::spawn(move || reader.read());
+        handle.interrupt();
+        assert!(matches!(waiting.join().unwrap(), Err(LinkError::Reset)));
+        writer.write(&mut [Buf::copy_of(b"still")].into()).unwrap();
+        writer.close().unwrap();
+        let mut text = String::new();
+        peer.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "still");
     }
 }

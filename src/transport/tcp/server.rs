@@ -167,10 +167,47 @@ impl Live {
         self.next
     }
 
+    /// Wakes who waits on a socket. Shutting down the write side too would
+    /// send FIN, and the peer would take a cut for an orderly end; the linger
+    /// option tells the halves that this is none, and the peer gets RST.
     fn shut_down_all(&self) {
         for stream in self.streams.values().filter_map(Weak::upgrade) {
             let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
-            let _ = stream.shutdown(Shutdown::Both);
+            let _ = stream.shutdown(Shutdown::Read);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+
+    use super::*;
+    use crate::link::{LinkError, Reader};
+    use crate::transport::tcp::split;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn closing_is_a_reset_to_both_sides_of_a_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (tell, told) = crossbeam_channel::bounded(2);
+        let server = Server::start(listener, "t", move |visitor| {
+            let (mut reader, _writer) = split(visitor.stream, None);
+            let _ = tell.send(reader.read().map(|_| "data"));
+            let _ = tell.send(reader.read().map(|_| "data"));
+        });
+        let server = server.unwrap();
+        let mut peer = TcpStream::connect(server.local_addr()).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        std::io::Write::write_all(&mut peer, b"x").unwrap();
+        assert!(told.recv_timeout(PATIENCE).unwrap().is_ok());
+        server.close();
+        assert!(matches!(
+            told.recv_timeout(PATIENCE).unwrap(),
+            Err(LinkError::Reset)
+        ));
+        let read = peer.read(&mut [0]);
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
 }
