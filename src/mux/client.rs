@@ -1,6 +1,8 @@
 //! The client end of a carrier: it opens sessions.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::select;
@@ -12,8 +14,9 @@ use super::halves;
 use super::session::Session;
 use super::stream::MuxStream;
 use super::table::ClientStrategy;
+use crate::buf::Buf;
 use crate::limits::{FIRST_PAYLOAD_WAIT, IDLE_CHECK};
-use crate::link::{Link, LinkError, Reader};
+use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::net::Destination;
 use crate::sync::Clock;
 
@@ -26,6 +29,9 @@ pub struct ClientOptions {
     /// never waits. A server that speaks first is delayed by this. Defaults to
     /// [`FIRST_PAYLOAD_WAIT`].
     pub first_payload_wait: Duration,
+    /// Whether the worker stays when it is idle, until it [drains](
+    /// ClientWorker::drain). Not by default.
+    pub keep_idle: bool,
     /// What the idle check goes by. Defaults to the system's clock.
     pub clock: Clock,
 }
@@ -35,6 +41,7 @@ impl Default for ClientOptions {
         Self {
             strategy: ClientStrategy::default(),
             first_payload_wait: FIRST_PAYLOAD_WAIT,
+            keep_idle: false,
             clock: Clock::system(),
         }
     }
@@ -59,6 +66,7 @@ pub struct WorkerStats {
 pub struct ClientWorker {
     carrier: Arc<Carrier>,
     options: ClientOptions,
+    draining: Arc<AtomicBool>,
 }
 
 impl ClientWorker {
@@ -68,7 +76,11 @@ impl ClientWorker {
     /// [`MuxError::Thread`].
     pub fn new(link: Link, options: ClientOptions) -> Result<Self, MuxError> {
         let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
-        let worker = Self { carrier, options };
+        let worker = Self {
+            carrier,
+            options,
+            draining: Arc::default(),
+        };
         // On an error, dropping the worker ends what has been started.
         worker.start_threads(reader).map_err(MuxError::Thread)?;
         info!("carrier {} opened", worker.carrier.number());
@@ -83,8 +95,11 @@ impl ClientWorker {
         })?;
         let carrier = self.carrier.clone();
         let clock = self.options.clock.clone();
+        let (keep_idle, draining) = (self.options.keep_idle, self.draining.clone());
         self.carrier.spawn(&format!("mux-mon-{number}"), move || {
-            monitor(&carrier, &clock);
+            monitor(&carrier, &clock, || {
+                !keep_idle || draining.load(Ordering::Relaxed)
+            });
         })
     }
 
@@ -107,6 +122,20 @@ impl ClientWorker {
         let session = self.allocate(target)?;
         session.send_new(None)?;
         Ok(halves::link(&session))
+    }
+
+    /// Opens a datagram session to `target` whose frames go before queued
+    /// data. New goes out with the first datagram.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_control(&self, target: Destination) -> Result<ControlSession, MuxError> {
+        let session = self.allocate(target)?;
+        session.attach(Box::new(Discard), Arc::new(Unread));
+        Ok(ControlSession {
+            session,
+            opened: false,
+        })
     }
 
     /// Carries `link` to `target` in a session of its own, on the calling
@@ -156,9 +185,26 @@ impl ClientWorker {
         self.carrier.with_sessions(|table| table.len() as u32)
     }
 
+    /// Marks the worker so that pickers prefer others; it ends at the idle
+    /// check that finds no session open. It still takes sessions itself, for
+    /// there may be no other.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was told to drain.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// Whether it will take no session ever again: closed, draining, or with
     /// its ids or its lifetime of sessions used up.
     pub fn is_closing(&self) -> bool {
+        self.is_draining() || self.is_used_up()
+    }
+
+    /// Whether it cannot take a session ever again, whether it drains or not.
+    pub fn is_used_up(&self) -> bool {
         match self.check() {
             Ok(()) | Err(MuxError::SessionLimit) => false,
             Err(_) => true,
@@ -167,7 +213,7 @@ impl ClientWorker {
 
     /// Whether it would refuse a session now.
     pub fn is_full(&self) -> bool {
-        self.check().is_err()
+        self.is_draining() || self.check().is_err()
     }
 
     fn check(&self) -> Result<(), MuxError> {
@@ -182,14 +228,11 @@ impl ClientWorker {
 
     /// Counts, read together.
     pub fn stats(&self) -> WorkerStats {
-        let strategy = &self.options.strategy;
+        let closing = self.is_closing();
         self.carrier.with_sessions(|table| WorkerStats {
             total: table.total(),
             active: table.len() as u32,
-            closing: !matches!(
-                table.check(strategy),
-                Ok(()) | Err(super::table::TableError::Full)
-            ),
+            closing,
         })
     }
 
@@ -236,16 +279,84 @@ impl Role for OpensNothing {
     }
 }
 
+/// A session for short datagrams of the carrier's own, such as heartbeats.
+/// Nothing that the peer sends on it is looked at. Dropping it ends it.
+pub struct ControlSession {
+    session: Arc<Session>,
+    opened: bool,
+}
+
+impl ControlSession {
+    /// Sends one datagram, ahead of queued data and without waiting.
+    ///
+    /// # Errors
+    /// [`LinkError::WouldBlock`] when too much is queued, [`LinkError::Reset`]
+    /// when the session is over.
+    pub fn try_send(&mut self, datagram: &[u8]) -> Result<(), LinkError> {
+        self.session.send_control(!self.opened, datagram)?;
+        self.opened = true;
+        Ok(())
+    }
+
+    /// Whether the peer, or the carrier's end, has ended it.
+    pub fn is_over(&self) -> bool {
+        self.session.is_over()
+    }
+}
+
+impl Drop for ControlSession {
+    fn drop(&mut self) {
+        let _ = self.session.end_local();
+    }
+}
+
+impl std::fmt::Debug for ControlSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ControlSession({})", self.session.name())
+    }
+}
+
+/// Takes everything to nowhere.
+struct Discard;
+
+impl Writer for Discard {
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        batch.clear();
+        Ok(())
+    }
+
+    fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
+        Ok(data.len())
+    }
+
+    fn close(&mut self) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    fn abort(&mut self) {}
+
+    fn handle(&self) -> Handle {
+        Arc::new(Unread)
+    }
+}
+
+/// Nobody waits here.
+struct Unread;
+
+impl Interrupt for Unread {
+    fn interrupt(&self) {}
+}
+
 /// Body of `mux-mon-N`: ends the carrier when during a whole period no session
-/// was open or made (A24).
-fn monitor(carrier: &Arc<Carrier>, clock: &Clock) {
+/// was open or made (A24), if it may end at all.
+fn monitor(carrier: &Arc<Carrier>, clock: &Clock, may_end: impl Fn() -> bool) {
     let mut seen = u32::MAX;
     loop {
         select! {
             recv(carrier.closed().event()) -> _ => return,
             recv(clock.after(IDLE_CHECK)) -> _ => {}
         }
-        if carrier.with_sessions(|table| table.close_if_idle(seen)) {
+        if may_end() && carrier.with_sessions(|table| table.close_if_idle(seen)) {
             return carrier.end(Cause::Closed("idle"));
         }
         seen = carrier.with_sessions(|table| table.total());

@@ -3,6 +3,7 @@
 mod carrier;
 mod client;
 mod codec;
+mod dispatcher;
 mod error;
 mod factory;
 mod frame;
@@ -16,8 +17,9 @@ mod session;
 mod stream;
 mod table;
 
-pub use client::{ClientOptions, ClientWorker, WorkerStats};
+pub use client::{ClientOptions, ClientWorker, ControlSession, WorkerStats};
 pub use codec::{Event, FrameDecoder};
+pub use dispatcher::MuxDispatcher;
 pub use error::MuxError;
 pub use factory::{ClientWorkerFactory, DialingWorkerFactory};
 pub use frame::{

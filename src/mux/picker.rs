@@ -22,6 +22,16 @@ pub trait WorkerPicker: Send + Sync {
     fn close(&self);
 }
 
+impl<P: WorkerPicker + ?Sized> WorkerPicker for Arc<P> {
+    fn pick_available(&self) -> Result<Arc<ClientWorker>, MuxError> {
+        (**self).pick_available()
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+}
+
 /// Picks the first worker that is not full, and makes a new one if there is
 /// none. Closed workers are dropped every [`PICKER_CLEANUP`], beginning with
 /// the first worker; the check stops once there are none.

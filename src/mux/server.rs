@@ -36,7 +36,20 @@ impl ServerWorker {
         dispatcher: Arc<dyn Dispatcher>,
         origin: Request,
     ) -> Result<Self, MuxError> {
-        Self::with_role(link, Dispatching { dispatcher, origin })
+        Self::start_with(link, dispatcher, origin, || {})
+    }
+
+    /// As [`start`](Self::start), and calls `ended` when the carrier has ended.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        link: Link,
+        dispatcher: Arc<dyn Dispatcher>,
+        origin: Request,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, MuxError> {
+        Self::with_role(link, Dispatching { dispatcher, origin }, ended)
     }
 
     /// Serves `link` as [`start`](Self::start) does, on the calling thread,
@@ -56,21 +69,32 @@ impl ServerWorker {
         Ok(())
     }
 
-    fn with_role(link: Link, role: impl Role) -> Result<Self, MuxError> {
+    fn with_role(
+        link: Link,
+        role: impl Role,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, MuxError> {
         let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
         let worker = Self { carrier };
         worker
-            .start_thread(reader, role)
+            .start_thread(reader, role, ended)
             .map_err(MuxError::Thread)?;
         info!("carrier {} accepted", worker.carrier.number());
         Ok(worker)
     }
 
-    fn start_thread(&self, reader: Box<dyn Reader>, role: impl Role) -> std::io::Result<()> {
+    fn start_thread(
+        &self,
+        reader: Box<dyn Reader>,
+        role: impl Role,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
         let carrier = self.carrier.clone();
         let name = format!("mux-srv-{}", carrier.number());
-        self.carrier
-            .spawn(&name, move || carrier.read_loop(reader, role))
+        self.carrier.spawn(&name, move || {
+            carrier.read_loop(reader, role);
+            ended();
+        })
     }
 
     /// Sessions open now.
@@ -181,7 +205,7 @@ impl MuxServer {
     /// [`MuxError::Thread`].
     pub fn new(link: Link) -> Result<Self, MuxError> {
         let (backlog, accepted) = bounded(ACCEPT_BACKLOG);
-        let worker = ServerWorker::with_role(link, Accepting { backlog })?;
+        let worker = ServerWorker::with_role(link, Accepting { backlog }, || {})?;
         Ok(Self { worker, accepted })
     }
 

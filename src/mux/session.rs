@@ -180,6 +180,20 @@ impl Session {
         self.queue(frame, None)
     }
 
+    /// Sends New with `payload`, or Keep, on the control lane; fails at once if
+    /// that is full.
+    pub(super) fn send_control(&self, first: bool, payload: &[u8]) -> Result<(), LinkError> {
+        if self.is_over() {
+            return Err(LinkError::Reset);
+        }
+        let mut frame = Buf::copy_of(payload);
+        match first {
+            true => frame.prepend(&new_header(self.id, &self.target, Some(payload.len()))),
+            false => frame.prepend(&keep_header(self.id, payload.len())),
+        }
+        Ok(self.carrier.outgoing().control(frame)?)
+    }
+
     /// Sends one buffer: bytes of the stream, or one datagram. Waits while the
     /// carrier's pipe is full, for `limit` if there is one.
     pub(super) fn send(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {

@@ -1,8 +1,29 @@
 //! Reverse tunnels: portal and bridge (section 9).
 
+mod bridge;
+mod bridge_worker;
 mod control;
 mod control_proto;
+mod error;
 mod options;
+mod picker;
+mod portal;
+mod portal_worker;
 
+pub use bridge::Bridge;
 pub use control::{Control, ControlError, State};
+pub use error::ReverseError;
 pub use options::{BridgeOptions, PortalOptions};
+pub use picker::StaticMuxPicker;
+pub use portal::Portal;
+pub use portal_worker::PortalWorker;
+
+use crate::limits::CONTROL_DOMAINS;
+
+/// Whether a bridge would take `name` for its portal's control session. Case
+/// and a trailing dot make no difference to other resolvers either.
+fn is_control_domain(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    let matches = |control: &&str| name.eq_ignore_ascii_case(control);
+    CONTROL_DOMAINS.iter().any(matches)
+}

@@ -67,7 +67,9 @@ mod tests {
         std::thread::scope(|scope| {
             let waiters = [0; 3].map(|_| scope.spawn(|| done.wait()));
             assert!(done.signal());
-            waiters.map(|w| w.join().unwrap());
+            for waiter in waiters {
+                waiter.join().unwrap();
+            }
         });
         assert!(!done.signal());
         assert!(done.is_done());

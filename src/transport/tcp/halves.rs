@@ -12,7 +12,7 @@ use socket2::SockRef;
 use super::idle::{Activity, Expire, Idle};
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, STALLED_WRITE_CHECK};
-use crate::link::{Handle, Interrupt, LinkError, Reader, Writer};
+use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::sync::Periodic;
 
 /// Most buffers in one vectored write.
@@ -45,6 +45,21 @@ pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWrit
         read_side_gone: false,
     };
     (reader, writer)
+}
+
+/// Without an idle time. See [`split`].
+impl From<Arc<TcpStream>> for Link {
+    fn from(stream: Arc<TcpStream>) -> Self {
+        let (reader, writer) = split(stream, None);
+        Link::new(reader, writer)
+    }
+}
+
+/// Without an idle time. See [`split`].
+impl From<TcpStream> for Link {
+    fn from(stream: TcpStream) -> Self {
+        Arc::new(stream).into()
+    }
 }
 
 /// What the two halves share.

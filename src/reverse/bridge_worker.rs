@@ -1,0 +1,120 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use log::debug;
+
+use super::control::{Control, State};
+use super::is_control_domain;
+use crate::error::chain;
+use crate::link::{DispatchError, Dispatcher, Link, Request};
+use crate::mux::ServerWorker;
+use crate::net::Network;
+
+/// A carrier to the portal, as its bridge sees it: a mux server, and what the
+/// portal says of it in the control session.
+#[derive(Debug)]
+pub(super) struct BridgeWorker {
+    server: ServerWorker,
+    state: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Set once, never taken back (A41).
+    draining: AtomicBool,
+    /// The control session has been opened.
+    controlled: AtomicBool,
+}
+
+impl BridgeWorker {
+    /// Starts a worker on a link that was opened to the portal's domain.
+    /// `changed` is called, without waiting, when the worker is not active any
+    /// more.
+    pub(super) fn start(
+        mut link: Link,
+        dispatcher: Arc<dyn Dispatcher>,
+        origin: Request,
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, DispatchError> {
+        // The portal speaks first on this link, so nothing else would take a
+        // proxy's request header along.
+        link.writer.flush()?;
+        let state = Arc::new(Shared::default());
+        let changed = Arc::new(changed);
+        let sessions = Arc::new(Sessions {
+            dispatcher,
+            state: state.clone(),
+            changed: changed.clone(),
+        });
+        let server = ServerWorker::start_with(link, sessions, origin, move || changed())?;
+        Ok(Self { server, state })
+    }
+
+    /// Whether the portal may open sessions on it for some time to come.
+    pub(super) fn is_active(&self) -> bool {
+        !self.server.is_closed() && !self.state.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the carrier has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.server.is_closed()
+    }
+
+    /// Sessions open now, the control session among them.
+    pub(super) fn active_connections(&self) -> usize {
+        self.server.active_connections() as usize
+    }
+
+    /// Ends the carrier and waits for its threads.
+    pub(super) fn close(&self) {
+        self.server.close();
+    }
+}
+
+/// Takes the portal's sessions further, and the control session in.
+struct Sessions<F> {
+    dispatcher: Arc<dyn Dispatcher>,
+    state: Arc<Shared>,
+    changed: Arc<F>,
+}
+
+impl<F: Fn() + Send + Sync> Dispatcher for Sessions<F> {
+    fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
+        match request.target.address.domain() {
+            Some(name) if is_control_domain(name) => self.control(request, link),
+            _ => self.dispatcher.dispatch(request, link),
+        }
+    }
+
+    fn connect(&self, _request: &Request) -> Result<Link, DispatchError> {
+        Err(DispatchError::Refused("carriers bring their own links"))
+    }
+}
+
+impl<F: Fn() + Send + Sync> Sessions<F> {
+    /// One control session a carrier, for datagrams: whatever else asks for
+    /// the name is not the portal (A38), and must not be looked up outside.
+    fn control(&self, request: &Request, mut link: Link) -> Result<(), DispatchError> {
+        let again = self.state.controlled.swap(true, Ordering::Relaxed);
+        if again || request.target.network != Network::Udp {
+            return Err(DispatchError::Refused(
+                "control session is not the portal's",
+            ));
+        }
+        while let Some(message) = link.reader.read()? {
+            match Control::decode(message.as_slice()) {
+                Ok(control) => self.obey(&control),
+                Err(e) => debug!("control message skipped: {}", chain(&e)),
+            }
+        }
+        link.writer.close()?;
+        Ok(())
+    }
+
+    fn obey(&self, control: &Control) {
+        let drain = control.state() != State::Active;
+        if drain && !self.state.draining.swap(true, Ordering::Relaxed) {
+            (self.changed)();
+        }
+    }
+}

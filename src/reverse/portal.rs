@@ -1,0 +1,143 @@
+use std::fmt;
+use std::sync::Arc;
+
+use log::{info, warn};
+
+use super::picker::StaticMuxPicker;
+use super::portal_worker::PortalWorker;
+use super::{PortalOptions, ReverseError, is_control_domain};
+use crate::link::{DispatchError, Link, Outbound, Request};
+use crate::mux::{ClientManager, MuxError, WorkerPicker};
+use crate::net::Network;
+use crate::router::OutboundManager;
+use crate::sync::Timer;
+
+/// The end of a reverse tunnel that visitors come to.
+///
+/// It is an outbound: a link whose target is the portal's domain is a bridge's
+/// and becomes a carrier; any other is a visitor's and becomes a session on
+/// one. Closing it, or dropping it, removes the outbound and ends the carriers.
+pub struct Portal {
+    handler: Arc<Handler>,
+    outbounds: Arc<OutboundManager>,
+}
+
+impl Portal {
+    /// Opens a portal and registers its outbound.
+    ///
+    /// # Errors
+    /// See [`ReverseError`].
+    pub fn new(
+        options: PortalOptions,
+        outbounds: Arc<OutboundManager>,
+        timer: &Timer,
+    ) -> Result<Self, ReverseError> {
+        ReverseError::check_names(&options.tag, &options.domain)?;
+        let picker = Arc::new(StaticMuxPicker::new(timer));
+        let handler = Arc::new(Handler {
+            options,
+            client: ClientManager::new(picker.clone()),
+            picker,
+            timer: timer.clone(),
+        });
+        outbounds
+            .add_extra_handler(handler.clone())
+            .map_err(ReverseError::DuplicateTag)?;
+        Ok(Self { handler, outbounds })
+    }
+
+    /// Carriers that bridges have opened.
+    pub fn carriers(&self) -> usize {
+        self.handler.picker.len()
+    }
+
+    /// Removes the outbound, ends all carriers and waits for them.
+    pub fn close(&self) {
+        self.outbounds.remove_handler(self.handler.tag());
+        self.handler.close();
+    }
+}
+
+impl Drop for Portal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Portal({})", self.handler.options.tag)
+    }
+}
+
+struct Handler {
+    options: PortalOptions,
+    picker: Arc<StaticMuxPicker>,
+    client: ClientManager,
+    timer: Timer,
+}
+
+/// What a link is to the portal.
+enum Kind {
+    Bridge,
+    Visitor,
+}
+
+impl Handler {
+    /// Bridges ask for the domain over TCP. Nobody may ask for a control
+    /// session: its messages would reach the bridge as the portal's (A38).
+    fn kind(&self, request: &Request) -> Result<Kind, DispatchError> {
+        let Some(name) = request.target.address.domain() else {
+            return Ok(Kind::Visitor);
+        };
+        if name == self.options.domain {
+            return match request.target.network {
+                Network::Tcp => Ok(Kind::Bridge),
+                Network::Udp => Err(DispatchError::Refused("bridges come over TCP")),
+            };
+        }
+        if is_control_domain(name) {
+            return Err(DispatchError::Refused(
+                "control sessions are the portal's own",
+            ));
+        }
+        Ok(Kind::Visitor)
+    }
+
+    /// Makes the link a carrier, for as long as it lives.
+    fn serve_bridge(&self, request: &Request, link: Link) -> Result<(), MuxError> {
+        let tag = &self.options.tag;
+        let worker = PortalWorker::new(link, &self.options.control_domain, &self.timer)?;
+        self.picker.add(worker.clone());
+        info!("[{}] portal {tag}: bridge has come", request.id);
+        worker.client().wait_closed(None);
+        self.picker.remove(&worker);
+        worker.close();
+        warn!("[{}] portal {tag}: bridge has gone", request.id);
+        Ok(())
+    }
+}
+
+impl Outbound for Handler {
+    fn tag(&self) -> &str {
+        &self.options.tag
+    }
+
+    fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
+        match self.kind(request)? {
+            Kind::Bridge => Err(DispatchError::Refused("a bridge brings its own link")),
+            Kind::Visitor => Ok(self.client.connect(&request.target)?),
+        }
+    }
+
+    fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
+        match self.kind(request)? {
+            Kind::Bridge => Ok(self.serve_bridge(request, link)?),
+            Kind::Visitor => Ok(self.client.dispatch(&request.target, link)?),
+        }
+    }
+
+    fn close(&self) {
+        self.picker.close();
+    }
+}

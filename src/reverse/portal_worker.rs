@@ -1,0 +1,141 @@
+use std::sync::Arc;
+
+use log::{debug, info};
+use parking_lot::Mutex;
+
+use super::control::Control;
+use crate::limits::{CONTROL_DOMAINS, DRAIN_AFTER, HEARTBEAT};
+use crate::link::{Link, LinkError};
+use crate::mux::{ClientOptions, ClientWorker, ControlSession, MuxError};
+use crate::net::Destination;
+use crate::sync::{Periodic, Timer};
+
+/// A carrier that a bridge has opened, as its portal sees it.
+///
+/// A heartbeat, sent at once and every [`HEARTBEAT`], tells the bridge whether
+/// the carrier is active or draining. It never waits: one that finds the
+/// control lane full is skipped.
+#[derive(Debug)]
+pub struct PortalWorker {
+    client: Arc<ClientWorker>,
+    _heartbeat: Periodic,
+}
+
+impl PortalWorker {
+    /// Starts a worker on a bridge's link. The control session is opened under
+    /// `control_domain`.
+    ///
+    /// # Errors
+    /// [`MuxError::Thread`].
+    pub fn new(link: Link, control_domain: &str, timer: &Timer) -> Result<Arc<Self>, MuxError> {
+        let options = ClientOptions {
+            keep_idle: true,
+            clock: timer.clock().clone(),
+            ..ClientOptions::default()
+        };
+        let client = Arc::new(ClientWorker::new(link, options)?);
+        let beat = Mutex::new(Heartbeat::new(client.clone(), control_domain));
+        beat.lock().beat();
+        let heartbeat = timer.every(HEARTBEAT, move || beat.lock().beat());
+        Ok(Arc::new(Self {
+            client,
+            _heartbeat: heartbeat,
+        }))
+    }
+
+    /// The mux client on the carrier.
+    pub fn client(&self) -> &Arc<ClientWorker> {
+        &self.client
+    }
+
+    /// Sessions open now, the control session among them.
+    pub fn active_connections(&self) -> u32 {
+        self.client.active_connections()
+    }
+
+    /// Whether the bridge was told that the carrier drains.
+    pub fn is_draining(&self) -> bool {
+        self.client.is_draining()
+    }
+
+    /// Whether the carrier has ended.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Whether the carrier can take another session, draining or not.
+    pub fn takes_sessions(&self) -> bool {
+        !self.client.is_used_up()
+    }
+
+    /// Ends the carrier and waits for its threads.
+    pub fn close(&self) {
+        self.client.close();
+    }
+}
+
+/// What the timer does with a carrier.
+struct Heartbeat {
+    client: Arc<ClientWorker>,
+    /// Absent once draining, or when the bridge knows none of the names.
+    control: Option<ControlSession>,
+    /// Names to try if the bridge ends the control session at once (A39).
+    names: Vec<String>,
+}
+
+impl Heartbeat {
+    fn new(client: Arc<ClientWorker>, control_domain: &str) -> Self {
+        let others = CONTROL_DOMAINS
+            .iter()
+            .filter(|name| **name != control_domain);
+        let mut names: Vec<String> = others.rev().map(|name| (*name).to_owned()).collect();
+        names.push(control_domain.to_owned());
+        let mut heartbeat = Self {
+            client,
+            control: None,
+            names,
+        };
+        heartbeat.open_control();
+        heartbeat
+    }
+
+    /// Opens the control session under the next name that has not been tried.
+    fn open_control(&mut self) {
+        self.control = self.names.pop().and_then(|name| {
+            let target = Destination::udp(&name, 0).ok()?;
+            self.client.open_control(target).ok()
+        });
+    }
+
+    fn beat(&mut self) {
+        if self.client.is_closed() {
+            return;
+        }
+        if self.control.as_ref().is_some_and(ControlSession::is_over) {
+            debug!("bridge ended the control session; trying the next name");
+            self.open_control();
+        }
+        let drain = !self.client.is_draining() && self.client.total_connections() > DRAIN_AFTER;
+        self.send(drain);
+        if drain {
+            info!("carrier drains after {DRAIN_AFTER} sessions");
+            self.client.drain();
+            self.control = None; // ends the session behind the message
+        }
+    }
+
+    fn send(&mut self, drain: bool) {
+        let Some(control) = &mut self.control else {
+            return;
+        };
+        let message = match drain {
+            true => Control::drain(&mut rand::rng()),
+            false => Control::active(&mut rand::rng()),
+        };
+        match control.try_send(&message.encode()) {
+            Ok(()) => {}
+            Err(LinkError::WouldBlock) => debug!("heartbeat skipped: the carrier is congested"),
+            Err(e) => debug!("heartbeat not sent: {e}"),
+        }
+    }
+}
