@@ -1,12 +1,90 @@
-//! Many connections over one (Mux.Cool), and reverse tunnels on it.
+//! Many connections over one (the Mux.Cool protocol of the V2Ray family), and
+//! reverse tunnels built on it: a portal that visitors come to, and a bridge
+//! that reaches the services from behind NAT.
+//!
+//! Synchronous: operating-system threads and blocking I/O. There is no
+//! asynchronous runtime, no TLS and no name server in it.
+//!
+//! ```
+//! # use std::{io::{Read, Write}, net::{Shutdown, TcpListener, TcpStream}};
+//! # use muxcool::mux::{ClientOptions, ClientWorker, MuxServer};
+//! # use muxcool::net::Destination;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let carrier = TcpStream::connect(listener.local_addr()?)?;
+//! # let server = MuxServer::new(listener.accept()?.0.into())?;
+//! # std::thread::spawn(move || {
+//! #     let (_, mut stream) = server.accept().unwrap();
+//! #     let mut reader = stream.try_clone().unwrap();
+//! #     std::io::copy(&mut reader, &mut stream).unwrap();
+//! #     stream.shutdown(Shutdown::Write).unwrap();
+//! #     server.worker().wait_closed(None);
+//! # });
+//! let mux = ClientWorker::new(carrier.into(), ClientOptions::default())?;
+//! let mut stream = mux.open(Destination::tcp("echo.example.com", 7)?)?;
+//! stream.write_all(b"hello")?;
+//! stream.shutdown(Shutdown::Write)?; // half-close: the answer still arrives
+//! let mut answer = String::new();
+//! stream.read_to_string(&mut answer)?;
+//! # assert_eq!(answer, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layers
+//!
+//! A module may use those of its own layer and below; a test holds them to it.
+//!
+//! ```text
+//! L5  app  cli                        a plan becomes objects and threads
+//! L4  config                          JSON text becomes a plan
+//! L3  reverse  router                 portal and bridge; rules
+//! L2  mux | proxy/* | transport/*     sessions; protocols; sockets
+//! L1  link  pipe                      what all of them hand to each other
+//! L0  buf  error  escape  limits  net  sync  wire
+//! ```
+//!
+//! [`link`] is the interface: a [`link::Link`] has a reader and a writer half,
+//! which may be a socket's own, a pipe's, a session's, or wrap others.
+//! [`mux`] knows no socket and no protocol; it runs on any link. The wire
+//! formats are described in [`spec`], whose section numbers the code uses.
+//!
+//! # Threads
+//!
+//! | name | one per | waits for | woken by | joined by |
+//! |---|---|---|---|---|
+//! | `mux-out-N` | client worker | the carrier's bytes | data; interrupt | worker's close |
+//! | `mux-srv-N` | server worker | the carrier's bytes | data; interrupt | worker's close |
+//! | `mux-wr-N` | carrier | its lanes | data; close | worker's close |
+//! | `mux-mon-N` | client worker | 16 s, or the end | clock; `Done` | worker's close |
+//! | `mux-in-N.S` | server's session | its target's bytes | data; interrupt | session's end |
+//! | `mux-dr-N/S` | session with parked bytes | its consumer | room; interrupt | nothing parked |
+//! | `relay` | connection through no mux | one direction's bytes | data; interrupt | the other direction |
+//! | `in-TAG` | listener | connections | shutdown of the socket | server's close |
+//! | `in-TAG-n` | visitor | handshake, then bytes | data; shutdown | server's close |
+//! | `bridge-TAG` | bridge | 2 s, or a carrier's end | channel; `Done` | bridge's close |
+//! | `timer` | process | the next deadline | channel | never: it lives as long as the process |
+//!
+//! # Log levels
+//!
+//! - `error`: something the program was told to do cannot go on;
+//! - `warn`: an operator should look: a portal out of reach, a listener that
+//!   cannot accept;
+//! - `info`: carriers and connections that come, go and fail, a line each;
+//! - `debug`: sessions, and what was refused, skipped or dropped.
+//!
+//! Payload and secrets are logged at no level. What a peer chose is escaped.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod app;
 pub mod buf;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod escape;
 pub mod limits;
 pub mod link;
 pub mod mux;
@@ -15,6 +93,9 @@ pub mod pipe;
 pub mod proxy;
 pub mod reverse;
 pub mod router;
+pub mod spec {
+    #![doc = include_str!("spec.md")]
+}
 pub mod sync;
 pub mod transport;
 pub mod wire;

@@ -1,4 +1,23 @@
-//! Mux.Cool: many sessions on one carrier.
+//! Mux.Cool: many sessions on one carrier (sections 6, 8, 12 and 13).
+//!
+//! A carrier is any [`Link`](crate::link::Link). On one end of it a
+//! [`ClientWorker`] opens sessions, on the other a [`ServerWorker`] takes them
+//! to a dispatcher, or a [`MuxServer`] hands them to an application.
+//! [`ClientManager`] spreads sessions over the carriers of its
+//! [`WorkerPicker`].
+//!
+//! ```text
+//!   session ── frames ─┐                                  ┌─▶ consumer
+//!   session ── frames ─┼─▶ lanes ─ mux-wr ═ carrier ═ reader ┼─▶ consumer
+//!   session ── frames ─┘   (64 KiB)                       └─▶ parked ─ mux-dr ─▶ consumer
+//! ```
+//!
+//! Inside: `frame` (metadata as bytes) and `codec` (frames out of a stream)
+//! are pure; `table` keeps ids; `outgoing` is what leaves, `inlet` what
+//! arrives at one session; `session` is both with their ends; `carrier` drives
+//! them. A frame is one buffer on its way out. On its way in, payload is
+//! written to the consumer straight out of the buffer that the carrier was
+//! read into, and copied only if the consumer does not take it at once.
 
 mod carrier;
 mod client;
