@@ -186,6 +186,20 @@ pub const MAX_VLESS_ADDONS: usize = 255;
 pub const MAX_LOGGED_TEXT: usize = 256;
 
 // ---------------------------------------------------------------------------
+// Our choice: configuration
+// ---------------------------------------------------------------------------
+
+/// Largest configuration file, in bytes: a mistaken path must not fill memory.
+pub const MAX_CONFIG_SIZE: usize = 4 * 1024 * 1024;
+
+/// Deepest nesting of a configuration; the format needs 8, and the reader
+/// recurses once for each.
+pub const MAX_CONFIG_DEPTH: usize = 32;
+
+/// Ports of one inbound: each has a listener and a thread.
+pub const MAX_PORT_RANGE: usize = 1024;
+
+// ---------------------------------------------------------------------------
 // Our choice: memory and threads
 // ---------------------------------------------------------------------------
 

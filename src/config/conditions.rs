@@ -1,0 +1,186 @@
+//! The conditions of a routing rule (section 5.1).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use regex::Regex;
+
+use super::error::ConfigError;
+use super::json::Node;
+use super::notes::Notes;
+use super::read::Fields;
+use super::routing::Names;
+use super::value::Item;
+use super::words::{instead, quoted};
+use crate::router::{Condition, DomainPattern};
+
+/// The only application protocol that an inbound tells, without sniffing.
+const HTTP: &str = "http/1.1";
+
+/// Prefixes that lists of names, or of addresses, in other files have.
+const DOMAIN_FILES: [&str; 3] = ["geosite", "ext", "ext-domain"];
+const IP_FILES: [&str; 3] = ["geoip", "ext", "ext-ip"];
+
+/// Reads all conditions of a rule; an empty list is none.
+pub(super) fn conditions(
+    fields: &Fields<'_>,
+    names: &Names<'_>,
+    notes: &mut Notes,
+) -> Result<Vec<Condition>, ConfigError> {
+    let ports = |key| fields.get(key).map_or(Ok(Vec::new()), Node::port_list);
+    let tags = each(fields, "inboundTag", |item| {
+        names.inbounds.resolve(item).map(|tag| tag.to_string())
+    })?;
+    let mut patterns = each(fields, "domain", pattern)?;
+    patterns.extend(each(fields, "domains", pattern)?);
+    let users = each(fields, "user", |item| Ok(item.text.to_owned()))?;
+    let all = [
+        some(tags, Condition::InboundTag),
+        some(patterns, Condition::Domain),
+        some(each(fields, "ip", network)?, Condition::Ip),
+        some(ports("port")?, Condition::Port),
+        some(each(fields, "source", network)?, Condition::Source),
+        some(ports("sourcePort")?, Condition::SourcePort),
+        networks(fields)?,
+        some(users, Condition::User),
+        some(protocols(fields, notes)?, Condition::Protocol),
+    ];
+    Ok(all.into_iter().flatten().collect())
+}
+
+fn some<T>(list: Vec<T>, condition: fn(Vec<T>) -> Condition) -> Option<Condition> {
+    (!list.is_empty()).then(|| condition(list))
+}
+
+fn each<T>(
+    fields: &Fields<'_>,
+    key: &str,
+    read: impl FnMut(Item<'_>) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    match fields.get(key) {
+        Some(node) => node.strings()?.into_iter().map(read).collect(),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn networks(fields: &Fields<'_>) -> Result<Option<Condition>, ConfigError> {
+    let Some(node) = fields.get("network") else {
+        return Ok(None);
+    };
+    let networks = node.networks()?;
+    Ok(
+        (networks.tcp || networks.udp).then_some(Condition::Network {
+            tcp: networks.tcp,
+            udp: networks.udp,
+        }),
+    )
+}
+
+fn protocols(fields: &Fields<'_>, notes: &mut Notes) -> Result<Vec<String>, ConfigError> {
+    each(fields, "protocol", |item| {
+        if !HTTP.starts_with(item.text) {
+            let what = format!(
+                "{} never matches: connections are not sniffed, and inbounds tell {} only",
+                quoted(item.text),
+                quoted(HTTP)
+            );
+            notes.add(&item.node.mark, what);
+        }
+        Ok(item.text.to_owned())
+    })
+}
+
+/// `kind:text`, or a plain text for names that contain it.
+fn pattern(item: Item<'_>) -> Result<DomainPattern, ConfigError> {
+    if item.text.contains(char::is_whitespace) {
+        let what = format!("{} never matches: no name has a space", quoted(item.text));
+        return Err(item.error(what));
+    }
+    let Some((kind, text)) = item.text.split_once(':') else {
+        return Ok(DomainPattern::Keyword(item.text.into()));
+    };
+    if DOMAIN_FILES.contains(&kind) {
+        return Err(no_files(item, kind, "write the names out"));
+    }
+    if text.is_empty() && kind != "dotless" {
+        return Err(item.error(format!("nothing follows {}", quoted(item.text))));
+    }
+    match kind {
+        "full" => Ok(DomainPattern::Full(text.into())),
+        "domain" => Ok(DomainPattern::Domain(text.into())),
+        "keyword" => Ok(DomainPattern::Keyword(text.into())),
+        "regexp" => expression(item, text),
+        "dotless" => dotless(item, text),
+        _ => Err(unknown_kind(item, kind)),
+    }
+}
+
+fn dotless(item: Item<'_>, text: &str) -> Result<DomainPattern, ConfigError> {
+    if text.contains('.') {
+        return Err(item.error("a dot in a \"dotless:\" pattern"));
+    }
+    Ok(DomainPattern::Dotless(text.into()))
+}
+
+fn expression(item: Item<'_>, text: &str) -> Result<DomainPattern, ConfigError> {
+    Regex::new(text).map(DomainPattern::Regex).map_err(|error| {
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default();
+        let why = why.strip_prefix("error: ").unwrap_or(why);
+        item.error(format!("{} is no regular expression: {why}", quoted(text)))
+    })
+}
+
+fn no_files(item: Item<'_>, kind: &str, help: &str) -> ConfigError {
+    item.error(format!(
+        "V2Ray's `{kind}:` lists are not supported by muxcool"
+    ))
+    .help(help)
+}
+
+fn unknown_kind(item: Item<'_>, kind: &str) -> ConfigError {
+    let error = item.error(format!("unknown kind of pattern {}", quoted(kind)));
+    let kinds = ["full", "domain", "keyword", "regexp", "dotless"];
+    match instead(kind, kinds.into_iter()) {
+        Some(help) => error.help(help),
+        None => error,
+    }
+}
+
+/// An IP address, or a range in CIDR notation.
+fn network(item: Item<'_>) -> Result<IpNet, ConfigError> {
+    if let Some((kind, _)) = item
+        .text
+        .split_once(':')
+        .filter(|(k, _)| IP_FILES.contains(k))
+    {
+        return Err(no_files(
+            item,
+            kind,
+            "write the ranges out, such as \"10.0.0.0/8\"",
+        ));
+    }
+    let (address, bits) = match item.text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (item.text, None),
+    };
+    let address = address
+        .strip_prefix('[')
+        .and_then(|a| a.strip_suffix(']'))
+        .unwrap_or(address);
+    let ip: IpAddr = address.parse().map_err(|_| no_range(item))?;
+    range(ip.to_canonical(), bits).ok_or_else(|| no_range(item))
+}
+
+fn range(ip: IpAddr, bits: Option<&str>) -> Option<IpNet> {
+    let Some(bits) = bits else {
+        return Some(ip.into());
+    };
+    let net = IpNet::new(ip, bits.parse().ok()?).ok()?;
+    Some(net.trunc())
+}
+
+fn no_range(item: Item<'_>) -> ConfigError {
+    item.error(format!("{} is no IP address or range", quoted(item.text)))
+        .help("use one such as \"192.0.2.1\", \"10.0.0.0/8\" or \"fc00::/7\"")
+}

@@ -1,0 +1,118 @@
+//! Settings of the outbounds that need no server: freedom and blackhole.
+
+use std::net::IpAddr;
+
+use super::error::ConfigError;
+use super::json::Node;
+use super::policy::{Level, Policy};
+use super::read::{Fields, Keys};
+use super::words::quoted;
+use crate::net::Address;
+use crate::proxy::{blackhole, freedom};
+
+const FREEDOM: Keys = Keys {
+    known: &["domainStrategy", "redirect", "timeout", "userLevel"],
+    unsupported: &[
+        ("fragment", "leave it out"),
+        ("noises", "leave it out"),
+        ("proxyProtocol", "leave it out"),
+    ],
+};
+
+const BLACKHOLE: Keys = Keys {
+    known: &["response"],
+    unsupported: &[],
+};
+
+const RESPONSE: Keys = Keys {
+    known: &["type"],
+    unsupported: &[],
+};
+
+const STRATEGIES: [(&str, freedom::DomainStrategy); 14] = {
+    use freedom::DomainStrategy::*;
+    [
+        ("AsIs", AsIs),
+        ("", AsIs),
+        ("UseIP", UseIp),
+        ("Use_IP", UseIp),
+        ("UseIPv4", UseIpv4),
+        ("UseIP4", UseIpv4),
+        ("Use_IPv4", UseIpv4),
+        ("Use_IP_v4", UseIpv4),
+        ("Use_IP4", UseIpv4),
+        ("UseIPv6", UseIpv6),
+        ("UseIP6", UseIpv6),
+        ("Use_IPv6", UseIpv6),
+        ("Use_IP_v6", UseIpv6),
+        ("Use_IP6", UseIpv6),
+    ]
+};
+
+/// Reads a freedom outbound's settings.
+pub(super) fn freedom(
+    node: &Node,
+    send_through: Option<IpAddr>,
+    policy: &Policy,
+) -> Result<(freedom::OutboundOptions, Level), ConfigError> {
+    let fields = Fields::open(node, &FREEDOM)?;
+    let strategy = fields.get("domainStrategy");
+    let redirect = fields
+        .get("redirect")
+        .filter(|redirect| !redirect.is_empty());
+    let (redirect_address, redirect_port) = redirect.map_or(Ok((None, 0)), host_port)?;
+    let options = freedom::OutboundOptions {
+        domain_strategy: strategy
+            .map(|node| node.choice("strategy", &STRATEGIES))
+            .transpose()?
+            .unwrap_or_default(),
+        redirect_address,
+        redirect_port,
+        send_through,
+    };
+    let level = policy.of_settings(&fields)?;
+    fields.finish()?;
+    Ok((options, level))
+}
+
+/// Reads a blackhole outbound's settings.
+pub(super) fn blackhole(node: &Node) -> Result<blackhole::OutboundOptions, ConfigError> {
+    let fields = Fields::open(node, &BLACKHOLE)?;
+    let response = fields
+        .get("response")
+        .map_or(Ok(Default::default()), response)?;
+    fields.finish()?;
+    Ok(blackhole::OutboundOptions { response })
+}
+
+fn response(node: &Node) -> Result<blackhole::Response, ConfigError> {
+    use blackhole::Response;
+
+    let fields = Fields::open(node, &RESPONSE)?;
+    let kind = fields.need("type")?.choice(
+        "response",
+        &[("none", Response::None), ("http", Response::Http)],
+    )?;
+    fields.finish()?;
+    Ok(kind)
+}
+
+/// `host:port` or `:port`; an unspecified host or port 0 keeps the target's.
+fn host_port(node: &Node) -> Result<(Option<Address>, u16), ConfigError> {
+    let text = node.string()?;
+    let wrong = || {
+        node.error(format!("{} is no target", quoted(text)))
+            .help("use \"host:port\" or \":port\", with IPv6 in brackets")
+    };
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    if host.is_empty() {
+        return Ok((None, port));
+    }
+    if host.contains(':') && !host.starts_with('[') {
+        return Err(wrong());
+    }
+    let address: Address = host.parse().map_err(|_| wrong())?;
+    let keeps = address.ip() == Some(IpAddr::from([0, 0, 0, 0]));
+    Ok(((!keeps).then_some(address), port))
+}

@@ -1,0 +1,145 @@
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::error::Place;
+use crate::proxy::{blackhole, dokodemo, freedom, http, socks, vless};
+use crate::reverse::{BridgeOptions, PortalOptions};
+use crate::router::RouterOptions;
+use crate::transport::tcp::IdleTimes;
+
+/// A whole configuration, checked: every tag that is named exists, every port
+/// is one, and nothing was left out that the text asked for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is logged, and where to.
+    pub log: LogPlan,
+    /// Where visitors come in, in the order of the text.
+    pub inbounds: Vec<InboundPlan>,
+    /// Where connections go out. The first takes what no rule decides; if
+    /// there is none, the first portal does.
+    pub outbounds: Vec<OutboundPlan>,
+    /// The rules. Each leads to the tag of an outbound or of a portal.
+    pub router: RouterOptions,
+    /// Bridges of reverse tunnels; their tags act as inbound tags.
+    pub bridges: Vec<BridgeOptions>,
+    /// Portals of reverse tunnels; their tags act as outbound tags.
+    pub portals: Vec<PortalOptions>,
+    /// What is allowed but probably not meant: one line each, with its place,
+    /// to be logged at start.
+    pub warnings: Vec<String>,
+}
+
+/// What is logged, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPlan {
+    /// One line for each connection.
+    pub access: LogTarget,
+    /// Everything else.
+    pub error: LogTarget,
+    /// The least important level that goes to `error`.
+    pub level: LevelFilter,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// The terminal. V2Ray means standard output.
+    Console,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+/// One listener, or several that differ in nothing but their port.
+#[derive(Debug, Clone)]
+pub struct InboundPlan {
+    /// Its name in rules and in the log; empty if it has none.
+    pub tag: Arc<str>,
+    /// The address to listen on. For the unspecified IPv4 address, which is
+    /// the default, V2Ray listens on IPv6 as well.
+    pub listen: IpAddr,
+    /// The ports to listen on, each of them: at most
+    /// [`MAX_PORT_RANGE`](crate::limits::MAX_PORT_RANGE). A lone 0 asks the
+    /// system for a free one.
+    pub ports: RangeInclusive<u16>,
+    /// Bound of a visitor's whole handshake.
+    pub handshake: Duration,
+    /// How long its connections may be idle.
+    pub idle: IdleTimes,
+    /// Its protocol, and the settings of that.
+    pub options: InboundOptions,
+    /// Where the text says on which port it listens, for
+    /// [`ConfigError::at`](super::ConfigError::at) when that port is taken.
+    pub place: Place,
+}
+
+/// The protocol of an inbound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InboundOptions {
+    /// SOCKS 4, 4a and 5.
+    Socks(socks::InboundOptions),
+    /// HTTP proxy.
+    Http(http::InboundOptions),
+    /// Everything goes to one target.
+    Dokodemo(dokodemo::InboundOptions),
+    /// VLESS.
+    Vless(vless::InboundOptions),
+}
+
+/// One way out.
+#[derive(Debug, Clone)]
+pub struct OutboundPlan {
+    /// Its name in rules and in the log; empty if it has none.
+    pub tag: Arc<str>,
+    /// Bound of our handshake with a server, where the protocol has one that
+    /// waits (SOCKS).
+    pub handshake: Duration,
+    /// How long its connections may be idle.
+    pub idle: IdleTimes,
+    /// Local address to dial from; the same as in the options that have it.
+    pub send_through: Option<IpAddr>,
+    /// Its protocol, and the settings of that.
+    pub options: OutboundOptions,
+    /// Whether, and how, its connections share carriers.
+    pub mux: Option<MuxPlan>,
+    /// Where the text defines it.
+    pub place: Place,
+}
+
+/// The protocol of an outbound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutboundOptions {
+    /// Straight to the target.
+    Freedom(freedom::OutboundOptions),
+    /// Nowhere.
+    Blackhole(blackhole::OutboundOptions),
+    /// By SOCKS 5 servers.
+    Socks(socks::OutboundOptions),
+    /// By VLESS servers.
+    Vless(vless::OutboundOptions),
+}
+
+/// Every connection of an outbound is put on a shared carrier (section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MuxPlan {
+    /// Sessions at once on one carrier: 1 to
+    /// [`MAX_CONCURRENCY`](crate::limits::MAX_CONCURRENCY).
+    pub concurrency: u32,
+}
+
+/// Off, terminal, warnings: V2Ray's behaviour without a `log` object.
+impl Default for LogPlan {
+    fn default() -> Self {
+        Self {
+            access: LogTarget::Off,
+            error: LogTarget::Console,
+            level: LevelFilter::Warn,
+        }
+    }
+}

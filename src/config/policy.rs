@@ -1,0 +1,190 @@
+//! `policy`: the times of each level (section 4).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::json::{Member, Node, Value};
+use super::notes::Notes;
+use super::read::{Fields, Keys};
+use super::words::quoted;
+use crate::limits::{CONN_IDLE, HALF_OPEN_IDLE, HANDSHAKE};
+use crate::transport::tcp::IdleTimes;
+
+const POLICY: Keys = Keys {
+    known: &["levels", "system"],
+    unsupported: &[],
+};
+
+const SYSTEM: Keys = Keys {
+    known: &[],
+    unsupported: &[
+        ("statsInboundUplink", NO_STATISTICS),
+        ("statsInboundDownlink", NO_STATISTICS),
+        ("statsOutboundUplink", NO_STATISTICS),
+        ("statsOutboundDownlink", NO_STATISTICS),
+    ],
+};
+
+const LEVEL: Keys = Keys {
+    known: &[
+        "handshake",
+        "connIdle",
+        "uplinkOnly",
+        "downlinkOnly",
+        "bufferSize",
+    ],
+    unsupported: &[
+        ("statsUserUplink", NO_STATISTICS),
+        ("statsUserDownlink", NO_STATISTICS),
+        ("statsUserOnline", NO_STATISTICS),
+    ],
+};
+
+const NO_STATISTICS: &str = "leave it out, no statistics are kept";
+
+/// V2Ray's `connIdle` for level 1 where there is no `policy` at all.
+const LEVEL_1_IDLE: Duration = Duration::from_secs(600);
+
+/// What a user's level decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) handshake: Duration,
+    pub(super) conn_idle: Duration,
+    pub(super) uplink_only: Duration,
+    pub(super) downlink_only: Duration,
+}
+
+/// The levels that differ from the default.
+pub(super) struct Policy {
+    levels: HashMap<u32, Level>,
+}
+
+impl Policy {
+    /// Reads `policy`, if there is one.
+    pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Result<Self, ConfigError> {
+        let Some(node) = node else {
+            return Ok(Self::absent());
+        };
+        let fields = Fields::open(node, &POLICY)?;
+        if let Some(system) = fields.get("system") {
+            Fields::open(system, &SYSTEM)?.finish()?;
+        }
+        let mut levels = HashMap::new();
+        for member in fields.get("levels").map_or(Ok(&[][..]), Node::members)? {
+            let number = level_number(member)?;
+            if !matches!(member.value.value, Value::Null) {
+                levels.insert(number, Level::read(&member.value, notes)?);
+            }
+        }
+        fields.finish()?;
+        Ok(Self { levels })
+    }
+
+    /// The values of a level; the default for one that is not listed.
+    pub(super) fn level(&self, number: u32) -> Level {
+        self.levels.get(&number).copied().unwrap_or_default()
+    }
+
+    /// The level that an object names under `userLevel`, with the older
+    /// `timeout` of the same object, which V2Ray heeds at level 0 only.
+    pub(super) fn of_settings(&self, fields: &Fields<'_>) -> Result<Level, ConfigError> {
+        let number = fields.get("userLevel").map_or(Ok(0), Node::uint32)?;
+        let timeout = fields
+            .get("timeout")
+            .map_or(Ok(Duration::ZERO), Node::seconds)?;
+        let mut level = self.level(number);
+        if number == 0 && !timeout.is_zero() {
+            level.conn_idle = timeout;
+        }
+        Ok(level)
+    }
+
+    fn absent() -> Self {
+        let level_1 = Level {
+            conn_idle: LEVEL_1_IDLE,
+            ..Level::default()
+        };
+        Self {
+            levels: HashMap::from([(1, level_1)]),
+        }
+    }
+}
+
+impl Level {
+    /// The times of an inbound's connections: what we read there is uplink.
+    pub(super) fn inbound_idle(&self) -> IdleTimes {
+        IdleTimes {
+            both: self.conn_idle,
+            after_read: self.downlink_only,
+            after_write: self.uplink_only,
+        }
+    }
+
+    /// The times of an outbound's connections: what we read there is downlink.
+    pub(super) fn outbound_idle(&self) -> IdleTimes {
+        IdleTimes {
+            both: self.conn_idle,
+            after_read: self.uplink_only,
+            after_write: self.downlink_only,
+        }
+    }
+
+    fn read(node: &Node, notes: &mut Notes) -> Result<Self, ConfigError> {
+        let fields = Fields::open(node, &LEVEL)?;
+        let default = Self::default();
+        let level = Self {
+            handshake: or(
+                fields.get("handshake"),
+                Node::some_seconds,
+                default.handshake,
+            )?,
+            conn_idle: or(
+                fields.get("connIdle"),
+                Node::some_seconds,
+                default.conn_idle,
+            )?,
+            uplink_only: or(fields.get("uplinkOnly"), Node::seconds, default.uplink_only)?,
+            downlink_only: or(
+                fields.get("downlinkOnly"),
+                Node::seconds,
+                default.downlink_only,
+            )?,
+        };
+        if let Some(size) = fields.get("bufferSize") {
+            size.whole(i64::from(i32::MIN)..=i64::from(i32::MAX))?;
+            notes.add(
+                &size.mark,
+                "has no effect: the buffers of muxcool are of fixed size",
+            );
+        }
+        fields.finish()?;
+        Ok(level)
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self {
+            handshake: HANDSHAKE,
+            conn_idle: CONN_IDLE,
+            uplink_only: HALF_OPEN_IDLE,
+            downlink_only: HALF_OPEN_IDLE,
+        }
+    }
+}
+
+fn level_number(member: &Member) -> Result<u32, ConfigError> {
+    member.key.parse().map_err(|_| {
+        let what = format!("{} is no level", quoted(&member.key));
+        member.mark.error(what).help("use a number such as \"0\"")
+    })
+}
+
+fn or(
+    node: Option<&Node>,
+    read: impl Fn(&Node) -> Result<Duration, ConfigError>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    node.map_or(Ok(default), read)
+}

@@ -1,0 +1,123 @@
+//! Objects with known keys.
+
+use std::cell::Cell;
+
+use super::error::ConfigError;
+use super::json::{Member, Node, Value};
+use super::words::{instead, quoted};
+
+/// The keys that an object may have; case does not matter.
+pub(super) struct Keys {
+    /// Those that are read.
+    pub(super) known: &'static [&'static str],
+    /// Those that V2Ray or Xray knows and we do not: the key, and what to do
+    /// instead. They may be there as long as their value is empty.
+    pub(super) unsupported: &'static [(&'static str, &'static str)],
+}
+
+/// An object that is being read.
+pub(super) struct Fields<'a> {
+    node: &'a Node,
+    members: &'a [Member],
+    keys: &'static Keys,
+    /// One bit for each known key that was asked for.
+    taken: Cell<u64>,
+}
+
+impl<'a> Fields<'a> {
+    /// Starts on `node`, which must be an object without unknown keys.
+    pub(super) fn open(node: &'a Node, keys: &'static Keys) -> Result<Self, ConfigError> {
+        let members = node.members()?;
+        for member in members {
+            if !keys.all().any(|key| key.eq_ignore_ascii_case(&member.key)) {
+                return Err(keys.unknown(member));
+            }
+        }
+        Ok(Self {
+            node,
+            members,
+            keys,
+            taken: Cell::new(0),
+        })
+    }
+
+    /// The object.
+    pub(super) fn node(&self) -> &'a Node {
+        self.node
+    }
+
+    /// The value of a known key; `null` is as good as nothing.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+        self.take(key);
+        self.find(key)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn need(&self, key: &str) -> Result<&'a Node, ConfigError> {
+        self.get(key)
+            .ok_or_else(|| self.node.error(format!("{} is missing", quoted(key))))
+    }
+
+    /// The elements of an array; none if it is not there.
+    pub(super) fn list(&self, key: &str) -> Result<&'a [Node], ConfigError> {
+        self.get(key).map_or(Ok(&[]), Node::elements)
+    }
+
+    /// `true` or `false`; false if it is not there.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, ConfigError> {
+        self.get(key).map_or(Ok(false), Node::boolean)
+    }
+
+    /// A string; empty if it is not there.
+    pub(super) fn text(&self, key: &str) -> Result<&'a str, ConfigError> {
+        self.get(key).map_or(Ok(""), Node::string)
+    }
+
+    /// Refuses what V2Ray would do and we cannot.
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
+        debug_assert_eq!(
+            self.taken.get().count_ones() as usize,
+            self.keys.known.len(),
+            "a known key is never read: {:?}",
+            self.keys.known
+        );
+        for (key, instead) in self.keys.unsupported {
+            if let Some(value) = self.find(key).filter(|value| !value.is_empty()) {
+                let what = format!("{} is not supported by muxcool", quoted(key));
+                return Err(value.error(what).help(*instead));
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, key: &str) -> Option<&'a Node> {
+        self.members
+            .iter()
+            .find(|member| member.key.eq_ignore_ascii_case(key))
+            .map(|member| &member.value)
+            .filter(|value| !matches!(value.value, Value::Null))
+    }
+
+    fn take(&self, key: &str) {
+        let index = self.keys.known.iter().position(|known| *known == key);
+        debug_assert!(index.is_some(), "{key} is not among the known keys");
+        self.taken.set(self.taken.get() | 1 << index.unwrap_or(0));
+    }
+}
+
+impl Keys {
+    fn all(&self) -> impl Iterator<Item = &'static str> {
+        let unsupported = self.unsupported.iter().map(|(key, _)| *key);
+        self.known.iter().copied().chain(unsupported)
+    }
+
+    fn unknown(&self, member: &Member) -> ConfigError {
+        let error = member
+            .mark
+            .error(format!("unknown key {}", quoted(&member.key)));
+        match instead(&member.key, self.known.iter().copied()) {
+            Some(help) => error.help(help),
+            None => error,
+        }
+    }
+}

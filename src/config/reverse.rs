@@ -1,0 +1,106 @@
+//! `reverse`: bridges and portals (section 9).
+
+use super::error::ConfigError;
+use super::json::Node;
+use super::read::{Fields, Keys};
+use super::tags::Tags;
+use super::words::quoted;
+use crate::limits::{CONTROL_DOMAINS, MUX_DOMAIN};
+use crate::net::Address;
+use crate::reverse::{BridgeOptions, PortalOptions};
+
+const REVERSE: Keys = Keys {
+    known: &["bridges", "portals"],
+    unsupported: &[],
+};
+
+const BRIDGE: Keys = Keys {
+    known: &["tag", "domain"],
+    unsupported: &[],
+};
+
+const PORTAL: Keys = Keys {
+    known: &["tag", "domain", "controlDomain"],
+    unsupported: &[],
+};
+
+/// Both ends of reverse tunnels, if there are any.
+#[derive(Default)]
+pub(super) struct Reverse {
+    pub(super) bridges: Vec<BridgeOptions>,
+    pub(super) portals: Vec<PortalOptions>,
+}
+
+/// Reads `reverse`. The tags of bridges are inbounds', those of portals
+/// outbounds'.
+pub(super) fn read(
+    node: Option<&Node>,
+    inbounds: &mut Tags,
+    outbounds: &mut Tags,
+) -> Result<Reverse, ConfigError> {
+    let Some(node) = node else {
+        return Ok(Reverse::default());
+    };
+    let fields = Fields::open(node, &REVERSE)?;
+    let bridges = fields.list("bridges")?.iter();
+    let portals = fields.list("portals")?.iter();
+    let reverse = Reverse {
+        bridges: bridges
+            .map(|n| bridge(n, inbounds))
+            .collect::<Result<_, _>>()?,
+        portals: portals
+            .map(|n| portal(n, outbounds))
+            .collect::<Result<_, _>>()?,
+    };
+    fields.finish()?;
+    Ok(reverse)
+}
+
+fn bridge(node: &Node, tags: &mut Tags) -> Result<BridgeOptions, ConfigError> {
+    let fields = Fields::open(node, &BRIDGE)?;
+    let bridge = BridgeOptions {
+        tag: tag(&fields, tags)?,
+        domain: domain(fields.need("domain")?)?,
+    };
+    fields.finish()?;
+    Ok(bridge)
+}
+
+fn portal(node: &Node, tags: &mut Tags) -> Result<PortalOptions, ConfigError> {
+    let fields = Fields::open(node, &PORTAL)?;
+    let mut portal = PortalOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
+    if let Some(control) = fields.get("controlDomain") {
+        let names = CONTROL_DOMAINS.map(|name| (name, name));
+        portal.control_domain = control.choice("control domain", &names)?.into();
+    }
+    fields.finish()?;
+    Ok(portal)
+}
+
+fn tag(fields: &Fields<'_>, tags: &mut Tags) -> Result<String, ConfigError> {
+    let node = fields.need("tag")?;
+    let tag = tags.add(Some(node))?;
+    match tag.is_empty() {
+        true => Err(node
+            .error("an empty tag")
+            .help("rules need one to name this")),
+        false => Ok(tag.to_string()),
+    }
+}
+
+/// A name that reaches the other side unchanged and means nothing else there.
+fn domain(node: &Node) -> Result<String, ConfigError> {
+    let text = node.string()?;
+    let reserved = || CONTROL_DOMAINS.contains(&text) || text == MUX_DOMAIN;
+    let what = match text.parse() {
+        _ if text.is_empty() => "an empty domain".to_owned(),
+        Ok(Address::Domain(_)) if reserved() => {
+            format!("{} has a meaning of its own", quoted(text))
+        }
+        Ok(Address::Domain(_)) => return Ok(text.to_owned()),
+        _ => format!("{} is no name", quoted(text)),
+    };
+    Err(node
+        .error(what)
+        .help("make one up that portal and bridge share, such as \"tunnel.example.com\""))
+}

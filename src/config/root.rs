@@ -1,0 +1,94 @@
+//! The configuration as a whole.
+
+use super::error::ConfigError;
+use super::json::Node;
+use super::notes::Notes;
+use super::plan::Plan;
+use super::policy::Policy;
+use super::read::{Fields, Keys};
+use super::routing::{self, Names};
+use super::tags::Tags;
+use super::warnings::Whole;
+use super::{inbound, logging, outbound, reverse};
+
+/// The keys of the whole.
+pub(super) const ROOT: Keys = Keys {
+    known: &[
+        "log",
+        "inbounds",
+        "outbounds",
+        "routing",
+        "policy",
+        "reverse",
+    ],
+    unsupported: &[
+        ("dns", "names are resolved by the system"),
+        ("api", "leave it out"),
+        ("stats", "leave it out"),
+        (
+            "transport",
+            "use \"streamSettings\" of each inbound and outbound",
+        ),
+        ("port", OLD_INBOUND),
+        ("inbound", OLD_INBOUND),
+        ("inboundDetour", OLD_INBOUND),
+        ("outbound", OLD_OUTBOUND),
+        ("outboundDetour", OLD_OUTBOUND),
+        ("fakedns", "leave it out"),
+        ("metrics", "leave it out"),
+        ("observatory", "leave it out"),
+        ("burstObservatory", "leave it out"),
+        ("browserForwarder", "leave it out"),
+        ("services", "leave it out"),
+        ("env", "leave it out"),
+        ("version", "leave it out"),
+    ],
+};
+
+const OLD_INBOUND: &str = "use \"inbounds\": [{…}]";
+const OLD_OUTBOUND: &str = "use \"outbounds\": [{…}]";
+
+/// Reads and checks everything.
+pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
+    let fields = Fields::open(root, &ROOT)?;
+    let mut notes = Notes::default();
+    let (mut inbound_tags, mut outbound_tags) = (Tags::inbound(), Tags::outbound());
+
+    let log = logging::read(fields.get("log"))?;
+    let policy = Policy::read(fields.get("policy"), &mut notes)?;
+    let mut inbounds = Vec::new();
+    for node in fields.list("inbounds")? {
+        inbounds.push(inbound::read(node, &policy, &mut inbound_tags, &mut notes)?);
+    }
+    let mut outbounds = Vec::new();
+    for node in fields.list("outbounds")? {
+        outbounds.push(outbound::read(node, &policy, &mut outbound_tags)?);
+    }
+    let reverse = reverse::read(fields.get("reverse"), &mut inbound_tags, &mut outbound_tags)?;
+    let names = Names {
+        inbounds: &inbound_tags,
+        outbounds: &outbound_tags,
+    };
+    let router = routing::read(fields.get("routing"), &names, &mut notes)?;
+    fields.finish()?;
+
+    let whole = Whole {
+        root: &root.mark,
+        inbounds: &inbounds,
+        outbounds: &outbounds,
+        reverse: &reverse,
+        rules: &router.rules,
+        inbound_tags: &inbound_tags,
+        outbound_tags: &outbound_tags,
+    };
+    whole.warn(&mut notes);
+    Ok(Plan {
+        log,
+        inbounds,
+        outbounds,
+        router,
+        bridges: reverse.bridges,
+        portals: reverse.portals,
+        warnings: notes.into_lines(),
+    })
+}

@@ -1,0 +1,139 @@
+//! `routing` (section 5).
+
+use super::conditions::conditions;
+use super::error::ConfigError;
+use super::json::Node;
+use super::notes::Notes;
+use super::read::{Fields, Keys};
+use super::tags::Tags;
+use super::value::Item;
+use crate::router::{DomainStrategy, RouterOptions, Rule};
+
+const ROUTING: Keys = Keys {
+    known: &["domainStrategy", "rules", "settings", "strategy"],
+    unsupported: &[
+        ("balancers", NO_BALANCERS),
+        ("domainMatcher", "leave it out"),
+    ],
+};
+
+/// The object in which older configurations have the rules.
+const SETTINGS: Keys = Keys {
+    known: &["domainStrategy", "rules"],
+    unsupported: &[],
+};
+
+const RULE: Keys = Keys {
+    known: &[
+        "type",
+        "outboundTag",
+        "inboundTag",
+        "domain",
+        "domains",
+        "ip",
+        "source",
+        "port",
+        "sourcePort",
+        "network",
+        "user",
+        "protocol",
+    ],
+    unsupported: &[
+        ("balancerTag", NO_BALANCERS),
+        ("attrs", "leave it out"),
+        ("domainMatcher", "leave it out"),
+        ("ruleTag", "leave it out"),
+        ("sourceIP", "use \"source\""),
+        ("localIP", "leave it out"),
+        ("localPort", "leave it out"),
+        ("process", "leave it out"),
+        ("vlessRoute", "leave it out"),
+        ("webhook", "leave it out"),
+    ],
+};
+
+const NO_BALANCERS: &str = "name one outbound under \"outboundTag\"";
+
+const STRATEGIES: [(&str, DomainStrategy); 13] = {
+    use DomainStrategy::*;
+    [
+        ("AsIs", AsIs),
+        ("As_Is", AsIs),
+        ("As-Is", AsIs),
+        ("", AsIs),
+        ("IPIfNonMatch", IpIfNonMatch),
+        ("IP_If_Non_Match", IpIfNonMatch),
+        ("IP-If-Non-Match", IpIfNonMatch),
+        ("IPOnDemand", IpOnDemand),
+        ("IP_On_Demand", IpOnDemand),
+        ("IP-On-Demand", IpOnDemand),
+        // V2Ray has this name, but does no more for it than for "AsIs".
+        ("AlwaysIP", AsIs),
+        ("Always_IP", AsIs),
+        ("Always-IP", AsIs),
+    ]
+};
+
+/// The names that rules may use.
+pub(super) struct Names<'a> {
+    pub(super) inbounds: &'a Tags,
+    pub(super) outbounds: &'a Tags,
+}
+
+/// Reads `routing`, if there is any.
+pub(super) fn read(
+    node: Option<&Node>,
+    names: &Names<'_>,
+    notes: &mut Notes,
+) -> Result<RouterOptions, ConfigError> {
+    let Some(node) = node else {
+        return Ok(RouterOptions::default());
+    };
+    let fields = Fields::open(node, &ROUTING)?;
+    let mut strategy = fields.get("domainStrategy");
+    let mut nodes: Vec<&Node> = fields.list("rules")?.iter().collect();
+    fields.text("strategy")?;
+    if let Some(settings) = fields.get("settings") {
+        let older = Fields::open(settings, &SETTINGS)?;
+        strategy = strategy.or(older.get("domainStrategy"));
+        nodes.extend(older.list("rules")?);
+        older.finish()?;
+    }
+    let options = RouterOptions {
+        strategy: strategy
+            .map(|node| node.choice("strategy", &STRATEGIES))
+            .transpose()?
+            .unwrap_or_default(),
+        rules: nodes
+            .iter()
+            .map(|node| rule(node, names, notes))
+            .collect::<Result<_, _>>()?,
+    };
+    fields.finish()?;
+    Ok(options)
+}
+
+fn rule(node: &Node, names: &Names<'_>, notes: &mut Notes) -> Result<Rule, ConfigError> {
+    let fields = Fields::open(node, &RULE)?;
+    fields
+        .need("type")
+        .map_err(|error| error.help("write \"type\": \"field\""))?
+        .choice("type", &[("field", ())])?;
+    let conditions = conditions(&fields, names, notes)?;
+    let tag = fields.get("outboundTag");
+    fields.finish()?;
+    let tag = tag.ok_or_else(|| node.error("\"outboundTag\" is missing"))?;
+    if conditions.is_empty() {
+        return Err(node
+            .error("a rule without a condition")
+            .help("for everything else, the first outbound is used"));
+    }
+    let item = Item {
+        node: tag,
+        text: tag.string()?,
+    };
+    Ok(Rule {
+        outbound: names.outbounds.resolve(item)?,
+        conditions,
+    })
+}

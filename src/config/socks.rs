@@ -1,0 +1,170 @@
+//! Settings of SOCKS inbounds and outbounds, and the accounts that HTTP
+//! inbounds have too.
+
+use super::error::ConfigError;
+use super::json::Node;
+use super::notes::Notes;
+use super::policy::{Level, Policy};
+use super::read::{Fields, Keys};
+use super::words::quoted;
+use crate::limits::MAX_SOCKS_CREDENTIAL;
+use crate::proxy::socks::{Account, InboundOptions, OutboundOptions, Server};
+
+const INBOUND: Keys = Keys {
+    known: &["auth", "accounts", "udp", "ip", "timeout", "userLevel"],
+    unsupported: &[],
+};
+
+const ACCOUNT: Keys = Keys {
+    known: &["user", "pass"],
+    unsupported: &[],
+};
+
+const OUTBOUND: Keys = Keys {
+    known: &["servers"],
+    unsupported: &[("version", "servers are spoken to in SOCKS 5")],
+};
+
+const SERVER: Keys = Keys {
+    known: &["address", "port", "users"],
+    unsupported: &[],
+};
+
+const USER: Keys = Keys {
+    known: &["user", "pass", "level", "email"],
+    unsupported: &[],
+};
+
+/// Reads an inbound's settings.
+pub(super) fn inbound(
+    node: &Node,
+    policy: &Policy,
+    notes: &mut Notes,
+) -> Result<(InboundOptions, Level), ConfigError> {
+    let fields = Fields::open(node, &INBOUND)?;
+    let by_password = match fields.get("auth").filter(|auth| !auth.is_empty()) {
+        Some(auth) => auth.choice("way", &[("noauth", false), ("password", true)])?,
+        None => false,
+    };
+    let accounts = accounts(fields.list("accounts")?)?;
+    if let Some(list) = fields
+        .get("accounts")
+        .filter(|_| !by_password && !accounts.is_empty())
+    {
+        notes.add(
+            &list.mark,
+            "has no effect while \"auth\" is not \"password\"",
+        );
+    }
+    let options = InboundOptions {
+        accounts: by_password.then_some(accounts),
+        udp: fields.flag("udp")?,
+        ip: fields.get("ip").map(Node::ip).transpose()?,
+    };
+    let level = policy.of_settings(&fields)?;
+    fields.finish()?;
+    Ok((options, level))
+}
+
+/// Reads an outbound's settings.
+pub(super) fn outbound(
+    node: &Node,
+    policy: &Policy,
+) -> Result<(OutboundOptions, Level), ConfigError> {
+    let fields = Fields::open(node, &OUTBOUND)?;
+    let mut levels = Levels::default();
+    let list = fields.need("servers")?;
+    let servers: Vec<Server> = list
+        .elements()?
+        .iter()
+        .map(|node| server(node, policy, &mut levels))
+        .collect::<Result<_, _>>()?;
+    if servers.is_empty() {
+        return Err(list.error("at least one server is needed"));
+    }
+    fields.finish()?;
+    Ok((OutboundOptions { servers }, levels.one(policy)))
+}
+
+/// Reads `accounts`; no name may come twice.
+pub(super) fn accounts(nodes: &[Node]) -> Result<Vec<Account>, ConfigError> {
+    let mut accounts: Vec<Account> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let fields = Fields::open(node, &ACCOUNT)?;
+        let account = account(&fields)?;
+        if accounts.iter().any(|other| other.user == account.user) {
+            let what = format!("the user {} is given twice", quoted(&account.user));
+            return Err(node.error(what));
+        }
+        fields.finish()?;
+        accounts.push(account);
+    }
+    Ok(accounts)
+}
+
+/// The level of all users of an outbound, or of all clients of an inbound.
+#[derive(Default)]
+pub(super) struct Levels(Option<Level>);
+
+impl Levels {
+    /// Adds one that is named under `level`. We keep one set of times for
+    /// all, so the values of another level must be the same.
+    pub(super) fn add(&mut self, fields: &Fields<'_>, policy: &Policy) -> Result<(), ConfigError> {
+        let node = fields.get("level");
+        let level = policy.level(node.map_or(Ok(0), Node::uint32)?);
+        match self.0.replace(level) {
+            Some(before) if before != level => Err(node
+                .unwrap_or(fields.node())
+                .error("users of different levels side by side are not supported by muxcool")
+                .help("give all of them the same level")),
+            _ => Ok(()),
+        }
+    }
+
+    /// That level; level 0 if there was nobody.
+    pub(super) fn one(&self, policy: &Policy) -> Level {
+        self.0.unwrap_or_else(|| policy.level(0))
+    }
+}
+
+fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, ConfigError> {
+    let fields = Fields::open(node, &SERVER)?;
+    let server = Server {
+        address: fields.need("address")?.address()?,
+        port: fields.need("port")?.port()?,
+        users: fields
+            .list("users")?
+            .iter()
+            .map(|node| user(node, policy, levels))
+            .collect::<Result<_, _>>()?,
+    };
+    fields.finish()?;
+    Ok(server)
+}
+
+fn user(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Account, ConfigError> {
+    let fields = Fields::open(node, &USER)?;
+    let account = account(&fields)?;
+    fields.text("email")?;
+    levels.add(&fields, policy)?;
+    fields.finish()?;
+    Ok(account)
+}
+
+/// The wire has one byte for each length, and a nameless user is a mistake.
+fn account(fields: &Fields<'_>) -> Result<Account, ConfigError> {
+    let user = fields.need("user")?;
+    if user.string()?.is_empty() {
+        return Err(user.error("an empty user name"));
+    }
+    let password = fields.need("pass")?;
+    for node in [user, password] {
+        if node.string()?.len() > MAX_SOCKS_CREDENTIAL {
+            return Err(node.error(format!("longer than {MAX_SOCKS_CREDENTIAL} bytes")));
+        }
+    }
+    Ok(Account {
+        user: user.string()?.into(),
+        password: password.string()?.into(),
+    })
+}

@@ -1,0 +1,260 @@
+//! What must happen to the text before it is JSON: V2Ray's comments (`//`,
+//! `/* */`, `#`) become spaces, so that everything else keeps its place, and
+//! what no JSON can contain is refused with a better message than a parser of
+//! tokens has.
+
+use super::words::quoted;
+use crate::limits::MAX_CONFIG_DEPTH;
+
+/// A mistake in the text itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TextError {
+    /// Where, in bytes.
+    pub(super) offset: usize,
+    /// What is wrong.
+    pub(super) what: String,
+    /// What would be right.
+    pub(super) help: Option<&'static str>,
+}
+
+impl TextError {
+    pub(super) fn new(
+        offset: usize,
+        what: impl Into<String>,
+        help: impl Into<Option<&'static str>>,
+    ) -> Self {
+        Self {
+            offset,
+            what: what.into(),
+            help: help.into(),
+        }
+    }
+}
+
+/// The text with spaces in place of its comments; every other character is
+/// where it was.
+pub(super) fn without_comments(text: &str) -> Result<String, TextError> {
+    let mut cleaner = Cleaner {
+        rest: text,
+        out: String::with_capacity(text.len()),
+        depth: 0,
+    };
+    while let Some(next) = cleaner.peek() {
+        match next {
+            '"' => cleaner.string()?,
+            '#' => cleaner.line_comment(),
+            '/' => cleaner.slash()?,
+            '\'' => return Err(cleaner.error("a string in single quotes", "use double quotes")),
+            '{' | '[' => cleaner.open()?,
+            '}' | ']' => cleaner.close(),
+            _ if next.is_ascii_alphabetic() => cleaner.word()?,
+            _ if is_json(next) => cleaner.keep(),
+            _ => return Err(cleaner.stray(next)),
+        }
+    }
+    Ok(cleaner.out)
+}
+
+struct Cleaner<'a> {
+    rest: &'a str,
+    out: String,
+    depth: usize,
+}
+
+impl Cleaner<'_> {
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let mut chars = self.rest.chars();
+        let next = chars.next();
+        self.rest = chars.as_str();
+        next
+    }
+
+    fn keep(&mut self) {
+        if let Some(c) = self.next() {
+            self.out.push(c);
+        }
+    }
+
+    /// One space for each byte; lines stay lines.
+    fn blank(&mut self) {
+        match self.next() {
+            Some('\n') => self.out.push('\n'),
+            Some(c) => self.out.extend(std::iter::repeat_n(' ', c.len_utf8())),
+            None => {}
+        }
+    }
+
+    fn error(&self, what: &str, help: &'static str) -> TextError {
+        TextError::new(self.out.len(), what, help)
+    }
+
+    fn open(&mut self) -> Result<(), TextError> {
+        self.depth += 1;
+        if self.depth > MAX_CONFIG_DEPTH {
+            let what = format!("nested deeper than {MAX_CONFIG_DEPTH}");
+            return Err(TextError::new(self.out.len(), what, None));
+        }
+        self.keep();
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.keep();
+    }
+
+    fn string(&mut self) -> Result<(), TextError> {
+        let endless = self.error("this string does not end", "close it with a double quote");
+        self.keep();
+        loop {
+            match self.peek() {
+                None | Some('\n' | '\r') => return Err(endless),
+                Some('"') => break,
+                Some('\\') => {
+                    self.keep();
+                    self.keep();
+                }
+                Some(c) if c < ' ' => {
+                    return Err(self.error("a control character in a string", "write it as \\u00…"));
+                }
+                Some(_) => self.keep(),
+            }
+        }
+        self.keep();
+        Ok(())
+    }
+
+    /// `true`, `false`, `null`, the `e` of a number, or a mistake.
+    fn word(&mut self) -> Result<(), TextError> {
+        let in_number = self.out.ends_with(|c: char| c.is_ascii_digit());
+        let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$');
+        let end = self.rest.find(|c| !belongs(c)).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        if !in_number && !matches!(word, "true" | "false" | "null") {
+            let what = format!("{} has no quotes", quoted(word));
+            let help = "put double quotes around it";
+            return Err(TextError::new(self.out.len(), what, help));
+        }
+        self.out.push_str(word);
+        self.rest = rest;
+        Ok(())
+    }
+
+    fn slash(&mut self) -> Result<(), TextError> {
+        if self.rest.starts_with("//") {
+            self.line_comment();
+            return Ok(());
+        }
+        if self.rest.starts_with("/*") {
+            return self.block_comment();
+        }
+        Err(self.error("a lone /", "comments start with //, /* or #"))
+    }
+
+    fn line_comment(&mut self) {
+        while !matches!(self.peek(), None | Some('\n')) {
+            self.blank();
+        }
+    }
+
+    fn block_comment(&mut self) -> Result<(), TextError> {
+        let endless = self.error("this comment does not end", "close it with */");
+        self.blank();
+        self.blank();
+        while !self.rest.starts_with("*/") {
+            if self.rest.is_empty() {
+                return Err(endless);
+            }
+            self.blank();
+        }
+        self.blank();
+        self.blank();
+        Ok(())
+    }
+
+    fn stray(&self, c: char) -> TextError {
+        match c {
+            '\u{feff}' => self.error("a byte order mark", "save the file as UTF-8 without one"),
+            '\u{2018}'..='\u{201f}' => self.error("a typographic quote", "use plain double quotes"),
+            c if c.is_whitespace() => self.error("a special kind of space", "use a plain one"),
+            c => TextError::new(
+                self.out.len(),
+                format!("{} cannot stand here", quoted(&c.to_string())),
+                None,
+            ),
+        }
+    }
+}
+
+fn is_json(c: char) -> bool {
+    c.is_ascii_graphic() || matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn comments_become_spaces_and_strings_stay() {
+        let cases = [
+            ("{} // a\n{}", "{}     \n{}"),
+            ("{} # a \" é\n[]", "{}         \n[]"),
+            ("[/* a\n # */1]", "[    \n     1]"),
+            (r##"{"a#//": "/*\"#"}"##, r##"{"a#//": "/*\"#"}"##),
+            ("# only", "      "),
+            ("/**/1", "    1"),
+        ];
+        for (text, cleaned) in cases {
+            assert_eq!(without_comments(text).as_deref(), Ok(cleaned), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_no_json_can_contain_is_refused_where_it_stands() {
+        let cases = [
+            ("{ \"a\": \"b\n}", 7, "this string does not end"),
+            ("\"a\tb\"", 2, "a control character in a string"),
+            ("\"a", 0, "this string does not end"),
+            ("\"a\\", 0, "this string does not end"),
+            ("{ 'a': 1 }", 2, "a string in single quotes"),
+            ("\u{feff}{}", 0, "a byte order mark"),
+            ("{ \u{201c}a\u{201d} }", 2, "a typographic quote"),
+            ("{\u{a0}}", 1, "a special kind of space"),
+            ("{\u{1}}", 1, "\"\\u{1}\" cannot stand here"),
+            ("{} /* a", 3, "this comment does not end"),
+            ("/*/", 0, "this comment does not end"),
+            ("/ a", 0, "a lone /"),
+            ("[yes]", 1, "\"yes\" has no quotes"),
+            ("{port: 1}", 1, "\"port\" has no quotes"),
+        ];
+        for (text, offset, what) in cases {
+            let error = without_comments(text).unwrap_err();
+            assert_eq!((error.offset, error.what.as_str()), (offset, what));
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert!(without_comments(&deep(MAX_CONFIG_DEPTH)).is_ok());
+        let error = without_comments(&deep(MAX_CONFIG_DEPTH + 1)).unwrap_err();
+        assert_eq!(error.offset, MAX_CONFIG_DEPTH);
+    }
+
+    proptest! {
+        #[test]
+        fn places_are_kept(text in "[ -~é\n/*#\"\\\\]{0,80}") {
+            if let Ok(cleaned) = without_comments(&text) {
+                prop_assert_eq!(cleaned.len(), text.len());
+                let lines = |s: &str| s.match_indices('\n').map(|(at, _)| at).collect::<Vec<_>>();
+                prop_assert_eq!(lines(&cleaned), lines(&text));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What is allowed but probably not meant, seen on the whole plan.
+
+use super::json::Mark;
+use super::notes::Notes;
+use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan};
+use super::reverse::Reverse;
+use super::tags::Tags;
+use crate::net::Address;
+use crate::proxy::vless;
+use crate::reverse::BridgeOptions;
+use crate::router::{Condition, DomainPattern, Rule};
+
+/// The parts of a plan that warnings are about.
+pub(super) struct Whole<'a> {
+    pub(super) root: &'a Mark,
+    pub(super) inbounds: &'a [InboundPlan],
+    pub(super) outbounds: &'a [OutboundPlan],
+    pub(super) reverse: &'a Reverse,
+    pub(super) rules: &'a [Rule],
+    pub(super) inbound_tags: &'a Tags,
+    pub(super) outbound_tags: &'a Tags,
+}
+
+impl Whole<'_> {
+    /// Adds all warnings.
+    pub(super) fn warn(&self, notes: &mut Notes) {
+        self.nothing_to_do(notes);
+        self.inbounds.iter().for_each(|i| warn_inbound(i, notes));
+        self.outbounds.iter().for_each(|o| warn_outbound(o, notes));
+        for portal in &self.reverse.portals {
+            self.warn_portal(&portal.tag, notes);
+        }
+        for bridge in &self.reverse.bridges {
+            self.warn_bridge(bridge, notes);
+        }
+    }
+
+    fn nothing_to_do(&self, notes: &mut Notes) {
+        if self.inbounds.is_empty() && self.reverse.bridges.is_empty() {
+            notes.add(
+                self.root,
+                "there is nothing to do: no inbounds and no bridges",
+            );
+        } else if self.outbounds.is_empty() && self.reverse.portals.is_empty() {
+            notes.add(
+                self.root,
+                "there are no outbounds: every connection will be closed",
+            );
+        }
+    }
+
+    /// Without outbounds the first portal takes what no rule decides.
+    fn warn_portal(&self, tag: &str, notes: &mut Notes) {
+        let reached = self.outbounds.is_empty() || self.rules.iter().any(|r| *r.outbound == *tag);
+        if let Some(mark) = self.outbound_tags.mark(tag).filter(|_| !reached) {
+            notes.add(mark, "no rule leads to this portal, so nobody can reach it");
+        }
+    }
+
+    /// What a bridge asks for is not a name that anybody can resolve; it has
+    /// to go to the portal.
+    fn warn_bridge(&self, bridge: &BridgeOptions, notes: &mut Notes) {
+        let Some(mark) = self.inbound_tags.mark(&bridge.tag) else {
+            return;
+        };
+        let rule = self.rules.iter().find(|rule| leads(rule, bridge));
+        let taker = match rule {
+            Some(rule) => self.outbounds.iter().find(|o| o.tag == rule.outbound),
+            None => self.outbounds.first(),
+        };
+        if let Some(OutboundOptions::Freedom(_) | OutboundOptions::Blackhole(_)) =
+            taker.map(|outbound| &outbound.options)
+        {
+            let what = "its connection to the portal would leave by freedom or blackhole, which \
+                        lead to no portal; a rule with this \"inboundTag\" and the \"domain\" \
+                        should lead to an outbound that does";
+            notes.add(mark, what);
+        }
+    }
+}
+
+fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
+    if inbound.listen.is_loopback() {
+        return;
+    }
+    let what = match &inbound.options {
+        InboundOptions::Socks(socks) if socks.accounts.is_none() => OPEN_PROXY,
+        InboundOptions::Http(http) if http.accounts.is_empty() => OPEN_PROXY,
+        InboundOptions::Vless(_) => CLEARTEXT,
+        _ => return,
+    };
+    notes.add_at(&inbound.place, what);
+}
+
+fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
+    match &outbound.options {
+        OutboundOptions::Vless(vless) if vless.servers.iter().any(is_remote) => {
+            notes.add_at(&outbound.place, CLEARTEXT);
+        }
+        OutboundOptions::Freedom(_) if outbound.mux.is_some() => {
+            notes.add_at(&outbound.place, USELESS_MUX);
+        }
+        _ => {}
+    }
+}
+
+const OPEN_PROXY: &str = "this proxy is open to everybody who can reach it: listen on 127.0.0.1, \
+                          or set up accounts";
+const CLEARTEXT: &str = "VLESS sends ids and data unencrypted: keep it on networks you trust";
+const USELESS_MUX: &str = "\"mux\" needs a server that understands it: a freedom outbound asks \
+                           the Internet for v1.mux.cool";
+
+fn is_remote(server: &vless::Server) -> bool {
+    match &server.address {
+        Address::Ip(ip) => !ip.is_loopback(),
+        Address::Domain(name) => name.as_str() != "localhost",
+    }
+}
+
+/// Whether the rule takes a bridge's connection to its portal: a stream to
+/// port 0 of the domain, from nobody.
+fn leads(rule: &Rule, bridge: &BridgeOptions) -> bool {
+    rule.conditions.iter().all(|condition| match condition {
+        Condition::InboundTag(tags) => tags.contains(&bridge.tag),
+        Condition::Domain(patterns) => patterns.iter().any(|p| matches(p, &bridge.domain)),
+        Condition::Network { tcp, .. } => *tcp,
+        Condition::Port(ports) => ports.iter().any(|range| range.contains(&0)),
+        _ => false,
+    })
+}
+
+fn matches(pattern: &DomainPattern, name: &str) -> bool {
+    match pattern {
+        DomainPattern::Keyword(part) => name.contains(part),
+        DomainPattern::Full(whole) => name == whole,
+        DomainPattern::Domain(parent) => name
+            .strip_suffix(parent.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+        DomainPattern::Dotless(part) => !name.contains('.') && name.contains(part),
+        DomainPattern::Regex(regex) => regex.is_match(name),
+    }
+}

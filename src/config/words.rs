@@ -1,0 +1,85 @@
+//! How messages quote, list and guess.
+
+use crate::limits::MAX_LOGGED_TEXT;
+
+/// Names that a message lists at the most.
+const LISTED: usize = 12;
+
+/// `text` in quotes, escaped, and cut where it is too long for a message.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_LOGGED_TEXT) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// What to write instead of `text`: the known name that is nearest, or all of
+/// them; `None` if there are no names.
+pub(super) fn instead<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.collect();
+    match nearest(text, &known) {
+        Some(name) => Some(format!("did you mean {}?", quoted(name))),
+        None if known.is_empty() => None,
+        None => Some(format!("known here: {}", listed(&known))),
+    }
+}
+
+fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    let text: String = text.chars().take(MAX_LOGGED_TEXT).collect();
+    let text = text.trim().to_lowercase();
+    let tolerance = (text.chars().count() / 3).max(1);
+    known
+        .iter()
+        .map(|name| (strsim::osa_distance(&text, &name.to_lowercase()), *name))
+        .filter(|(distance, name)| *distance <= tolerance && *distance < name.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+fn listed(known: &[&str]) -> String {
+    let names: Vec<String> = known.iter().take(LISTED).map(|name| quoted(name)).collect();
+    let more = if known.len() > LISTED { ", …" } else { "" };
+    names.join(", ") + more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_proposed() {
+        let known = ["protocol", "port", "tag", "settings"];
+        let cases = [
+            ("protcol", Some("protocol")),
+            ("porotcol", Some("protocol")),
+            ("setings", Some("settings")),
+            ("TAG ", Some("tag")),
+            ("prt", Some("port")),
+            ("x", None),
+            ("streamSettings", None),
+            ("", None),
+        ];
+        for (text, guess) in cases {
+            assert_eq!(nearest(text, &known), guess, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_guess_the_names_are_listed() {
+        let text = instead("zzz", ["a", "b"].into_iter());
+        assert_eq!(text.as_deref(), Some("known here: \"a\", \"b\""));
+        let many: Vec<String> = (0..20).map(|n| format!("name{n}")).collect();
+        let text = instead("zzz", many.iter().map(String::as_str)).unwrap();
+        assert!(text.ends_with("\"name11\", …"), "{text}");
+        assert_eq!(instead("zzz", std::iter::empty()), None);
+    }
+
+    #[test]
+    fn quotes_are_escaped_and_cut() {
+        assert_eq!(quoted("a\n\u{1b}"), r#""a\n\u{1b}""#);
+        assert_eq!(
+            quoted(&"é".repeat(1000)).chars().count(),
+            MAX_LOGGED_TEXT + 3
+        );
+    }
+}
