@@ -179,6 +179,14 @@ pub const MAX_HTTP_HEAD: usize = 64 * 1024;
 /// Most header fields of an HTTP proxy request.
 pub const MAX_HTTP_FIELDS: usize = 128;
 
+/// Longest line of a chunk in an HTTP body: its size and extensions, in bytes.
+pub const MAX_HTTP_CHUNK_LINE: usize = 1_024;
+
+/// How long a peer that was told the last words may take to end its side,
+/// before the connection is closed over its head; V2Ray's blackhole waits as
+/// long.
+pub const PARTING: Duration = Duration::from_secs(1);
+
 /// Longest addons of a VLESS header that we read, in bytes: their length has 8 bits.
 pub const MAX_VLESS_ADDONS: usize = 255;
 

@@ -9,6 +9,7 @@ pub mod socks;
 pub mod vless;
 
 mod error;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

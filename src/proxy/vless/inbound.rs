@@ -1,0 +1,121 @@
+use std::io::{self, BufRead};
+use std::net::SocketAddr;
+
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use uuid::Uuid;
+
+use super::datagrams::{PacketReader, PacketWriter};
+use super::held::{Alone, HeldWriter};
+use super::wire::{self, HeaderError};
+use super::{Client, InboundOptions};
+use crate::link::{Link, Request};
+use crate::net::Network;
+use crate::proxy::{self, InboundContext, ProxyError};
+use crate::transport::tcp::{Handshake, TcpReader, TcpWriter, Visitor};
+use crate::wire::Cursor;
+
+/// Serves VLESS clients.
+///
+/// Who does not show a known id, or sends what is no header, is cut off at
+/// once and gets no byte. The response header goes out with the target's first
+/// bytes, or not at all if there are none (section 1.2).
+pub struct Inbound {
+    context: InboundContext,
+    clients: Vec<Client>,
+}
+
+impl Inbound {
+    /// An inbound for the clients that `options` names.
+    pub fn new(context: InboundContext, options: InboundOptions) -> Self {
+        Self {
+            context,
+            clients: options.clients,
+        }
+    }
+
+    fn negotiate(
+        &self,
+        handshake: &mut Handshake,
+        source: SocketAddr,
+    ) -> Result<Request, ProxyError> {
+        let id = read_part(handshake, wire::read_id)?;
+        let client = self
+            .client(&id)
+            .ok_or(ProxyError::Refused("unknown user id"))?;
+        let (_, target) = read_part(handshake, wire::read_order)?;
+        Ok(Request {
+            user: (!client.email.is_empty()).then(|| client.email.clone()),
+            ..self.context.request(target, source)
+        })
+    }
+
+    /// The client with this id; the last one if there are several (section
+    /// 1.4). Takes as long for an unknown id as for any known one.
+    fn client(&self, id: &Uuid) -> Option<&Client> {
+        let mut place = 0_u64;
+        let mut known = Choice::from(0);
+        for (index, client) in (0..).zip(&self.clients) {
+            let matches = client.id.as_bytes().ct_eq(id.as_bytes());
+            place.conditional_assign(&index, matches);
+            known |= matches;
+        }
+        let place = usize::try_from(place).ok()?;
+        self.clients.get(place).filter(|_| known.into())
+    }
+}
+
+impl proxy::Inbound for Inbound {
+    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
+        let mut handshake = Handshake::new(visitor.stream, self.context.handshake);
+        let request = self.negotiate(&mut handshake, visitor.source)?;
+        let (reader, writer) = handshake.finish(Some(&self.context.idle))?;
+        let link = body(reader, writer, request.target.network);
+        Ok(self.context.dispatcher.dispatch(&request, link)?)
+    }
+}
+
+/// The connection after its header (section 1.3).
+fn body(reader: TcpReader, writer: TcpWriter, network: Network) -> Link {
+    let writer = HeldWriter::new(writer, &wire::RESPONSE, Alone::Dropped);
+    match network {
+        Network::Tcp => Link::new(reader, writer),
+        Network::Udp => Link::new(PacketReader::new(reader), PacketWriter::new(writer)),
+    }
+}
+
+/// Reads until `parse` has what it wants, and leaves what comes after it.
+fn read_part<T>(
+    handshake: &mut Handshake,
+    parse: impl Fn(&mut Cursor) -> Result<T, HeaderError>,
+) -> Result<T, ProxyError> {
+    let mut bytes = Vec::new();
+    loop {
+        let input = handshake.fill_buf()?;
+        if input.is_empty() {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let (known, added) = (bytes.len(), input.len());
+        bytes.extend_from_slice(input);
+        let mut cursor = Cursor::new(&bytes);
+        match parse(&mut cursor) {
+            Ok(part) => {
+                handshake.consume(bytes.len() - cursor.remaining() - known);
+                return Ok(part);
+            }
+            Err(e) if e.is_incomplete() => handshake.consume(added),
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+impl From<HeaderError> for ProxyError {
+    fn from(e: HeaderError) -> Self {
+        match e {
+            HeaderError::Truncated(_) => ProxyError::Malformed("header is cut short"),
+            HeaderError::Version(_) => ProxyError::Malformed("not VLESS version 0"),
+            HeaderError::Addons(_) => ProxyError::Malformed("bad addons"),
+            HeaderError::Command(_) => ProxyError::Malformed("unknown command"),
+            HeaderError::Address(inner) => ProxyError::Address(inner),
+        }
+    }
+}
