@@ -7,6 +7,7 @@ pub mod app;
 pub mod buf;
 pub mod config;
 pub mod error;
+pub mod escape;
 pub mod limits;
 pub mod link;
 pub mod mux;
