@@ -5,6 +5,8 @@
 
 pub mod app;
 pub mod buf;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod escape;
