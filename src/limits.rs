@@ -193,6 +193,9 @@ pub const MAX_VLESS_ADDONS: usize = 255;
 /// Bytes of a peer's text that a log line shows.
 pub const MAX_LOGGED_TEXT: usize = 256;
 
+/// Access lines that may wait for a slow disk or terminal; more are lost.
+pub const ACCESS_QUEUE: usize = 4_096;
+
 // ---------------------------------------------------------------------------
 // Our choice: configuration
 // ---------------------------------------------------------------------------

@@ -1,1 +1,6 @@
 //! (under way)
+
+pub mod access;
+#[cfg(feature = "cli")]
+pub mod logging;
+mod stamp;

@@ -1,0 +1,199 @@
+//! Log lines in V2Ray's form, on standard error or in a file:
+//!
+//! ```text
+//! 2006/01/02 15:04:05 [Warning] muxcool::mux: carrier 3 is closed
+//! ```
+//!
+//! The time is local. A line that cannot be written is lost, and nothing else.
+
+use std::fmt::{self, Write as _};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use env_logger::fmt::Formatter;
+use env_logger::{Builder, Target};
+use log::{Level, LevelFilter, Record};
+
+use super::stamp;
+
+/// Overrides the level of the configuration; env_logger's own syntax, such as
+/// `debug` or `muxcool::mux=trace`.
+const LEVEL_VARIABLE: &str = "RUST_LOG";
+
+/// Sends the log of this process to standard error, from `level` on.
+///
+/// # Errors
+/// When the process has a logger already.
+pub fn to_stderr(level: LevelFilter) -> io::Result<()> {
+    start(builder(level, Target::Stderr))
+}
+
+/// Appends the log of this process to a file, from `level` on.
+///
+/// # Errors
+/// When the file cannot be opened, or the process has a logger already.
+pub fn to_file(level: LevelFilter, path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    start(builder(level, Target::Pipe(Box::new(file))))
+}
+
+fn start(mut builder: Builder) -> io::Result<()> {
+    builder
+        .parse_env(LEVEL_VARIABLE)
+        .try_init()
+        .map_err(io::Error::other)
+}
+
+fn builder(level: LevelFilter, target: Target) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .filter_level(level)
+        .target(target)
+        .format(write_record);
+    builder
+}
+
+fn write_record(out: &mut Formatter, record: &Record) -> io::Result<()> {
+    let (stamp, level) = (stamp::now(), level_name(record.level()));
+    let style = out.default_level_style(record.level());
+    let message = one_line(record.args());
+    let target = record.target();
+    writeln!(out, "{stamp} {style}[{level}]{style:#} {target}: {message}")
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "Error",
+        Level::Warn => "Warning",
+        Level::Info => "Info",
+        Level::Debug => "Debug",
+        Level::Trace => "Trace",
+    }
+}
+
+/// The message on one line: peers' text is escaped where it is logged, and
+/// should that be forgotten once, it still forges no line here.
+fn one_line(message: &fmt::Arguments) -> String {
+    let mut line = OneLine(String::new());
+    let _ = line.write_fmt(*message); // stops where a Display fails
+    line.0
+}
+
+struct OneLine(String);
+
+impl fmt::Write for OneLine {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if c.is_control() {
+                self.0.extend(c.escape_default());
+            } else {
+                self.0.push(c);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use log::Log;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Full;
+
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log_to(builder: &mut Builder, level: Level, message: &str) {
+        let logger = builder.build();
+        let mut record = Record::builder();
+        record.level(level).target("muxcool::mux");
+        logger.log(&record.args(format_args!("{message}")).build());
+    }
+
+    /// What is logged, without the time, which is checked for its length.
+    fn logged(filter: LevelFilter, rust_log: &str, level: Level, message: &str) -> String {
+        let sink = Sink::default();
+        let mut builder = builder(filter, Target::Pipe(Box::new(sink.clone())));
+        log_to(builder.parse_filters(rust_log), level, message);
+        let text = String::from_utf8(sink.0.lock().clone()).unwrap();
+        text.get("2006/01/02 15:04:05 ".len()..)
+            .unwrap_or_default()
+            .into()
+    }
+
+    #[test]
+    fn lines_have_the_form_of_the_family() {
+        let table = [
+            (Level::Error, "[Error] muxcool::mux: it is so\n"),
+            (Level::Warn, "[Warning] muxcool::mux: it is so\n"),
+            (Level::Info, "[Info] muxcool::mux: it is so\n"),
+            (Level::Debug, "[Debug] muxcool::mux: it is so\n"),
+        ];
+        for (level, line) in table {
+            assert_eq!(logged(LevelFilter::Debug, "", level, "it is so"), line);
+        }
+    }
+
+    #[test]
+    fn the_level_is_that_of_the_configuration_unless_overridden() {
+        let table = [
+            (LevelFilter::Warn, "", Level::Warn, true),
+            (LevelFilter::Warn, "", Level::Info, false),
+            (LevelFilter::Off, "", Level::Error, false),
+            (LevelFilter::Off, "debug", Level::Debug, true),
+            (LevelFilter::Debug, "error", Level::Warn, false),
+            (LevelFilter::Warn, "muxcool::mux=debug", Level::Debug, true),
+            (
+                LevelFilter::Warn,
+                "muxcool::link=debug",
+                Level::Debug,
+                false,
+            ),
+        ];
+        for (filter, rust_log, level, shown) in table {
+            let text = logged(filter, rust_log, level, "x");
+            assert_eq!(!text.is_empty(), shown, "{filter} {rust_log:?} {level}");
+        }
+    }
+
+    #[test]
+    fn a32_a_message_is_one_line_whatever_it_holds() {
+        let forged = "bad name \"x\r\n2026/01/02 [Warning] forged \x1b[31m\u{9b}\" \u{e4}";
+        let line = logged(LevelFilter::Info, "", Level::Info, forged);
+        let shown = r#"bad name "x\r\n2026/01/02 [Warning] forged \u{1b}[31m\u{9b}" "#;
+        assert_eq!(line, format!("[Info] muxcool::mux: {shown}\u{e4}\n"));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_lost_quietly() {
+        let mut builder = builder(LevelFilter::Info, Target::Pipe(Box::new(Full)));
+        log_to(&mut builder, Level::Error, "nobody reads this");
+    }
+}

@@ -1,0 +1,163 @@
+use std::env::consts::{ARCH, OS};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Name, version, target and features of this program, on one line.
+pub(super) static VERSION_LINE: LazyLock<String> =
+    LazyLock::new(|| format!("{} {}", env!("CARGO_PKG_NAME"), *VERSION));
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{version} ({ARCH}-{OS}; features: {FEATURES})")
+});
+
+/// The program is not built without it.
+const FEATURES: &str = "cli";
+
+/// Many connections over one (Mux.Cool), and reverse tunnels on it
+///
+/// Reads the JSON configuration of V2Ray 4, whose spellings -config FILE,
+/// -confdir DIR, -test and -version are accepted too.
+#[derive(Debug, Parser)]
+#[command(name = "muxcool", version = VERSION.as_str())]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(after_help = "Examples:
+  muxcool demo                 see a reverse tunnel work
+  muxcool -c portal.json       run a configuration; the same as muxcool run
+  muxcool run --help           more about a command
+
+Exit codes: 0 done, 1 failed while running, 2 usage, 23 bad configuration.")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+impl Cli {
+    /// The command that was given, or else `run`.
+    pub(super) fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Run(self.sources))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(super) enum Command {
+    /// Run a configuration until Ctrl-C or SIGTERM (the default command)
+    #[command(after_help = "Examples:
+  muxcool run -c bridge.json
+  muxcool run -c base.json -c more.json      later files override earlier ones
+  muxcool run -c stdin: < bridge.json
+
+The log's level is that of the configuration; RUST_LOG=debug overrides it.")]
+    Run(SourceArgs),
+
+    /// Check a configuration without running it
+    #[command(after_help = "Example:
+  muxcool test -c bridge.json && systemctl restart muxcool
+
+Prints \"Configuration OK.\", or what is wrong and where; then the exit code is 23.")]
+    Test(SourceArgs),
+
+    /// Show a reverse tunnel at work, on this machine and without configuration
+    #[command(after_help = "Examples:
+  muxcool demo                 open the printed address; Ctrl-C ends it
+  muxcool demo --check         fetch through the tunnel once, compare, report")]
+    Demo(DemoArgs),
+
+    /// Print a new UUID (version 4), such as VLESS users have
+    #[command(after_help = "Example:
+  muxcool uuid")]
+    Uuid,
+
+    /// Print the version, the target and the features
+    #[command(after_help = "Example:
+  muxcool version")]
+    Version,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct SourceArgs {
+    /// Configuration file, or "stdin:"; may be given several times
+    ///
+    /// Without any file or directory: config.json in the working directory.
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+
+    /// Directory whose .json files are read after the named ones, by name
+    #[arg(long = "confdir", value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(super) struct DemoArgs {
+    /// Fetch the page through the tunnel, compare it, print figures, and end
+    #[arg(long)]
+    pub(super) check: bool,
+
+    /// Port of the public address; 0 is any free one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Command, clap::error::ErrorKind> {
+        Cli::try_parse_from([&["muxcool"], args].concat())
+            .map(Cli::into_command)
+            .map_err(|e| e.kind())
+    }
+
+    fn files(names: &[&str]) -> SourceArgs {
+        SourceArgs {
+            files: names.iter().map(PathBuf::from).collect(),
+            directory: None,
+        }
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_the_default_command() {
+        assert_eq!(parse(&[]), Ok(Command::Run(SourceArgs::default())));
+        let both = ["-c", "a.json", "--config", "b.json"];
+        let run = Ok(Command::Run(files(&["a.json", "b.json"])));
+        assert_eq!(parse(&both), run);
+        assert_eq!(parse(&[&["run"], &both[..]].concat()), run);
+    }
+
+    #[test]
+    fn commands_take_their_own_arguments() {
+        let demo = |check, port| Ok(Command::Demo(DemoArgs { check, port }));
+        assert_eq!(parse(&["demo"]), demo(false, 0));
+        assert_eq!(
+            parse(&["demo", "--check", "--port", "8080"]),
+            demo(true, 8080)
+        );
+        let confdir = SourceArgs {
+            directory: Some("conf.d".into()),
+            ..files(&["stdin:"])
+        };
+        let test = ["test", "--confdir", "conf.d", "-c", "stdin:"];
+        assert_eq!(parse(&test), Ok(Command::Test(confdir)));
+        for wrong in [
+            &["demo", "--port", "65536"][..],
+            &["uuid", "-c", "x"],
+            &["-c", "x", "run"],
+            &["walk"],
+            &["-c"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use log::{LevelFilter, info, warn};
+use uuid::Uuid;
+
+use super::args::{Command, DemoArgs, SourceArgs, VERSION_LINE};
+use super::failure::Failure;
+use super::seam::{App, LogPlan, LogTarget, Plan, demo, load_all};
+use super::signals::StopSignals;
+use crate::app::logging;
+
+pub(super) fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(sources) => run(&sources),
+        Command::Test(sources) => test(&sources),
+        Command::Demo(args) => show(&args),
+        Command::Uuid => say(Uuid::new_v4()),
+        Command::Version => say(&*VERSION_LINE),
+    }
+}
+
+fn run(sources: &SourceArgs) -> Result<(), Failure> {
+    let plan = load(sources)?;
+    start_logging(&plan.log)?;
+    for warning in &plan.warnings {
+        warn!("{warning}");
+    }
+    let signals = catch_signals()?;
+    let app = Arc::new(App::start(plan)?);
+    // As important as in V2Ray, so that a default configuration shows it.
+    warn!("{} started", *VERSION_LINE);
+    let closing = app.clone();
+    until_stopped(signals, move || closing.close(), || Ok(app.wait()?))
+}
+
+fn test(sources: &SourceArgs) -> Result<(), Failure> {
+    for warning in load(sources)?.warnings {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    say("Configuration OK.")
+}
+
+fn show(args: &DemoArgs) -> Result<(), Failure> {
+    log_to_stderr(LevelFilter::Warn)?;
+    if args.check {
+        return say(demo::check(args.port)?);
+    }
+    let signals = catch_signals()?;
+    let demo = Arc::new(demo::start(args.port)?);
+    say(demo.greeting())?;
+    let closing = demo.clone();
+    until_stopped(signals, move || closing.close(), || Ok(demo.wait()?))
+}
+
+/// Returns what `wait` does, which ends by itself, or after a signal because
+/// of `close`.
+fn until_stopped(
+    signals: StopSignals,
+    close: impl FnOnce() + Send + 'static,
+    wait: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let failed = |e| Failure::System("cannot wait for signals", e);
+    let _watch = signals.then(close).map_err(failed)?;
+    wait()?;
+    info!("stopped");
+    Ok(())
+}
+
+fn catch_signals() -> Result<StopSignals, Failure> {
+    StopSignals::register().map_err(|e| Failure::System("cannot catch signals", e))
+}
+
+fn load(sources: &SourceArgs) -> Result<Plan, Failure> {
+    Ok(load_all(&sources.paths()?)?)
+}
+
+fn start_logging(plan: &LogPlan) -> Result<(), Failure> {
+    match &plan.error {
+        LogTarget::Off => log_to_stderr(LevelFilter::Off),
+        LogTarget::Console => log_to_stderr(plan.level),
+        LogTarget::File(path) => log_to_file(plan.level, path),
+    }
+}
+
+fn log_to_stderr(level: LevelFilter) -> Result<(), Failure> {
+    logging::to_stderr(level).map_err(|e| Failure::System("cannot log", e))
+}
+
+fn log_to_file(level: LevelFilter, path: &Path) -> Result<(), Failure> {
+    logging::to_file(level, path).map_err(|e| Failure::LogFile(path.into(), e))
+}
+
+/// Prints to standard output.
+fn say(text: impl Display) -> Result<(), Failure> {
+    let written = writeln!(io::stdout(), "{text}");
+    written.map_err(|e| Failure::System("cannot print", e))
+}

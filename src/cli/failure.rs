@@ -1,0 +1,77 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::seam::{ConfigError, RunError, StartError};
+use crate::error::chain;
+
+/// Tells systemd's units of the family not to start the program again.
+const BAD_CONFIGURATION: u8 = 23;
+
+/// Why a command ended in vain.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No configuration is named, and there is no default one.
+    NothingToRead,
+    /// The directory of configurations cannot be read.
+    Directory(PathBuf, io::Error),
+    /// The directory has no configuration.
+    EmptyDirectory(PathBuf),
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// The log cannot be written where the configuration wants it.
+    LogFile(PathBuf, io::Error),
+    /// What the configuration asks for cannot be had, such as a port in use.
+    Start(StartError),
+    /// It failed under way.
+    Run(RunError),
+    /// The system refused what every run needs.
+    System(&'static str, io::Error),
+}
+
+impl Failure {
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Run(_) | Failure::System(..) => ExitCode::FAILURE,
+            _ => ExitCode::from(BAD_CONFIGURATION),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::NothingToRead => f.write_str(
+                "no config.json in the working directory; name a configuration with -c FILE",
+            ),
+            Failure::Directory(path, e) => write!(f, "{}: {e}", path.display()),
+            Failure::EmptyDirectory(path) => write!(f, "{}: no .json file in it", path.display()),
+            Failure::Config(e) => e.fmt(f),
+            Failure::LogFile(path, e) => {
+                write!(f, "log file {} cannot be opened: {e}", path.display())
+            }
+            Failure::Start(e) => f.write_str(&chain(e)),
+            Failure::Run(e) => f.write_str(&chain(e)),
+            Failure::System(what, e) => write!(f, "{what}: {e}"),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(e: ConfigError) -> Self {
+        Failure::Config(e)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(e: StartError) -> Self {
+        Failure::Start(e)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(e: RunError) -> Self {
+        Failure::Run(e)
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done, or ended by SIGINT or SIGTERM |
+//! | 1 | failed while running |
+//! | 2 | usage |
+//! | 23 | the configuration cannot be used |
+
+mod args;
+mod argv;
+mod commands;
+mod failure;
+mod seam;
+mod signals;
+mod sources;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Cli;
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    main_with(env::args_os())
+}
+
+fn main_with(args: impl Iterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(argv::rewrite(args)) {
+        Ok(cli) => execute(cli),
+        Err(e) => answer(&e),
+    }
+}
+
+fn execute(cli: Cli) -> ExitCode {
+    match commands::execute(cli.into_command()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to be told if this fails.
+            let _ = writeln!(io::stderr(), "error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Prints what the parser says: help, the version, or what is wrong.
+fn answer(said: &clap::Error) -> ExitCode {
+    let _ = said.print();
+    u8::try_from(said.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}

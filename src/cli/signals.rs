@@ -1,0 +1,95 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use log::info;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::{Handle, Signals};
+
+use crate::sync::spawn;
+
+const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
+
+/// From its making on, the first SIGINT or SIGTERM is kept for
+/// [`then`](Self::then); a second one ends the process at once, as if nobody
+/// had asked for signals.
+#[derive(Debug)]
+pub(super) struct StopSignals {
+    arrived: Signals,
+}
+
+impl StopSignals {
+    pub(super) fn register() -> io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in STOPPING {
+            // In this order: the first signal finds the flag unset, then sets it.
+            flag::register_conditional_default(signal, asked.clone())?;
+            flag::register(signal, asked.clone())?;
+        }
+        Ok(Self {
+            arrived: Signals::new(STOPPING)?,
+        })
+    }
+
+    /// Calls `stop` when the signal comes, or at once if it has come.
+    pub(super) fn then(mut self, stop: impl FnOnce() + Send + 'static) -> io::Result<Watch> {
+        let handle = self.arrived.handle();
+        let wait = move || {
+            if self.arrived.forever().next().is_some() {
+                info!("asked to stop");
+                stop();
+            }
+        };
+        let thread = spawn("signals", wait)?;
+        Ok(Watch {
+            handle,
+            thread: Some(thread),
+        })
+    }
+}
+
+/// Ends the watch for signals when dropped, and waits for a stop under way.
+#[derive(Debug)]
+pub(super) struct Watch {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.handle.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // a panic in there was reported by its thread
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use signal_hook::low_level::raise;
+
+    use super::*;
+    use crate::sync::Done;
+
+    /// One test, for signals are the whole process's. It raises one only: a
+    /// second would end it.
+    #[test]
+    fn a_signal_stops_even_if_it_came_early_and_no_signal_ends_the_watch() {
+        let unused = StopSignals::register().unwrap();
+        let never = unused.then(|| panic!("nobody asked")).unwrap();
+        drop(never);
+
+        let signals = StopSignals::register().unwrap();
+        raise(SIGTERM).unwrap();
+        let stopped = Arc::new(Done::new());
+        let tell = stopped.clone();
+        let stop = move || assert!(tell.signal());
+        let watch = signals.then(stop).unwrap();
+        assert!(stopped.wait_timeout(Duration::from_secs(10)));
+        drop(watch);
+    }
+}

@@ -1,0 +1,135 @@
+//! The program as its users start it.
+
+#![cfg(feature = "cli")]
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const BAD_CONFIGURATION: i32 = 23;
+const USAGE: i32 = 2;
+
+fn muxcool(args: &[&str]) -> Output {
+    muxcool_in(Path::new("."), args)
+}
+
+fn muxcool_in(directory: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_muxcool"))
+        .args(args)
+        .current_dir(directory)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// What it prints when all is well and it has nothing to complain about.
+fn printed(args: &[&str]) -> String {
+    let output = muxcool(args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+    assert_eq!(stderr(&output), "", "{args:?}");
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn every_spelling_of_version_prints_the_same_line() {
+    let line = printed(&["version"]);
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(line.starts_with(&format!("muxcool {version} (")), "{line}");
+    assert!(line.contains(std::env::consts::ARCH) && line.contains("features: cli"));
+    assert_eq!(line.lines().count(), 1);
+    for spelling in ["--version", "-V", "-version"] {
+        assert_eq!(printed(&[spelling]), line);
+    }
+}
+
+#[test]
+fn uuids_are_of_version_4_and_differ() {
+    let [one, other] = [printed(&["uuid"]), printed(&["uuid"])];
+    assert_ne!(one, other);
+    for line in [one, other] {
+        let id: uuid::Uuid = line.strip_suffix('\n').unwrap().parse().unwrap();
+        assert_eq!(id.get_version_num(), 4);
+        assert_eq!(line.trim(), id.hyphenated().to_string());
+    }
+}
+
+#[test]
+fn help_has_an_example_for_every_command() {
+    for command in ["run", "test", "demo", "uuid", "version"] {
+        let help = printed(&[command, "--help"]);
+        let example = format!("\n  muxcool {command}");
+        assert!(
+            help.contains("Example") && help.contains(&example),
+            "{help}"
+        );
+        assert!(printed(&["--help"]).contains(&format!("\n  {command} ")));
+    }
+    assert_eq!(printed(&["-help"]), printed(&["--help"]));
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
+    for args in [
+        &["walk"][..],
+        &["run", "--fast"],
+        &["uuid", "-c", "x.json"],
+        &["run", "-c"],
+        &["demo", "--port", "65536"],
+        &["-format", "json"],
+    ] {
+        let output = muxcool(args);
+        assert_eq!(output.status.code(), Some(USAGE), "{args:?}");
+        assert!(stderr(&output).contains("error:"), "{args:?}");
+        assert_eq!(stdout(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn nothing_to_read_ends_with_23_and_says_what_to_do() {
+    let empty = tempfile::tempdir().unwrap();
+    for args in [&[][..], &["run"], &["test"], &["-test"]] {
+        let output = muxcool_in(empty.path(), args);
+        assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "{args:?}");
+        assert!(stderr(&output).contains("-c FILE"), "{args:?}");
+    }
+    let output = muxcool_in(empty.path(), &["-confdir", "."]);
+    assert_eq!(output.status.code(), Some(BAD_CONFIGURATION));
+    assert!(stderr(&output).contains("no .json file"));
+}
+
+#[test]
+fn a_missing_file_ends_with_23() {
+    let empty = tempfile::tempdir().unwrap();
+    for args in [
+        &["run", "-c", "missing.json"][..],
+        &["-config", "missing.json"],
+        &["test", "-c", "missing.json"],
+        &["-test", "-config=missing.json"],
+    ] {
+        let output = muxcool_in(empty.path(), args);
+        assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "{args:?}");
+        assert!(stderr(&output).starts_with("error: "), "{args:?}");
+        assert_eq!(stderr(&output).lines().count(), 1, "{args:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_output_that_is_full_is_an_error_and_no_panic() {
+    let output = Command::new(env!("CARGO_BIN_EXE_muxcool"))
+        .arg("uuid")
+        .stdout(File::create("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: cannot print: "));
+}
