@@ -1,0 +1,57 @@
+//! What the system knows of this process's threads: their names, and whether
+//! one of them waits for something.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Bound of every wait in a test; reached only by a defect.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Names of the live threads that begin with `prefix`.
+pub fn names(prefix: &str) -> Vec<String> {
+    let mut names: Vec<String> = tasks()
+        .map(|task| task.name)
+        .filter(|name| name.starts_with(prefix))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until `condition` holds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until there are `count` threads of this name and all of them sleep in
+/// the system, that is, wait for another thread or for a socket.
+pub fn wait_until_asleep(name: &str, count: usize) {
+    wait_until(&format!("{count} of {name} asleep"), || {
+        let asleep = tasks().filter(|task| task.name == name && task.state == 'S');
+        asleep.count() == count
+    });
+}
+
+struct Task {
+    name: String,
+    state: char,
+}
+
+fn tasks() -> impl Iterator<Item = Task> {
+    let entries = fs::read_dir("/proc/self/task").unwrap();
+    // A thread may end while we look.
+    entries.filter_map(|entry| parse(&fs::read_to_string(entry.ok()?.path().join("stat")).ok()?))
+}
+
+/// `pid (name) state ...`
+fn parse(stat: &str) -> Option<Task> {
+    let (_, rest) = stat.split_once('(')?;
+    let (name, rest) = rest.rsplit_once(") ")?;
+    Some(Task {
+        name: name.to_owned(),
+        state: rest.chars().next()?,
+    })
+}
