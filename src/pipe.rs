@@ -128,6 +128,10 @@ impl Shared {
     fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::SeqCst);
         self.close();
+        self.drop_queued();
+    }
+
+    fn drop_queued(&self) {
         while let Ok(buf) = self.data_out.try_recv() {
             self.release(self.charge(&buf));
         }
@@ -285,7 +289,8 @@ impl PipeWriter {
     /// Queues `buf` if there is room now, else gives it back.
     ///
     /// # Errors
-    /// [`PipeError::Full`], [`PipeError::Closed`], [`PipeError::Interrupted`].
+    /// [`PipeError::Full`], and `buf` with it; [`PipeError::Closed`] and
+    /// [`PipeError::Interrupted`], where `buf` may be lost.
     pub fn try_write(&self, buf: Buf) -> Result<(), (PipeError, Buf)> {
         let buf = buf.compact();
         let charge = self.shared.charge(&buf);
@@ -326,6 +331,8 @@ impl PipeWriter {
             return Err(self.end_reason().unwrap_or(PipeError::Closed));
         }
         if self.shared.is_interrupted() {
+            // It may have come too late for the interrupt to drop it.
+            self.shared.drop_queued();
             return Err(PipeError::Interrupted);
         }
         Ok(())
