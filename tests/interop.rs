@@ -1,0 +1,251 @@
+//! Whole programs on both ends of a tunnel, ours and V2Ray 4, in all
+//! pairings: what goes in at one end comes out at the other.
+//!
+//! A pairing is named near_far: visitors arrive at the near program (portal,
+//! mux client), targets are behind the far one (bridge, mux server). V2Ray at
+//! both ends checks the harness itself.
+
+#![cfg(all(target_os = "linux", feature = "cli"))]
+
+mod support;
+
+use std::{
+    collections::HashSet,
+    io::Read,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use support::{
+    PATIENCE,
+    bytes::KeyedBytes,
+    client::{self, Datagrams, Entry},
+    config::Carrier::{Socks, Vless},
+    program::Kind::{Muxcool, V2ray},
+    sockets,
+    target::{BANNER, Order, TcpTarget, UdpEcho},
+    tunnel::{
+        Plan,
+        Shape::{self, Forward, Reverse},
+        Tunnel,
+    },
+};
+
+macro_rules! tunnels {
+    ($($(#[$attribute:meta])* $name:ident: $shape:ident, $carrier:ident, $near:ident, $far:ident;)*) => {$(
+        mod $name {
+            use super::*;
+
+            const PLAN: Plan = Plan {
+                shape: $shape,
+                carrier: $carrier,
+                near: $near,
+                far: $far,
+            };
+
+            #[test]
+            $(#[$attribute])*
+            fn parallel_streams() {
+                super::parallel_streams(PLAN);
+            }
+
+            #[test]
+            $(#[$attribute])*
+            fn datagrams() {
+                super::datagrams(PLAN);
+            }
+
+            #[test]
+            $(#[$attribute])*
+            fn short_connections() {
+                super::short_connections(PLAN);
+            }
+
+            #[test]
+            $(#[$attribute])*
+            fn banner_first() {
+                super::banner_first(PLAN);
+            }
+        }
+    )*};
+}
+
+tunnels! {
+    reverse_vless_us_us: Reverse, Vless, Muxcool, Muxcool;
+    reverse_vless_us_v2ray: Reverse, Vless, Muxcool, V2ray;
+    reverse_vless_v2ray_us: Reverse, Vless, V2ray, Muxcool;
+    reverse_vless_v2ray_v2ray: Reverse, Vless, V2ray, V2ray;
+
+    reverse_socks_us_us: Reverse, Socks, Muxcool, Muxcool;
+    reverse_socks_us_v2ray: Reverse, Socks, Muxcool, V2ray;
+    reverse_socks_v2ray_us: Reverse, Socks, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    reverse_socks_v2ray_v2ray: Reverse, Socks, V2ray, V2ray;
+
+    forward_vless_us_us: Forward, Vless, Muxcool, Muxcool;
+    forward_vless_us_v2ray: Forward, Vless, Muxcool, V2ray;
+    forward_vless_v2ray_us: Forward, Vless, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    forward_vless_v2ray_v2ray: Forward, Vless, V2ray, V2ray;
+
+    forward_socks_us_us: Forward, Socks, Muxcool, Muxcool;
+    forward_socks_us_v2ray: Forward, Socks, Muxcool, V2ray;
+    forward_socks_v2ray_us: Forward, Socks, V2ray, Muxcool;
+    forward_socks_v2ray_v2ray: Forward, Socks, V2ray, V2ray;
+}
+
+const STREAMS: u64 = 24;
+const STREAM_BYTES: u64 = 256 * 1024;
+
+/// Streams that all run at the same time, both ways, each with bytes of its
+/// own.
+fn parallel_streams(plan: Plan) {
+    let target = TcpTarget::known_bytes();
+    plan.run(&[target.address()], |tunnel| {
+        let entries = tunnel.entries(target.address());
+        thread::scope(|threads| {
+            for (key, entry) in (0..STREAMS).zip(entries.iter().cycle()) {
+                threads.spawn(move || {
+                    let order = Order {
+                        key,
+                        upload: STREAM_BYTES,
+                        download: STREAM_BYTES,
+                    };
+                    let placed = entry
+                        .connect()
+                        .and_then(|stream| client::place(order, stream));
+                    placed.unwrap_or_else(|error| panic!("stream {key} by {entry:?}: {error}"));
+                });
+            }
+        });
+    });
+}
+
+const DATAGRAMS: u64 = 100;
+const DATAGRAM_BYTES: usize = 1200;
+
+/// Datagrams under way at once: few enough for every queue on the path.
+const WINDOW: u64 = 4;
+
+fn datagrams(plan: Plan) {
+    let target = UdpEcho::start();
+    plan.run(&[target.address()], |tunnel| {
+        for entry in tunnel.entries(target.address()) {
+            let flow = entry.datagrams().expect("UDP flow");
+            for first in (0..DATAGRAMS).step_by(WINDOW as usize) {
+                exchange_window(&flow, first..first + WINDOW, &entry);
+            }
+        }
+    });
+}
+
+fn exchange_window(flow: &Datagrams, keys: std::ops::Range<u64>, entry: &Entry) {
+    let sent: HashSet<Vec<u8>> = keys
+        .clone()
+        .map(|key| KeyedBytes::vec(key, DATAGRAM_BYTES))
+        .collect();
+    for datagram in &sent {
+        flow.send(datagram).expect("send a datagram");
+    }
+    let mut back = HashSet::new();
+    while back.len() < sent.len() {
+        match flow.receive() {
+            Ok(datagram) => assert!(back.insert(datagram), "a datagram of {keys:?} came twice"),
+            Err(error) => panic!("{} of {keys:?} by {entry:?} came: {error}", back.len()),
+        }
+    }
+    assert_eq!(back, sent, "datagrams {keys:?} by {entry:?}");
+}
+
+const VISITS: u64 = 1000;
+const VISITORS: u64 = 8;
+
+/// Time over which the visits are spread. A reverse tunnel's first carrier
+/// drains after 256 of them, its portal looks every 2 s, and so does its
+/// bridge before it opens another: all that is to happen among visits. A mux
+/// client opens another after 128 sessions at once.
+fn visiting_time(shape: Shape) -> Duration {
+    match shape {
+        Reverse => Duration::from_secs(8),
+        Forward => Duration::from_secs(1),
+    }
+}
+
+fn short_connections(plan: Plan) {
+    let target = TcpTarget::echo();
+    plan.run(&[target.address()], |tunnel| {
+        let entries = tunnel.entries(target.address());
+        let carriers = watch_carriers(tunnel, || visit_all(&entries, visiting_time(plan.shape)));
+        assert!(carriers > 1, "all visits went over one carrier");
+    });
+}
+
+fn visit_all(entries: &[Entry], time: Duration) {
+    let start = Instant::now();
+    let interval = time / VISITS as u32;
+    thread::scope(|threads| {
+        for visitor in 0..VISITORS {
+            threads.spawn(move || {
+                for visit in (visitor..VISITS).step_by(VISITORS as usize) {
+                    let turn = start + interval * visit as u32;
+                    thread::sleep(turn.saturating_duration_since(Instant::now()));
+                    let entry = &entries[visit as usize / VISITORS as usize % entries.len()];
+                    client::visit(entry, visit, PATIENCE)
+                        .unwrap_or_else(|error| panic!("visit {visit} by {entry:?}: {error}"));
+                }
+            });
+        }
+    });
+}
+
+/// Runs `load` and counts the carriers that were there meanwhile.
+fn watch_carriers(tunnel: &Tunnel, load: impl FnOnce()) -> usize {
+    let over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        let watch = threads.spawn(|| {
+            let mut seen: HashSet<SocketAddr> = HashSet::new();
+            while !over.load(Ordering::SeqCst) {
+                seen.extend(sockets::accepted(tunnel.carrier_port()));
+                thread::sleep(Duration::from_millis(50));
+            }
+            seen.len()
+        });
+        let _end = SetOnDrop(&over);
+        load();
+        drop(_end);
+        watch.join().expect("watch")
+    })
+}
+
+/// Ends the watch when the load panics, too.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A server that speaks first, to a client that waits for it; by name as
+/// well.
+fn banner_first(plan: Plan) {
+    let target = TcpTarget::banner();
+    plan.run(&[target.address()], |tunnel| {
+        let mut entries = tunnel.entries(target.address());
+        entries.push(Entry::Socks {
+            proxy: tunnel.proxy(),
+            host: "localhost".to_owned(),
+            port: target.address().port(),
+        });
+        for entry in entries {
+            let mut stream = entry.connect().expect("connect");
+            let mut banner = vec![0; BANNER.len()];
+            let read = stream.read_exact(&mut banner);
+            read.unwrap_or_else(|error| panic!("banner by {entry:?}: {error}"));
+            assert_eq!(banner, BANNER, "banner by {entry:?}");
+            client::echo(&mut stream, b"HELO visitor\r\n").expect("dialogue");
+        }
+    });
+}

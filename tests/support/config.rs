@@ -1,0 +1,183 @@
+//! The configurations of both shapes, in V2Ray's JSON.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Protocol of the connection between the two programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    Vless,
+    Socks,
+}
+
+/// Name under which bridge and portal find each other.
+const REVERSE_DOMAIN: &str = "tunnel.test";
+
+/// Where the carriers go: the inbound of one program, the outbound of the
+/// other.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    carrier: Carrier,
+    port: u16,
+    id: String,
+}
+
+impl Endpoint {
+    pub fn new(carrier: Carrier, port: u16) -> Self {
+        Self {
+            carrier,
+            port,
+            id: Uuid::new_v4().to_string(),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn inbound(&self) -> Value {
+        let (protocol, settings) = match self.carrier {
+            Carrier::Vless => (
+                "vless",
+                json!({ "decryption": "none", "clients": [{ "id": self.id }] }),
+            ),
+            Carrier::Socks => ("socks", json!({ "auth": "noauth" })),
+        };
+        inbound("carrier", protocol, self.port, settings)
+    }
+
+    fn outbound(&self) -> Value {
+        let (protocol, settings) = match self.carrier {
+            Carrier::Vless => (
+                "vless",
+                json!({ "vnext": [{
+                    "address": LOOPBACK,
+                    "port": self.port,
+                    "users": [{ "id": self.id, "encryption": "none" }],
+                }] }),
+            ),
+            Carrier::Socks => (
+                "socks",
+                json!({ "servers": [{ "address": LOOPBACK, "port": self.port }] }),
+            ),
+        };
+        json!({ "tag": "carrier", "protocol": protocol, "settings": settings })
+    }
+
+    fn muxed_outbound(&self) -> Value {
+        let mut outbound = self.outbound();
+        outbound["mux"] = json!({ "enabled": true, "concurrency": 8 });
+        outbound
+    }
+}
+
+/// Where visitors come in.
+#[derive(Clone, Debug)]
+pub struct Entrances {
+    /// A SOCKS proxy with UDP.
+    pub socks: u16,
+    /// Ports, TCP and UDP, that each stand for a target.
+    pub doors: Vec<(u16, SocketAddr)>,
+}
+
+impl Entrances {
+    fn inbounds(&self) -> Vec<Value> {
+        let socks = json!({ "auth": "noauth", "udp": true, "ip": LOOPBACK });
+        let proxy = inbound("visitors", "socks", self.socks, socks);
+        let doors = self
+            .doors
+            .iter()
+            .enumerate()
+            .map(|(number, (port, target))| door(&format!("door-{number}"), *port, *target));
+        doors.chain([proxy]).collect()
+    }
+}
+
+/// The public end of a reverse tunnel.
+pub fn portal(entrances: &Entrances, endpoint: &Endpoint) -> Value {
+    let mut inbounds = entrances.inbounds();
+    let visitor_tags: Vec<Value> = inbounds.iter().map(|each| each["tag"].clone()).collect();
+    inbounds.push(endpoint.inbound());
+    json!({
+        "log": log(),
+        "reverse": { "portals": [{ "tag": "portal", "domain": REVERSE_DOMAIN }] },
+        "inbounds": inbounds,
+        "outbounds": [{ "tag": "nowhere", "protocol": "blackhole" }],
+        "routing": { "rules": [
+            {
+                "type": "field",
+                "inboundTag": ["carrier"],
+                "domain": [format!("full:{REVERSE_DOMAIN}")],
+                "outboundTag": "portal",
+            },
+            { "type": "field", "inboundTag": visitor_tags, "outboundTag": "portal" },
+        ] },
+    })
+}
+
+/// The private end of a reverse tunnel.
+pub fn bridge(endpoint: &Endpoint) -> Value {
+    json!({
+        "log": log(),
+        "reverse": { "bridges": [{ "tag": "bridge", "domain": REVERSE_DOMAIN }] },
+        "outbounds": [endpoint.outbound(), freedom()],
+        "routing": { "rules": [
+            {
+                "type": "field",
+                "inboundTag": ["bridge"],
+                "domain": [format!("full:{REVERSE_DOMAIN}")],
+                "outboundTag": "carrier",
+            },
+            { "type": "field", "inboundTag": ["bridge"], "outboundTag": "local" },
+        ] },
+    })
+}
+
+/// A forward tunnel's near end.
+pub fn mux_client(entrances: &Entrances, endpoint: &Endpoint) -> Value {
+    json!({
+        "log": log(),
+        "inbounds": entrances.inbounds(),
+        "outbounds": [endpoint.muxed_outbound()],
+    })
+}
+
+/// A forward tunnel's far end.
+pub fn mux_server(endpoint: &Endpoint) -> Value {
+    json!({
+        "log": log(),
+        "inbounds": [endpoint.inbound()],
+        "outbounds": [freedom()],
+    })
+}
+
+const LOOPBACK: &str = "127.0.0.1";
+
+fn log() -> Value {
+    json!({ "loglevel": "info" })
+}
+
+fn freedom() -> Value {
+    json!({ "tag": "local", "protocol": "freedom" })
+}
+
+fn door(tag: &str, port: u16, target: SocketAddr) -> Value {
+    let settings = json!({
+        "address": target.ip(),
+        "port": target.port(),
+        "network": "tcp,udp",
+    });
+    inbound(tag, "dokodemo-door", port, settings)
+}
+
+fn inbound(tag: &str, protocol: &str, port: u16, settings: Value) -> Value {
+    json!({
+        "tag": tag,
+        "listen": LOOPBACK,
+        "port": port,
+        "protocol": protocol,
+        "settings": settings,
+    })
+}

@@ -1,0 +1,248 @@
+//! muxcool and V2Ray as processes.
+
+use std::{
+    collections::HashSet,
+    env,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    eventually,
+    sockets::{self, Protocol},
+};
+
+/// How long a program may take until it listens, or to end when asked to.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Lines of a program's log that a failed test shows.
+const LOG_TAIL: usize = 40;
+
+/// Which program plays a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Muxcool,
+    V2ray,
+}
+
+impl Kind {
+    fn command(self, config: &Path) -> Command {
+        let (program, arguments): (_, &[_]) = match self {
+            Self::Muxcool => (env!("CARGO_BIN_EXE_muxcool"), &["run", "-c"]),
+            Self::V2ray => ("v2ray", &["-config"]),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).arg(config).stdin(Stdio::null());
+        // The levels of the configuration are meant, not those of who runs the tests.
+        command.env_remove("RUST_LOG");
+        command
+    }
+}
+
+/// A running program with its configuration and its log. Dropping it kills
+/// it, and shows the log's tail if the test has failed.
+pub struct Program {
+    role: String,
+    kind: Kind,
+    listeners: Vec<(Protocol, u16)>,
+    directory: TempDir,
+    child: Option<Child>,
+}
+
+impl Program {
+    /// Starts the program and waits until all inbounds of `config` listen.
+    pub fn start(kind: Kind, role: &str, config: &Value) -> Self {
+        let directory = TempDir::new().expect("temporary directory");
+        fs::write(directory.path().join(CONFIG), config.to_string()).expect("write configuration");
+        let mut program = Self {
+            role: format!("{role} ({kind:?})"),
+            kind,
+            listeners: listeners_of(config),
+            directory,
+            child: None,
+        };
+        program.launch();
+        program
+    }
+
+    /// SIGKILL: no destructor runs, the system closes the sockets.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Kills the program and starts it anew on the same ports.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// Ends the program as an operator would (SIGTERM), and fails unless it
+    /// was alive, ends in time and well, and no thread of it has panicked.
+    pub fn finish(mut self) {
+        if let Some(status) = self.exit_status() {
+            panic!("the {} ended by itself: {status}", self.role);
+        }
+        self.terminate();
+        let status = eventually(Instant::now() + DEADLINE, || self.exit_status().ok_or(()));
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => panic!("the {} ended with {status} on SIGTERM", self.role),
+            Err(()) => panic!("the {} goes on after SIGTERM", self.role),
+        }
+        assert!(!self.log().contains("panicked"), "a thread panicked");
+    }
+
+    /// Everything that the program has printed since its first start.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn launch(&mut self) {
+        let log = self.open_log().expect("log file");
+        let mut command = self.kind.command(&self.directory.path().join(CONFIG));
+        command
+            .stdout(log.try_clone().expect("log file"))
+            .stderr(log);
+        match command.spawn() {
+            Ok(child) => self.child = Some(child),
+            Err(error) => panic!("cannot start the {}: {error}", self.role),
+        }
+        self.wait_until_listening();
+    }
+
+    fn wait_until_listening(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        let missing = eventually(deadline, || {
+            if let Some(status) = self.exit_status() {
+                panic!("the {} ended while it started: {status}", self.role);
+            }
+            match self.missing_listener() {
+                None => Ok(()),
+                Some(listener) => Err(listener),
+            }
+        });
+        if let Err((protocol, port)) = missing {
+            panic!("the {} does not listen on {protocol:?} {port}", self.role);
+        }
+    }
+
+    /// A port that the program does not listen on yet. Panics if another
+    /// process listens there, as the two would share the visitors.
+    fn missing_listener(&self) -> Option<(Protocol, u16)> {
+        let held = sockets::held_by(self.child.as_ref()?.id());
+        let missing = |(protocol, port): &(Protocol, u16)| {
+            let listeners = sockets::listeners(*protocol, *port);
+            let (own, foreign): (HashSet<u64>, _) = listeners
+                .into_iter()
+                .partition(|inode| held.contains(inode));
+            // A socket opened after `held` was read looks foreign until the next look.
+            assert!(
+                own.is_empty() || foreign.is_empty(),
+                "{protocol:?} port {port} of the {} has another listener",
+                self.role
+            );
+            own.is_empty()
+        };
+        self.listeners.iter().copied().find(missing)
+    }
+
+    fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().expect("wait for a child")
+    }
+
+    /// The standard library knows no signal but SIGKILL.
+    fn terminate(&self) {
+        let Some(child) = &self.child else { return };
+        let sent = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "send SIGTERM");
+    }
+
+    fn open_log(&self) -> io::Result<File> {
+        File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn print_log_tail(&self) {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(LOG_TAIL)..];
+        eprintln!("--- log of the {}, last lines ---", self.role);
+        eprintln!("{}", tail.join("\n"));
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            self.print_log_tail();
+        }
+    }
+}
+
+/// Whether V2Ray 4 can be had. If not, the caller's test is over: it says
+/// that it was skipped, or fails where V2Ray must be present, that is with
+/// `CI=true` or `MUXCOOL_REQUIRE_V2RAY=1`.
+#[must_use]
+pub fn v2ray_or_skip() -> bool {
+    static ABSENCE: OnceLock<Option<String>> = OnceLock::new();
+    let Some(reason) = ABSENCE.get_or_init(absence_of_v2ray) else {
+        return true;
+    };
+    let required = env::var("CI").is_ok_and(|value| value == "true")
+        || env::var("MUXCOOL_REQUIRE_V2RAY").is_ok_and(|value| value == "1");
+    assert!(!required, "V2Ray 4 is required here: {reason}");
+    let test = thread::current().name().unwrap_or("test").to_owned();
+    // Not by eprintln!, which the harness hides when a test passes.
+    let _ = writeln!(io::stderr(), "{test}: skipped, {reason}");
+    false
+}
+
+const CONFIG: &str = "config.json";
+
+fn absence_of_v2ray() -> Option<String> {
+    let output = match Command::new("v2ray").arg("-version").output() {
+        Ok(output) => output,
+        Err(error) => return Some(format!("v2ray does not run: {error}")),
+    };
+    let version = String::from_utf8_lossy(&output.stdout);
+    if version.starts_with("V2Ray 4.") {
+        return None;
+    }
+    Some("v2ray on the PATH is not version 4".to_owned())
+}
+
+/// What a configuration makes a program listen on.
+fn listeners_of(config: &Value) -> Vec<(Protocol, u16)> {
+    let inbounds = config["inbounds"].as_array().into_iter().flatten();
+    inbounds.flat_map(listeners_of_inbound).collect()
+}
+
+fn listeners_of_inbound(inbound: &Value) -> Vec<(Protocol, u16)> {
+    let port = inbound["port"].as_u64().expect("an inbound has a port");
+    let port = u16::try_from(port).expect("a port has 16 bits");
+    let settings = &inbound["settings"];
+    let network = settings["network"].as_str().unwrap_or("tcp");
+    let tcp = network.contains("tcp").then_some((Protocol::Tcp, port));
+    let udp = network.contains("udp") || settings["udp"] == true;
+    let udp = udp.then_some((Protocol::Udp, port));
+    tcp.into_iter().chain(udp).collect()
+}
