@@ -39,7 +39,8 @@ pub fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Binding without `SO_REUSEPORT` fails even where the holder has set it.
-fn is_free(port: u16) -> bool {
+/// Whether nobody has bound `port` on loopback. Binding without
+/// `SO_REUSEPORT` fails even where the holder has set it.
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind(loopback(port)).is_ok() && UdpSocket::bind(loopback(port)).is_ok()
 }

@@ -1,11 +1,6 @@
 //! What the system says about sockets: who listens, who is connected.
 
-use std::{
-    collections::HashSet,
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::Path,
-};
+use std::{collections::HashSet, fs, path::Path};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -27,12 +22,17 @@ pub fn listeners(protocol: Protocol, port: u16) -> HashSet<u64> {
         .collect()
 }
 
-/// Peers of the established TCP connections that were accepted on `port`.
-pub fn accepted(port: u16) -> HashSet<SocketAddr> {
+/// Ports from which TCP connections to `port` were made that are still there
+/// or have ended in order within the last minute (TIME-WAIT).
+pub fn peers(port: u16) -> HashSet<u16> {
     rows("tcp")
-        .into_iter()
-        .filter(|row| row.state == "01" && row.local_port == port)
-        .filter_map(|row| row.peer)
+        .iter()
+        .filter_map(|row| match (row.local_port, row.peer_port) {
+            (local, peer) if local == port => Some(peer),
+            (local, peer) if peer == port => Some(local),
+            _ => None,
+        })
+        .filter(|peer| *peer != 0)
         .collect()
 }
 
@@ -49,7 +49,8 @@ pub fn held_by(pid: u32) -> HashSet<u64> {
 
 struct Row {
     local_port: u16,
-    peer: Option<SocketAddr>,
+    /// 0 when there is no peer.
+    peer_port: u16,
     state: String,
     inode: u64,
 }
@@ -61,24 +62,17 @@ fn rows(table: &str) -> Vec<Row> {
 
 fn parse_row(line: &str) -> Option<Row> {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    let (_, local_port) = fields.get(1)?.rsplit_once(':')?;
     Some(Row {
-        local_port: u16::from_str_radix(local_port, 16).ok()?,
-        peer: parse_v4(fields.get(2)?),
+        local_port: parse_port(fields.get(1)?)?,
+        peer_port: parse_port(fields.get(2)?)?,
         state: (*fields.get(3)?).to_owned(),
         inode: fields.get(9)?.parse().ok()?,
     })
 }
 
-/// The kernel prints an IPv4 address as the host reads its four bytes.
-fn parse_v4(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    if address.len() != 8 {
-        return None;
-    }
-    let address = u32::from_str_radix(address, 16).ok()?.to_ne_bytes();
-    let port = u16::from_str_radix(port, 16).ok()?;
-    Some((Ipv4Addr::from(address), port).into())
+fn parse_port(address: &str) -> Option<u16> {
+    let (_, port) = address.rsplit_once(':')?;
+    u16::from_str_radix(port, 16).ok()
 }
 
 fn socket_inode(descriptor: &Path) -> Option<u64> {

@@ -44,13 +44,20 @@ impl ThreadCheck {
 
     /// Waits for the threads that came since; names those that stay.
     pub fn finish(self) {
-        let leftover = eventually(Instant::now() + DEADLINE, || {
+        let leftover = self.leftover(DEADLINE);
+        assert!(
+            leftover.is_empty(),
+            "threads still there after {DEADLINE:?}: {leftover:?}"
+        );
+    }
+
+    /// Names of the threads that came since and are there after `patience`.
+    pub fn leftover(&self, patience: Duration) -> Vec<String> {
+        let gone = eventually(Instant::now() + patience, || {
             let names = self.newcomers();
             if names.is_empty() { Ok(()) } else { Err(names) }
         });
-        if let Err(names) = leftover {
-            panic!("threads still there after {DEADLINE:?}: {names:?}");
-        }
+        gone.err().unwrap_or_default()
     }
 
     fn newcomers(&self) -> Vec<String> {
