@@ -87,12 +87,17 @@ impl Program {
         self.launch();
     }
 
-    /// Ends the program as an operator would (SIGTERM), and fails unless it
-    /// was alive, ends in time and well, and no thread of it has panicked.
-    pub fn finish(mut self) {
+    /// Fails if the program has ended by itself.
+    pub fn assert_alive(&mut self) {
         if let Some(status) = self.exit_status() {
             panic!("the {} ended by itself: {status}", self.role);
         }
+    }
+
+    /// Ends the program as an operator would (SIGTERM), and fails unless it
+    /// was alive, ends in time and well, and no thread of it has panicked.
+    pub fn finish(mut self) {
+        self.assert_alive();
         self.terminate();
         let status = eventually(Instant::now() + DEADLINE, || self.exit_status().ok_or(()));
         match status {
@@ -125,9 +130,7 @@ impl Program {
     fn wait_until_listening(&mut self) {
         let deadline = Instant::now() + DEADLINE;
         let missing = eventually(deadline, || {
-            if let Some(status) = self.exit_status() {
-                panic!("the {} ended while it started: {status}", self.role);
-            }
+            self.assert_alive();
             match self.missing_listener() {
                 None => Ok(()),
                 Some(listener) => Err(listener),

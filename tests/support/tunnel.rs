@@ -114,11 +114,13 @@ impl Tunnel {
     }
 
     /// Repeats a request until it works, and tells how long that took. Fails
-    /// when it does not within `bound`.
-    pub fn works_within(&self, bound: Duration) -> Duration {
+    /// when it does not within `bound`, or a program has ended.
+    pub fn works_within(&mut self, bound: Duration) -> Duration {
         let entry = Entry::socks(self.proxy(), self.probe.address());
         let start = Instant::now();
         let worked = eventually(start + bound, || {
+            self.near.assert_alive();
+            self.far.assert_alive();
             client::visit(&entry, 1, ATTEMPT.min(bound))
         });
         if let Err(error) = worked {
@@ -127,7 +129,7 @@ impl Tunnel {
         start.elapsed()
     }
 
-    fn wait_until_open(&self) {
+    fn wait_until_open(&mut self) {
         self.works_within(OPENING);
     }
 }
