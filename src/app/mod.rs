@@ -1,6 +1,117 @@
-//! (under way)
+//! From a [`Plan`] to running objects and threads, and back to none.
 
+#[cfg(feature = "cli")]
 pub mod access;
+pub mod demo;
+mod error;
+mod inbounds;
 #[cfg(feature = "cli")]
 pub mod logging;
+mod outbounds;
 mod stamp;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use error::StartError;
+
+use access::AccessLog;
+
+use crate::config::{LogTarget, Plan};
+use crate::link::{Access, Dispatcher};
+use crate::mux::MuxDispatcher;
+use crate::reverse::{Bridge, Portal};
+use crate::router::{OutboundManager, Router};
+use crate::sync::{Done, Timer};
+use inbounds::RunningInbound;
+
+/// A configuration at work. Closing it, or dropping it, ends everything.
+pub struct App {
+    inbounds: Vec<RunningInbound>,
+    bridges: Vec<Bridge>,
+    portals: Vec<Portal>,
+    outbounds: Arc<OutboundManager>,
+    access: Option<Arc<AccessLog>>,
+    closed: Done,
+}
+
+impl App {
+    /// Sets `plan` in motion. When it returns, all listeners accept.
+    ///
+    /// # Errors
+    /// See [`StartError`]; whatever had been started is ended again.
+    pub fn start(plan: Plan) -> Result<Self, StartError> {
+        let timer = Timer::global()?;
+        let outbounds = Arc::new(OutboundManager::new());
+        let mut app = Self {
+            inbounds: Vec::new(),
+            bridges: Vec::new(),
+            portals: Vec::new(),
+            outbounds: outbounds.clone(),
+            access: open_access_log(&plan.log.access)?,
+            closed: Done::new(),
+        };
+        for outbound in plan.outbounds {
+            outbounds.add_handler(outbounds::build(outbound, &timer))?;
+        }
+        for portal in plan.portals {
+            app.portals.push(Portal::new(portal, outbounds.clone(), &timer)?);
+        }
+        let router: Arc<dyn Dispatcher> = Arc::new(Router::new(plan.router, outbounds));
+        let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(router.clone()));
+        let access = app.access.clone().map(|log| log as Arc<dyn Access>);
+        for inbound in plan.inbounds {
+            let running = inbounds::start(inbound, &entrance, access.as_ref(), &timer)?;
+            app.inbounds.extend(running);
+        }
+        for bridge in plan.bridges {
+            app.bridges.push(Bridge::new(bridge, router.clone(), &timer)?);
+        }
+        Ok(app)
+    }
+
+    /// The addresses that the inbound with this tag listens on.
+    pub fn local_addrs(&self, tag: &str) -> Vec<SocketAddr> {
+        let tagged = self.inbounds.iter().filter(|inbound| inbound.tag() == tag);
+        tagged.map(RunningInbound::local_addr).collect()
+    }
+
+    /// Carriers that bridges have opened to the portals here.
+    pub fn carriers(&self) -> usize {
+        self.portals.iter().map(Portal::carriers).sum()
+    }
+
+    /// Waits until it has been closed.
+    pub fn wait(&self) {
+        self.closed.wait();
+    }
+
+    /// Stops accepting, ends all connections, and waits for their threads.
+    /// From any thread, any number of times.
+    pub fn close(&self) {
+        self.inbounds.iter().for_each(RunningInbound::stop_accepting);
+        self.bridges.iter().for_each(Bridge::close);
+        self.portals.iter().for_each(Portal::close);
+        self.inbounds.iter().for_each(RunningInbound::close);
+        self.outbounds.close();
+        if let Some(access) = &self.access {
+            access.close();
+        }
+        self.closed.signal();
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn open_access_log(target: &LogTarget) -> Result<Option<Arc<AccessLog>>, StartError> {
+    let log = match target {
+        LogTarget::Off => return Ok(None),
+        LogTarget::Console => AccessLog::to_stdout(),
+        LogTarget::File(path) => AccessLog::to_file(path),
+    };
+    log.map(|log| Some(Arc::new(log))).map_err(StartError::AccessLog)
+}

@@ -5,6 +5,7 @@ use std::io;
 use super::frame::FrameError;
 use super::table::TableError;
 use crate::link::{DispatchError, LinkError};
+use crate::net::AddressError;
 
 /// Why a carrier or one of its sessions failed.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub enum MuxError {
     Frame(FrameError),
     /// The carrier's link failed.
     Link(LinkError),
+    /// A carrier's target is not a host name.
+    CarrierTarget(AddressError),
     /// A carrier could not be dialled.
     Dial(DispatchError),
     /// A thread could not be started.
@@ -46,6 +49,7 @@ impl fmt::Display for MuxError {
             MuxError::CarrierLost => "carrier ended under the session",
             MuxError::Frame(_) => "peer broke the framing",
             MuxError::Link(_) => "carrier failed",
+            MuxError::CarrierTarget(_) => "carrier has no valid target",
             MuxError::Dial(_) => "carrier could not be opened",
             MuxError::Thread(_) => "thread could not be started",
         })
@@ -57,6 +61,7 @@ impl Error for MuxError {
         match self {
             MuxError::Frame(inner) => Some(inner),
             MuxError::Link(inner) => Some(inner),
+            MuxError::CarrierTarget(inner) => Some(inner),
             MuxError::Dial(inner) => Some(inner),
             MuxError::Thread(inner) => Some(inner),
             _ => None,

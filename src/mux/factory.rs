@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ClientOptions, ClientWorker, MuxError};
 use crate::limits::{MUX_DOMAIN, MUX_PORT};
 use crate::link::{Outbound, Request};
-use crate::net::{AddressError, Destination};
+use crate::net::Destination;
 
 /// Makes workers, each on a carrier of its own.
 pub trait ClientWorkerFactory: Send + Sync {
@@ -21,27 +21,20 @@ pub trait ClientWorkerFactory: Send + Sync {
 pub struct DialingWorkerFactory {
     outbound: Arc<dyn Outbound>,
     options: ClientOptions,
-    target: Destination,
 }
 
 impl DialingWorkerFactory {
     /// A factory for workers with these options.
-    ///
-    /// # Errors
-    /// None: the carrier's target is a valid name.
-    pub fn new(outbound: Arc<dyn Outbound>, options: ClientOptions) -> Result<Self, AddressError> {
-        Ok(Self {
-            outbound,
-            options,
-            target: Destination::tcp(MUX_DOMAIN, MUX_PORT)?,
-        })
+    pub fn new(outbound: Arc<dyn Outbound>, options: ClientOptions) -> Self {
+        Self { outbound, options }
     }
 }
 
 impl ClientWorkerFactory for DialingWorkerFactory {
     fn create(&self) -> Result<ClientWorker, MuxError> {
         // A context of its own: a carrier belongs to no visitor.
-        let request = Request::new(self.target.clone());
+        let target = Destination::tcp(MUX_DOMAIN, MUX_PORT).map_err(MuxError::CarrierTarget)?;
+        let request = Request::new(target);
         let link = self.outbound.connect(&request).map_err(MuxError::Dial)?;
         ClientWorker::new(link, self.options.clone())
     }

@@ -4,10 +4,12 @@ mod dial;
 mod halves;
 mod handshake;
 mod idle;
+mod listen;
 mod server;
 
 pub use dial::{DialOptions, dial, resolve};
 pub use halves::{TcpReader, TcpWriter, split};
 pub use handshake::Handshake;
 pub use idle::{Idle, IdleTimes};
+pub use listen::listen;
 pub use server::{Server, Visitor};

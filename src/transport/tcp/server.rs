@@ -34,6 +34,7 @@ struct Shared {
     tag: String,
     listener: TcpListener,
     handler: Box<Handler>,
+    stopped: Done,
     closed: Done,
     crew: Crew,
     live: Mutex<Live>,
@@ -62,6 +63,7 @@ impl Server {
             tag: tag.to_owned(),
             listener,
             handler: Box::new(handler),
+            stopped: Done::new(),
             closed: Done::new(),
             crew: Crew::new(),
             live: Mutex::default(),
@@ -78,13 +80,20 @@ impl Server {
         self.local
     }
 
+    /// Stops accepting; connections go on.
+    pub fn stop_accepting(&self) {
+        if self.shared.stopped.signal() {
+            // Linux wakes an accept that waits when its socket is shut down.
+            let _ = SockRef::from(&self.shared.listener).shutdown(Shutdown::Both);
+        }
+    }
+
     /// Stops accepting, ends all connections, and waits for their threads.
     pub fn close(&self) {
+        self.stop_accepting();
         if !self.shared.closed.signal() {
             return;
         }
-        // Linux wakes an accept that waits when its socket is shut down.
-        let _ = SockRef::from(&self.shared.listener).shutdown(Shutdown::Both);
         self.shared.live.lock().shut_down_all();
         let left = self.shared.crew.join(JOIN_DEADLINE);
         if !left.is_empty() {
@@ -105,7 +114,7 @@ impl Drop for Server {
 
 impl Shared {
     fn accept_loop(self: Arc<Self>) {
-        while !self.closed.is_done() {
+        while !self.stopped.is_done() {
             match self.listener.accept() {
                 Ok((stream, source)) => self.admit(Visitor {
                     stream: Arc::new(stream),
@@ -118,9 +127,9 @@ impl Shared {
 
     /// Without descriptors or memory, accepting again at once would only spin.
     fn pause(&self, cause: &io::Error) {
-        if !self.closed.is_done() {
+        if !self.stopped.is_done() {
             warn!("[{}] cannot accept: {cause}", self.tag);
-            self.closed.wait_timeout(ACCEPT_PAUSE);
+            self.stopped.wait_timeout(ACCEPT_PAUSE);
         }
     }
 

@@ -1,0 +1,142 @@
+//! Plans of inbounds to listeners.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use log::{debug, info};
+
+use super::StartError;
+use crate::config::{ConfigError, InboundOptions, InboundPlan, Place};
+use crate::error::chain;
+use crate::link::{Access, Dispatcher};
+use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless};
+use crate::sync::Timer;
+use crate::transport::tcp::{Idle, Server, listen};
+use crate::transport::udp::Flows;
+
+/// One port of an inbound, with what listens there.
+pub(super) struct RunningInbound {
+    tag: Arc<str>,
+    address: SocketAddr,
+    tcp: Option<Server>,
+    udp: Option<Flows>,
+}
+
+impl RunningInbound {
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn stop_accepting(&self) {
+        if let Some(tcp) = &self.tcp {
+            tcp.stop_accepting();
+        }
+    }
+
+    pub(super) fn close(&self) {
+        if let Some(tcp) = &self.tcp {
+            tcp.close();
+        }
+        if let Some(udp) = &self.udp {
+            udp.close();
+        }
+    }
+}
+
+/// Starts the inbound on each of its ports.
+pub(super) fn start(
+    plan: InboundPlan,
+    dispatcher: &Arc<dyn Dispatcher>,
+    access: Option<&Arc<dyn Access>>,
+    timer: &Timer,
+) -> Result<Vec<RunningInbound>, StartError> {
+    let context = InboundContext {
+        tag: plan.tag,
+        dispatcher: dispatcher.clone(),
+        handshake: plan.handshake,
+        idle: Idle {
+            timer: timer.clone(),
+            times: plan.idle,
+        },
+        access: access.cloned(),
+    };
+    let addresses = plan.ports.map(|port| SocketAddr::new(plan.listen, port));
+    addresses
+        .map(|address| {
+            start_at(&context, &plan.options, address)
+                .map_err(|e| cannot_listen(plan.place.clone(), address, &e))
+        })
+        .collect()
+}
+
+fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError {
+    let hint = match e.kind() {
+        io::ErrorKind::AddrInUse => "; another program has the port: choose a free one",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        io::ErrorKind::AddrNotAvailable => "; the address is none of this machine's",
+        _ => "",
+    };
+    ConfigError::at(place, format!("cannot listen on {address}: {e}{hint}")).into()
+}
+
+fn start_at(
+    context: &InboundContext,
+    options: &InboundOptions,
+    address: SocketAddr,
+) -> io::Result<RunningInbound> {
+    let mut running = RunningInbound {
+        tag: context.tag.clone(),
+        address,
+        tcp: None,
+        udp: None,
+    };
+    if takes_tcp(options) {
+        let listener = listen(address)?;
+        running.address = listener.local_addr()?;
+        let inbound = build(context, options, running.address)?;
+        let name = name(context, running.address);
+        let tag = context.tag.clone();
+        running.tcp = Some(Server::start(listener, &name, move |visitor| {
+            let source = visitor.source;
+            if let Err(e) = inbound.serve(visitor) {
+                report(&tag, source, &e);
+            }
+        })?);
+    }
+    running.udp = start_udp(context, options, running.address)?;
+    running.address = running
+        .udp
+        .as_ref()
+        .filter(|_| running.tcp.is_none())
+        .map_or(running.address, Flows::local_addr);
+    info!("[{}] listening on {}", running.tag, running.address);
+    Ok(running)
+}
+
+/// A name for threads and log lines: the tag, or the port of one without.
+fn name(context: &InboundContext, address: SocketAddr) -> String {
+    match &*context.tag {
+        "" => address.port().to_string(),
+        tag => tag.to_owned(),
+    }
+}
+
+/// What a visitor does wrong is worth a line; that one left is not.
+fn report(tag: &str, source: SocketAddr, e: &ProxyError) {
+    match e {
+        ProxyError::Dispatch(_) => debug!("[{tag}] {source}: {}", chain(e)),
+        _ => info!("[{tag}] {source}: {}", chain(e)),
+    }
+}
+
+fn takes_tcp(options: &InboundOptions) -> bool {
+    match options {
+        InboundOptions::Dokodemo(options) => options.tcp,
+        _ => true,
+    }
+}

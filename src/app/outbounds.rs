@@ -1,0 +1,54 @@
+//! Plans of outbounds to outbounds.
+
+use std::sync::Arc;
+
+use crate::config::{MuxPlan, OutboundOptions, OutboundPlan};
+use crate::limits::DEFAULT_MAX_CONNECTION;
+use crate::link::Outbound;
+use crate::mux::{
+    ClientManager, ClientOptions, ClientStrategy, DialingWorkerFactory, IncrementalWorkerPicker,
+    MuxOutbound,
+};
+use crate::proxy::{blackhole, freedom, socks, vless};
+use crate::sync::Timer;
+use crate::transport::tcp::Idle;
+
+/// The outbound that a plan describes, with mux around it if it says so.
+pub(super) fn build(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
+    let mux = plan.mux;
+    let outbound = build_proxy(plan, timer);
+    match mux {
+        Some(mux) => Arc::new(with_mux(outbound, mux, timer)),
+        None => outbound,
+    }
+}
+
+fn build_proxy(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
+    let (tag, handshake) = (plan.tag, plan.handshake);
+    let idle = Idle {
+        timer: timer.clone(),
+        times: plan.idle,
+    };
+    match plan.options {
+        OutboundOptions::Freedom(options) => Arc::new(freedom::Outbound::new(tag, options, idle)),
+        OutboundOptions::Blackhole(options) => Arc::new(blackhole::Outbound::new(tag, options)),
+        OutboundOptions::Vless(options) => Arc::new(vless::Outbound::new(tag, options, idle)),
+        OutboundOptions::Socks(options) => {
+            let local = plan.send_through;
+            Arc::new(socks::Outbound::new(tag, options, idle, handshake, local))
+        }
+    }
+}
+
+fn with_mux(outbound: Arc<dyn Outbound>, plan: MuxPlan, timer: &Timer) -> MuxOutbound {
+    let options = ClientOptions {
+        strategy: ClientStrategy {
+            max_concurrency: plan.concurrency,
+            max_connection: DEFAULT_MAX_CONNECTION,
+        },
+        ..ClientOptions::default()
+    };
+    let factory = DialingWorkerFactory::new(outbound.clone(), options);
+    let picker = IncrementalWorkerPicker::new(factory, timer.clone());
+    MuxOutbound::new(ClientManager::new(picker), outbound)
+}
