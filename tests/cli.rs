@@ -2,12 +2,28 @@
 
 #![cfg(feature = "cli")]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use tempfile::TempDir;
+
 const BAD_CONFIGURATION: i32 = 23;
 const USAGE: i32 = 2;
+
+/// Nothing in it is worth a warning.
+const QUIET: &str = r#"{
+    "inbounds": [{"port": 1080, "listen": "127.0.0.1", "protocol": "socks"}],
+    "outbounds": [{"protocol": "blackhole", "tag": "nowhere"}]
+}"#;
+
+fn directory_with(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
 
 fn muxcool(args: &[&str]) -> Output {
     muxcool_in(Path::new("."), args)
@@ -117,9 +133,83 @@ fn a_missing_file_ends_with_23() {
     ] {
         let output = muxcool_in(empty.path(), args);
         assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "{args:?}");
-        assert!(stderr(&output).starts_with("error: "), "{args:?}");
+        assert!(
+            stderr(&output).starts_with("error: missing.json: "),
+            "{args:?}"
+        );
         assert_eq!(stderr(&output).lines().count(), 1, "{args:?}");
     }
+}
+
+#[test]
+fn a_good_configuration_is_found_wherever_it_is_named() {
+    let directory = directory_with(&[("config.json", QUIET)]);
+    for args in [
+        &["test"][..],
+        &["-test"],
+        &["test", "-c", "config.json"],
+        &["-test", "-config", "config.json"],
+        &["test", "--confdir", "."],
+        &["-confdir=.", "-test"],
+    ] {
+        let output = muxcool_in(directory.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        assert_eq!(stdout(&output), "Configuration OK.\n", "{args:?}");
+        assert_eq!(stderr(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_configuration_may_come_by_standard_input() {
+    let directory = directory_with(&[("some.json", QUIET)]);
+    let output = Command::new(env!("CARGO_BIN_EXE_muxcool"))
+        .args(["test", "-c", "stdin:"])
+        .stdin(File::open(directory.path().join("some.json")).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), "Configuration OK.\n", "{output:?}");
+}
+
+#[test]
+fn warnings_go_beside_the_answer() {
+    let open_to_all = QUIET.replace("127.0.0.1", "0.0.0.0");
+    let directory = directory_with(&[("config.json", &open_to_all)]);
+    let output = muxcool_in(directory.path(), &["test"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), "Configuration OK.\n");
+    assert!(
+        stderr(&output).starts_with("warning: config.json:2:"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_mistake_is_one_line_with_its_place() {
+    let directory = directory_with(&[("config.json", &QUIET.replace("tag", "tga"))]);
+    for args in [&["test"][..], &["run"], &[]] {
+        let output = muxcool_in(directory.path(), args);
+        assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "{args:?}");
+        let complaint = stderr(&output);
+        assert!(
+            complaint.starts_with("error: config.json:3:"),
+            "{complaint}"
+        );
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+        assert_eq!(stdout(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_with_23() {
+    let unwritable = QUIET.replacen('{', r#"{"log": {"error": "missing/error.log"},"#, 1);
+    let directory = directory_with(&[("config.json", &unwritable)]);
+    let output = muxcool_in(directory.path(), &["run"]);
+    assert_eq!(output.status.code(), Some(BAD_CONFIGURATION));
+    let complaint = stderr(&output);
+    assert!(
+        complaint.starts_with("error: log file missing/error.log "),
+        "{complaint}"
+    );
 }
 
 #[cfg(target_os = "linux")]

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::warn;
 
 use super::stamp;
+use crate::config::LogTarget;
 use crate::escape::Escaped;
 use crate::limits::{ACCESS_QUEUE, JOIN_DEADLINE};
 use crate::link::{Access, Request};
@@ -34,6 +35,18 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
+    /// The log that a configuration asks for, if any.
+    ///
+    /// # Errors
+    /// As [`to_stdout`](Self::to_stdout) and [`to_file`](Self::to_file).
+    pub fn open(target: &LogTarget) -> io::Result<Option<Self>> {
+        match target {
+            LogTarget::Off => Ok(None),
+            LogTarget::Console => Self::to_stdout().map(Some),
+            LogTarget::File(path) => Self::to_file(path).map(Some),
+        }
+    }
+
     /// A log on standard output.
     ///
     /// # Errors
@@ -273,9 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_is_an_error() {
+    fn the_configuration_says_where_to() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(AccessLog::to_file(dir.path()).is_err());
+        assert!(AccessLog::open(&LogTarget::Off).unwrap().is_none());
+        let path = dir.path().join("access.log");
+        let log = AccessLog::open(&LogTarget::File(path.clone())).unwrap();
+        log.unwrap().accepted(&request(tcp()), "out");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("accepted tcp:a.com:80 [out]\n"), "{text}");
+        let not_a_file = LogTarget::File(dir.path().into());
+        assert!(AccessLog::open(&not_a_file).is_err());
     }
 
     /// Fails, or waits for its gate, as it is told.

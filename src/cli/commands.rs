@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::args::{Command, DemoArgs, SourceArgs, VERSION_LINE};
 use super::failure::Failure;
-use super::seam::{App, LogPlan, LogTarget, Plan, demo, load_all};
+use super::seam::{App, demo};
 use super::signals::StopSignals;
 use crate::app::logging;
+use crate::config::{LogPlan, LogTarget, Plan, load_all};
 
 pub(super) fn execute(command: Command) -> Result<(), Failure> {
     match command {

@@ -3,7 +3,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::seam::{ConfigError, RunError, StartError};
+use super::seam::{RunError, StartError};
+use crate::config::ConfigError;
 use crate::error::chain;
 
 /// Tells systemd's units of the family not to start the program again.

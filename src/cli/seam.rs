@@ -1,40 +1,12 @@
 //! STUB, to be replaced: the places where the command line meets the
-//! configuration and the application layer, which are written elsewhere. The
-//! names are theirs; everything here says that it is not there.
+//! application layer, which is written elsewhere. The names are its own;
+//! everything here says that it is not there.
 
-#![allow(dead_code, clippy::unnecessary_wraps)]
+#![allow(dead_code)]
 
 use std::fmt;
-use std::path::PathBuf;
 
-use log::LevelFilter;
-
-/// Will be `config::load_all`.
-pub(super) fn load_all(_paths: &[PathBuf]) -> Result<Plan, ConfigError> {
-    Err(NotWritten("the configuration's reader"))
-}
-
-/// Will be `config::Plan`.
-pub(super) struct Plan {
-    pub(super) log: LogPlan,
-    pub(super) warnings: Vec<String>,
-}
-
-/// Will be `config::LogPlan`.
-pub(super) struct LogPlan {
-    pub(super) error: LogTarget,
-    pub(super) level: LevelFilter,
-}
-
-/// Will be `config::LogTarget`.
-pub(super) enum LogTarget {
-    Off,
-    Console,
-    File(PathBuf),
-}
-
-/// Will be `config::ConfigError`.
-pub(super) type ConfigError = NotWritten;
+use crate::config::Plan;
 
 /// Will be `app::StartError`.
 #[derive(Debug)]

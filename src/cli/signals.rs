@@ -68,6 +68,9 @@ impl Drop for Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
     use std::time::Duration;
 
     use signal_hook::low_level::raise;
@@ -91,5 +94,34 @@ mod tests {
         let watch = signals.then(stop).unwrap();
         assert!(stopped.wait_timeout(Duration::from_secs(10)));
         drop(watch);
+    }
+
+    /// Runs itself again, as the process that ends.
+    #[test]
+    fn a_second_signal_ends_the_process_while_it_stops() {
+        const IN_CHILD: &str = "MUXCOOL_TEST_SECOND_SIGNAL";
+        if env::var_os(IN_CHILD).is_some() {
+            return stop_for_ever_and_ask_again();
+        }
+        let name = "cli::signals::tests::a_second_signal_ends_the_process_while_it_stops";
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(IN_CHILD, "1")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.signal(), Some(SIGINT), "{child:?}");
+    }
+
+    fn stop_for_ever_and_ask_again() {
+        let stopping = Arc::new(Done::new());
+        let tell = stopping.clone();
+        let stop = move || {
+            tell.signal();
+            Done::new().wait_timeout(Duration::from_secs(60));
+        };
+        let _watch = StopSignals::register().unwrap().then(stop).unwrap();
+        raise(SIGTERM).unwrap();
+        assert!(stopping.wait_timeout(Duration::from_secs(10)));
+        raise(SIGINT).unwrap();
     }
 }
