@@ -45,6 +45,10 @@ pub const MAX_SESSION_ID: u16 = u16::MAX - 1;
 /// Longest user name or password of SOCKS5 (RFC 1929), in bytes.
 pub const MAX_SOCKS_CREDENTIAL: usize = 255;
 
+/// Longest user id or name in a SOCKS4 request, in bytes: they have no length
+/// field but end with NUL. As long as a name may be elsewhere.
+pub const MAX_SOCKS4_TEXT: usize = 255;
+
 // ---------------------------------------------------------------------------
 // Our choice: mux
 // ---------------------------------------------------------------------------
@@ -152,6 +156,13 @@ pub const UDP_IDLE: Duration = Duration::from_secs(60);
 
 /// Datagram flows of one inbound at once.
 pub const UDP_FLOWS: usize = 4_096;
+
+/// Bytes that may wait on one datagram flow of an inbound, in memory pinned:
+/// [`PARKED_DATAGRAMS`] of the size that an Ethernet carries.
+pub const UDP_FLOW_QUEUE: usize = 128 * 1024;
+
+/// Least time between two log lines about refused datagram flows.
+pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Largest datagram that UDP over IP carries.
 pub const MAX_DATAGRAM: usize = 65_535;

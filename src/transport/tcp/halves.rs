@@ -408,7 +408,7 @@ fn drop_written(batch: &mut VecDeque<Buf>, mut len: usize) {
 }
 
 /// Polls, again if a signal came in between. Returns how many are ready.
-fn poll_for(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<usize> {
+pub(crate) fn poll_for(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<usize> {
     let limit = limit.map(|limit| Timespec {
         tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: limit.subsec_nanos().into(),

@@ -28,41 +28,41 @@ pub struct Idle {
 }
 
 /// What happens to a connection that was idle for too long.
-pub(super) trait Expire: Send + Sync + 'static {
+pub(in crate::transport) trait Expire: Send + Sync + 'static {
     fn activity(&self) -> &Activity;
     fn expire(&self);
 }
 
 /// Whether bytes have moved since the last look.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
+pub(in crate::transport) struct Activity {
     moved: AtomicBool,
     read_ended: AtomicBool,
     write_ended: AtomicBool,
 }
 
 impl Activity {
-    pub(super) fn touch(&self) {
+    pub(in crate::transport) fn touch(&self) {
         // A plain load first: the line stays shared between the two threads.
         if !self.moved.load(Ordering::Relaxed) {
             self.moved.store(true, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn end_read(&self) {
+    pub(in crate::transport) fn end_read(&self) {
         self.read_ended.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn end_write(&self) {
+    pub(in crate::transport) fn end_write(&self) {
         self.write_ended.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn write_ended(&self) -> bool {
+    pub(in crate::transport) fn write_ended(&self) -> bool {
         self.write_ended.load(Ordering::Relaxed)
     }
 
     /// How long the connection may be idle as it is now.
-    pub(super) fn limit(&self, times: &IdleTimes) -> Duration {
+    pub(in crate::transport) fn limit(&self, times: &IdleTimes) -> Duration {
         match (self.read_ended.load(Ordering::Relaxed), self.write_ended()) {
             (false, false) => times.both,
             (true, false) => times.after_read,
@@ -75,7 +75,7 @@ impl Activity {
 impl Idle {
     /// Expires `connection` when it has been idle for too long; it is not
     /// kept alive by this.
-    pub(super) fn watch(&self, connection: Weak<impl Expire>) -> Periodic {
+    pub(in crate::transport) fn watch(&self, connection: Weak<impl Expire>) -> Periodic {
         let times = self.times;
         self.timer.schedule(times.both, move || {
             let Some(connection) = connection.upgrade() else {

@@ -8,8 +8,10 @@ mod listen;
 mod server;
 
 pub use dial::{DialOptions, dial, resolve};
+pub(crate) use halves::poll_for;
 pub use halves::{TcpReader, TcpWriter, split};
 pub use handshake::Handshake;
+pub(super) use idle::{Activity, Expire};
 pub use idle::{Idle, IdleTimes};
 pub use listen::listen;
 pub use server::{Server, Visitor};

@@ -1,1 +1,0 @@
-//! UDP sockets as links: every buffer is one datagram.

@@ -1,0 +1,378 @@
+use std::io;
+use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use log::{debug, info, warn};
+use parking_lot::Mutex;
+use socket2::SockRef;
+
+use super::flow::{Flow, Key, Refused, Table};
+use super::halves::datagram_idle;
+use crate::buf::Buf;
+use crate::limits::{
+    ACCEPT_PAUSE, JOIN_DEADLINE, MAX_DATAGRAM, REFUSAL_LOG_INTERVAL, UDP_FLOW_QUEUE, UDP_FLOWS,
+};
+use crate::link::{DispatchError, Link};
+use crate::net::Destination;
+use crate::pipe::PipeError;
+use crate::sync::{Crew, Done};
+use crate::transport::tcp::Idle;
+
+/// What an inbound makes of its datagrams.
+pub trait Service: Send + Sync {
+    /// Where a visitor's datagram goes, and its payload; `None` drops it.
+    fn open<'a>(&self, datagram: &'a [u8]) -> Option<(Destination, &'a [u8])>;
+
+    /// What stands in front of each reply from `target`.
+    fn reply_header(&self, target: &Destination) -> Vec<u8>;
+
+    /// Carries one flow, on the calling thread, to the end.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::dispatch`](crate::link::Dispatcher::dispatch).
+    fn serve(
+        &self,
+        source: SocketAddr,
+        target: Destination,
+        link: Link,
+    ) -> Result<(), DispatchError>;
+}
+
+/// Bounds of what visitors can make a [`Flows`] hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowLimits {
+    /// Flows at once.
+    pub flows: usize,
+    /// Bytes of memory that the waiting datagrams of one flow may pin, and
+    /// one datagram beyond.
+    pub queue: usize,
+}
+
+impl Default for FlowLimits {
+    fn default() -> Self {
+        Self {
+            flows: UDP_FLOWS,
+            queue: UDP_FLOW_QUEUE,
+        }
+    }
+}
+
+/// What has happened so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Flows that were made.
+    pub opened: u64,
+    /// Datagrams that went into their flow's queue.
+    pub taken: u64,
+    /// Datagrams for which no flow could be made.
+    pub refused: u64,
+    /// Datagrams that the service could not make sense of.
+    pub malformed: u64,
+    /// Datagrams that found their flow's queue full.
+    pub overflowed: u64,
+    /// Replies that could not be sent.
+    pub unsent: u64,
+}
+
+/// A UDP socket with a thread `in-TAG-udp` that receives, and for each visitor
+/// and target a link on a thread `udp-TAG-n` of its own.
+///
+/// The receiving thread waits for no flow: a datagram that finds its flow's
+/// queue full is dropped. A flow without a packet either way for
+/// [`UDP_IDLE`](crate::limits::UDP_IDLE) ends. Closing this, or dropping it,
+/// ends all flows and waits for their threads.
+pub struct Flows {
+    shared: Arc<Shared>,
+    local: SocketAddr,
+}
+
+pub(super) struct Shared {
+    tag: String,
+    pub(super) socket: UdpSocket,
+    service: Box<dyn Service>,
+    idle: Idle,
+    limits: FlowLimits,
+    closed: Done,
+    crew: Crew,
+    pub(super) table: Mutex<Table>,
+    pub(super) counters: Counters,
+}
+
+impl Flows {
+    /// Serves what arrives at `socket`, within the default limits. A flow may
+    /// be idle for as long as a datagram flow may and `idle.times.both` says.
+    ///
+    /// # Errors
+    /// When the receiving thread cannot be started.
+    pub fn start(
+        socket: UdpSocket,
+        tag: &str,
+        idle: &Idle,
+        service: impl Service + 'static,
+    ) -> io::Result<Self> {
+        Self::start_with(socket, tag, idle, FlowLimits::default(), service)
+    }
+
+    /// As [`start`](Self::start), within limits of the caller's.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(
+        socket: UdpSocket,
+        tag: &str,
+        idle: &Idle,
+        limits: FlowLimits,
+        service: impl Service + 'static,
+    ) -> io::Result<Self> {
+        let local = socket.local_addr()?;
+        let shared = Arc::new(Shared {
+            tag: tag.to_owned(),
+            socket,
+            service: Box::new(service),
+            idle: datagram_idle(idle),
+            limits,
+            closed: Done::new(),
+            crew: Crew::new(),
+            table: Mutex::default(),
+            counters: Counters::default(),
+        });
+        let inner = shared.clone();
+        shared
+            .crew
+            .spawn(&format!("in-{tag}-udp"), move || inner.receive_loop())?;
+        Ok(Self { shared, local })
+    }
+
+    /// The address that it receives on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Flows that have a thread now.
+    pub fn live(&self) -> usize {
+        self.shared.table.lock().threads()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> FlowStats {
+        self.shared.counters.read()
+    }
+
+    /// Stops receiving, ends all flows, and waits for their threads.
+    pub fn close(&self) {
+        if !self.shared.closed.signal() {
+            return;
+        }
+        // Linux wakes a receive that waits when its socket is shut down, and
+        // then says that an unconnected one cannot be.
+        let _ = SockRef::from(&self.shared.socket).shutdown(Shutdown::Both);
+        let flows = self.shared.table.lock().close();
+        flows.iter().for_each(|flow| flow.reset());
+        drop(flows);
+        let left = self.shared.crew.join(JOIN_DEADLINE);
+        if !left.is_empty() {
+            warn!(
+                "[{}] threads that did not end: {}",
+                self.shared.tag,
+                left.join(", ")
+            );
+        }
+    }
+}
+
+impl Drop for Flows {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn receive_loop(self: Arc<Self>) {
+        let mut space = vec![0; MAX_DATAGRAM];
+        let mut complaint = Complaint::default();
+        while !self.closed.is_done() {
+            match self.socket.recv_from(&mut space) {
+                // The wake-up at the close looks like an empty datagram.
+                Ok(_) if self.closed.is_done() => {}
+                Ok((len, source)) => self.take(source, &space[..len], &mut complaint),
+                Err(e) => self.pause(&e),
+            }
+        }
+    }
+
+    /// Without memory, receiving again at once would only spin.
+    fn pause(&self, cause: &io::Error) {
+        if !self.closed.is_done() && cause.kind() != io::ErrorKind::Interrupted {
+            warn!("[{}] cannot receive: {cause}", self.tag);
+            self.closed.wait_timeout(ACCEPT_PAUSE);
+        }
+    }
+
+    fn take(self: &Arc<Self>, source: SocketAddr, datagram: &[u8], complaint: &mut Complaint) {
+        let Some((target, payload)) = self.service.open(datagram) else {
+            count(&self.counters.malformed);
+            return;
+        };
+        let key = Key { source, target };
+        if let Err(why) = self.deliver(key, payload) {
+            count(&self.counters.refused);
+            complaint.refused(&self.tag, source, &why);
+        }
+    }
+
+    /// Puts the datagram into its flow's queue. If that flow has just ended, a
+    /// new one takes it.
+    fn deliver(self: &Arc<Self>, key: Key, payload: &[u8]) -> Result<(), OpenError> {
+        let found = self.table.lock().find(&key);
+        if let Some(flow) = found {
+            if self.offer(&flow, payload) {
+                return Ok(());
+            }
+            flow.finish();
+        }
+        let (thread, link) = self.open(key)?;
+        // Before anyone reads the queue or can end it, so that it is taken.
+        self.offer(&thread.flow, payload);
+        self.start_flow(thread, link)
+    }
+
+    /// Returns whether the flow is still there; its queue may be full.
+    fn offer(&self, flow: &Flow, payload: &[u8]) -> bool {
+        match flow.take(Buf::copy_of(payload)) {
+            Ok(()) => {
+                count(&self.counters.taken);
+                true
+            }
+            Err(PipeError::Full) => {
+                count(&self.counters.overflowed);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn open(self: &Arc<Self>, key: Key) -> Result<(FlowThread, Link), OpenError> {
+        let id = self.table.lock().admit(self.limits.flows)?;
+        let header = self.service.reply_header(&key.target);
+        let (flow, queue) = Flow::new(id, key, header, self.limits.queue, self);
+        let link = flow.link(queue);
+        let server = self.clone();
+        Ok((FlowThread { server, flow }, link))
+    }
+
+    fn start_flow(&self, thread: FlowThread, link: Link) -> Result<(), OpenError> {
+        let listed = self.table.lock().list(&thread.flow);
+        listed?;
+        thread.flow.watch(&self.idle);
+        let name = format!("udp-{}-{}", self.tag, thread.flow.id());
+        self.crew.spawn(&name, move || thread.run(link))?;
+        count(&self.counters.opened);
+        Ok(())
+    }
+}
+
+/// Why a datagram got no flow.
+enum OpenError {
+    Refused(Refused),
+    Thread(io::Error),
+}
+
+impl From<Refused> for OpenError {
+    fn from(why: Refused) -> Self {
+        OpenError::Refused(why)
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(e: io::Error) -> Self {
+        OpenError::Thread(e)
+    }
+}
+
+/// A flow's thread; dropping this gives its place back, also when it was never
+/// started.
+struct FlowThread {
+    server: Arc<Shared>,
+    flow: Arc<Flow>,
+}
+
+impl FlowThread {
+    fn run(&self, link: Link) {
+        let Key { source, target } = self.flow.key();
+        let tag = &self.server.tag;
+        debug!("[{tag}] datagrams from {source} to {target}");
+        match self.server.service.serve(*source, target.clone(), link) {
+            Ok(()) => debug!("[{tag}] no more datagrams from {source} to {target}"),
+            Err(e) => info!("[{tag}] datagrams from {source} to {target} ended: {e}"),
+        }
+    }
+}
+
+impl Drop for FlowThread {
+    fn drop(&mut self) {
+        self.flow.reset();
+        self.server.table.lock().forget_thread();
+    }
+}
+
+/// Tells of refusals, without letting visitors fill the log.
+#[derive(Default)]
+struct Complaint {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaint {
+    fn refused(&mut self, tag: &str, source: SocketAddr, why: &OpenError) {
+        let now = Instant::now();
+        let is_early = |last: Instant| now.duration_since(last) < REFUSAL_LOG_INTERVAL;
+        if self.last.is_some_and(is_early) {
+            self.unsaid += 1;
+            return;
+        }
+        let before = std::mem::take(&mut self.unsaid);
+        self.last = Some(now);
+        match why {
+            OpenError::Refused(Refused::Closed) => {}
+            OpenError::Refused(Refused::Full) => {
+                warn!("[{tag}] too many datagram flows: refused {source}, and {before} before");
+            }
+            OpenError::Thread(e) => {
+                warn!("[{tag}] no thread for datagrams of {source}, nor {before} before: {e}");
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    opened: AtomicU64,
+    taken: AtomicU64,
+    refused: AtomicU64,
+    malformed: AtomicU64,
+    overflowed: AtomicU64,
+    unsent: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn count_unsent(&self) {
+        count(&self.unsent);
+    }
+
+    fn read(&self) -> FlowStats {
+        FlowStats {
+            opened: self.opened.load(Ordering::Relaxed),
+            taken: self.taken.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            malformed: self.malformed.load(Ordering::Relaxed),
+            overflowed: self.overflowed.load(Ordering::Relaxed),
+            unsent: self.unsent.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,121 @@
+//! One datagram in, one datagram out, and which errors are only news about an
+//! earlier one.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
+
+use crate::buf::Buf;
+
+/// Whether a call may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    Yes,
+    No,
+}
+
+/// What became of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// The system took it.
+    Whole,
+    /// Lost, as UDP may lose it: no room, too large, no way there.
+    Dropped,
+}
+
+/// The next datagram, in a buffer of its size.
+///
+/// Its length is asked for first: so a flow that waits pins no buffer, and no
+/// datagram is cut. An empty one and a socket that was shut down look alike
+/// here; the caller knows whether it was.
+pub(super) fn receive(socket: &UdpSocket, wait: Wait) -> io::Result<Buf> {
+    let peek = RecvFlags::PEEK | RecvFlags::TRUNC | wait.recv_flags();
+    let (_, len) = recv(socket, &mut [0u8; 1][..], peek)?;
+    Buf::read_with(len, |space| {
+        let (_, len) = recv(socket, space, RecvFlags::DONTWAIT)?;
+        Ok(len)
+    })
+}
+
+/// Whether [`receive`] may simply be called again: nothing is there after
+/// all, or an earlier datagram of ours was refused on its way.
+pub(super) fn is_passing(e: &io::Error) -> bool {
+    Errno::from_io_error(e).is_some_and(|errno| is_retry(errno) || is_network_news(errno))
+}
+
+fn is_retry(errno: Errno) -> bool {
+    matches!(errno, Errno::AGAIN | Errno::INTR)
+}
+
+/// What routers and hosts say (ICMP) about one datagram. The system reports
+/// it once, to whichever call comes next.
+fn is_network_news(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::CONNREFUSED
+            | Errno::HOSTUNREACH
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::PROTO
+            | Errno::MSGSIZE
+            | Errno::ACCESS
+    )
+}
+
+/// What our own system says of a datagram that it will not send: no room, or
+/// a packet filter's verdict.
+fn is_lost_here(errno: Errno) -> bool {
+    matches!(errno, Errno::NOBUFS | Errno::NOMEM | Errno::PERM)
+}
+
+/// Sends to the peer of a connected socket.
+pub(super) fn send_connected(socket: &UdpSocket, data: &[u8], wait: Wait) -> io::Result<Sent> {
+    outcome(twice(|| send(socket, data, wait.send_flags())))
+}
+
+/// Sends to `target`.
+pub(super) fn send_to(
+    socket: &UdpSocket,
+    data: &[u8],
+    target: SocketAddr,
+    wait: Wait,
+) -> io::Result<Sent> {
+    outcome(twice(|| sendto(socket, data, wait.send_flags(), &target)))
+}
+
+/// A refusal of an earlier datagram is reported to the next call, which then
+/// sends nothing; so a call that failed is made once more.
+fn twice(mut call: impl FnMut() -> rustix::io::Result<usize>) -> rustix::io::Result<usize> {
+    match call() {
+        Err(errno) if errno == Errno::INTR || is_network_news(errno) => call(),
+        other => other,
+    }
+}
+
+fn outcome(sent: rustix::io::Result<usize>) -> io::Result<Sent> {
+    match sent {
+        Ok(_) => Ok(Sent::Whole),
+        Err(e) if is_retry(e) || is_network_news(e) || is_lost_here(e) => Ok(Sent::Dropped),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+impl Wait {
+    fn recv_flags(self) -> RecvFlags {
+        match self {
+            Wait::Yes => RecvFlags::empty(),
+            Wait::No => RecvFlags::DONTWAIT,
+        }
+    }
+
+    fn send_flags(self) -> SendFlags {
+        match self {
+            Wait::Yes => SendFlags::NOSIGNAL,
+            Wait::No => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        }
+    }
+}
