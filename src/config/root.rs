@@ -23,8 +23,8 @@ pub(super) const ROOT: Keys = Keys {
     ],
     unsupported: &[
         ("dns", "names are resolved by the system"),
-        ("api", "leave it out"),
-        ("stats", "leave it out"),
+        ("api", ""),
+        ("stats", ""),
         (
             "transport",
             "use \"streamSettings\" of each inbound and outbound",
@@ -34,14 +34,14 @@ pub(super) const ROOT: Keys = Keys {
         ("inboundDetour", OLD_INBOUND),
         ("outbound", OLD_OUTBOUND),
         ("outboundDetour", OLD_OUTBOUND),
-        ("fakedns", "leave it out"),
-        ("metrics", "leave it out"),
-        ("observatory", "leave it out"),
-        ("burstObservatory", "leave it out"),
-        ("browserForwarder", "leave it out"),
-        ("services", "leave it out"),
-        ("env", "leave it out"),
-        ("version", "leave it out"),
+        ("fakedns", ""),
+        ("metrics", ""),
+        ("observatory", ""),
+        ("burstObservatory", ""),
+        ("browserForwarder", ""),
+        ("services", ""),
+        ("env", ""),
+        ("version", ""),
     ],
 };
 

@@ -43,7 +43,7 @@ pub(super) fn inbound(
 ) -> Result<(InboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &INBOUND)?;
     let by_password = match fields.get("auth").filter(|auth| !auth.is_empty()) {
-        Some(auth) => auth.choice("way", &[("noauth", false), ("password", true)])?,
+        Some(auth) => auth.choice("authentication", &[("noauth", false), ("password", true)])?,
         None => false,
     };
     let accounts = accounts(fields.list("accounts")?)?;
