@@ -56,14 +56,12 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
 
     let log = logging::read(fields.get("log"))?;
     let policy = Policy::read(fields.get("policy"), &mut notes)?;
-    let mut inbounds = Vec::new();
-    for node in fields.list("inbounds")? {
-        inbounds.push(inbound::read(node, &policy, &mut inbound_tags, &mut notes)?);
-    }
-    let mut outbounds = Vec::new();
-    for node in fields.list("outbounds")? {
-        outbounds.push(outbound::read(node, &policy, &mut outbound_tags)?);
-    }
+    let inbounds = entries(fields.list("inbounds")?, |node| {
+        inbound::read(node, &policy, &mut inbound_tags, &mut notes)
+    })?;
+    let outbounds = entries(fields.list("outbounds")?, |node| {
+        outbound::read(node, &policy, &mut outbound_tags)
+    })?;
     let reverse = reverse::read(fields.get("reverse"), &mut inbound_tags, &mut outbound_tags)?;
     let names = Names {
         inbounds: &inbound_tags,
@@ -91,4 +89,11 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         portals: reverse.portals,
         warnings: notes.into_lines(),
     })
+}
+
+fn entries<T>(
+    nodes: &[Node],
+    read: impl FnMut(&Node) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    nodes.iter().map(read).collect()
 }
