@@ -12,11 +12,7 @@ use crate::proxy::{blackhole, freedom};
 
 const FREEDOM: Keys = Keys {
     known: &["domainStrategy", "redirect", "timeout", "userLevel"],
-    unsupported: &[
-        ("fragment", "leave it out"),
-        ("noises", "leave it out"),
-        ("proxyProtocol", "leave it out"),
-    ],
+    unsupported: &[("fragment", ""), ("noises", ""), ("proxyProtocol", "")],
 };
 
 const BLACKHOLE: Keys = Keys {

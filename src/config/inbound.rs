@@ -25,7 +25,7 @@ const INBOUND: Keys = Keys {
         "sniffing",
         "allocate",
     ],
-    unsupported: &[("domainOverride", "leave it out")],
+    unsupported: &[("domainOverride", "")],
 };
 
 const SNIFFING: Keys = Keys {

@@ -11,7 +11,6 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use super::error::{ConfigError, Place};
 use super::text::{TextError, without_comments};
-use super::words::quoted;
 
 /// A value and its place.
 #[derive(Debug, Clone)]
@@ -266,8 +265,8 @@ fn given_twice(first: &Member, second: &Member) -> ConfigError {
     let line = first.mark.place().line;
     second
         .mark
-        .error(format!("{} is given twice", quoted(&second.key)))
-        .help(format!("it stands in line {line} already"))
+        .error("this key is given twice")
+        .help(format!("line {line} has it already"))
 }
 
 fn explain(error: &ParseError) -> TextError {
@@ -372,7 +371,7 @@ mod tests {
             ),
             (
                 "{\"ab\": 1,\n \"aB\": 2}",
-                "f:2:2: aB: \"aB\" is given twice; it stands in line 1 already",
+                "f:2:2: aB: this key is given twice; line 1 has it already",
             ),
         ];
         for (text, message) in cases {

@@ -9,7 +9,7 @@ use super::read::{Fields, Keys};
 
 const LOG: Keys = Keys {
     known: &["access", "error", "loglevel"],
-    unsupported: &[("dnsLog", "leave it out"), ("maskAddress", "leave it out")],
+    unsupported: &[("dnsLog", ""), ("maskAddress", "")],
 };
 
 const LEVELS: [(&str, LevelFilter); 5] = [

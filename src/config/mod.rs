@@ -12,7 +12,7 @@
 //! let error = muxcool::config::parse("config.json", text).unwrap_err();
 //! assert_eq!(
 //!     error.to_string(),
-//!     "config.json:1:32: outbounds[0].protocol: \
+//!     "config.json:1:31: outbounds[0].protocol: \
 //!      unknown protocol \"fredom\"; did you mean \"freedom\"?"
 //! );
 //! ```

@@ -23,7 +23,7 @@ const OUTBOUND: Keys = Keys {
     ],
     unsupported: &[
         ("proxySettings", "outbounds cannot be chained"),
-        ("targetStrategy", "leave it out"),
+        ("targetStrategy", ""),
     ],
 };
 
@@ -31,7 +31,7 @@ const MUX: Keys = Keys {
     known: &["enabled", "concurrency"],
     unsupported: &[
         ("xudpConcurrency", "UDP shares the carriers of TCP"),
-        ("xudpProxyUDP443", "leave it out"),
+        ("xudpProxyUDP443", ""),
     ],
 };
 
@@ -121,10 +121,7 @@ fn options(
 /// `enabled` says, one above the limit is refused whatever it says.
 fn mux(node: &Node) -> Result<Option<MuxPlan>, ConfigError> {
     let fields = Fields::open(node, &MUX)?;
-    let range = i64::from(i16::MIN)..=i64::from(MAX_CONCURRENCY);
-    let given = fields
-        .get("concurrency")
-        .map_or(Ok(0), |n| n.whole(range))?;
+    let given = fields.get("concurrency").map_or(Ok(0), concurrency)?;
     let enabled = fields.flag("enabled")? && given >= 0;
     fields.finish()?;
     let concurrency = match given {
@@ -132,4 +129,14 @@ fn mux(node: &Node) -> Result<Option<MuxPlan>, ConfigError> {
         given => given as u32,
     };
     Ok(enabled.then_some(MuxPlan { concurrency }))
+}
+
+fn concurrency(node: &Node) -> Result<i64, ConfigError> {
+    let given = node.whole(i64::from(i16::MIN)..=i64::from(i16::MAX))?;
+    if given > i64::from(MAX_CONCURRENCY) {
+        return Err(node
+            .error(format!("{given} sessions on one carrier are too many"))
+            .help(format!("use at most {MAX_CONCURRENCY}")));
+    }
+    Ok(given)
 }

@@ -11,7 +11,8 @@ pub(super) struct Keys {
     /// Those that are read.
     pub(super) known: &'static [&'static str],
     /// Those that V2Ray or Xray knows and we do not: the key, and what to do
-    /// instead. They may be there as long as their value is empty.
+    /// instead if there is anything. They may be there as long as their value
+    /// is empty.
     pub(super) unsupported: &'static [(&'static str, &'static str)],
 }
 
@@ -83,8 +84,11 @@ impl<'a> Fields<'a> {
         );
         for (key, instead) in self.keys.unsupported {
             if let Some(value) = self.find(key).filter(|value| !value.is_empty()) {
-                let what = format!("{} is not supported by muxcool", quoted(key));
-                return Err(value.error(what).help(*instead));
+                let error = value.error("not supported by muxcool");
+                return Err(match *instead {
+                    "" => error,
+                    instead => error.help(instead),
+                });
             }
         }
         Ok(())
@@ -112,9 +116,7 @@ impl Keys {
     }
 
     fn unknown(&self, member: &Member) -> ConfigError {
-        let error = member
-            .mark
-            .error(format!("unknown key {}", quoted(&member.key)));
+        let error = member.mark.error("unknown key");
         match instead(&member.key, self.known.iter().copied()) {
             Some(help) => error.help(help),
             None => error,

@@ -23,8 +23,8 @@ pub(super) const ROOT: Keys = Keys {
     ],
     unsupported: &[
         ("dns", "names are resolved by the system"),
-        ("api", "leave it out"),
-        ("stats", "leave it out"),
+        ("api", ""),
+        ("stats", ""),
         (
             "transport",
             "use \"streamSettings\" of each inbound and outbound",
@@ -34,14 +34,14 @@ pub(super) const ROOT: Keys = Keys {
         ("inboundDetour", OLD_INBOUND),
         ("outbound", OLD_OUTBOUND),
         ("outboundDetour", OLD_OUTBOUND),
-        ("fakedns", "leave it out"),
-        ("metrics", "leave it out"),
-        ("observatory", "leave it out"),
-        ("burstObservatory", "leave it out"),
-        ("browserForwarder", "leave it out"),
-        ("services", "leave it out"),
-        ("env", "leave it out"),
-        ("version", "leave it out"),
+        ("fakedns", ""),
+        ("metrics", ""),
+        ("observatory", ""),
+        ("burstObservatory", ""),
+        ("browserForwarder", ""),
+        ("services", ""),
+        ("env", ""),
+        ("version", ""),
     ],
 };
 
@@ -56,14 +56,12 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
 
     let log = logging::read(fields.get("log"))?;
     let policy = Policy::read(fields.get("policy"), &mut notes)?;
-    let mut inbounds = Vec::new();
-    for node in fields.list("inbounds")? {
-        inbounds.push(inbound::read(node, &policy, &mut inbound_tags, &mut notes)?);
-    }
-    let mut outbounds = Vec::new();
-    for node in fields.list("outbounds")? {
-        outbounds.push(outbound::read(node, &policy, &mut outbound_tags)?);
-    }
+    let inbounds = entries(fields.list("inbounds")?, |node| {
+        inbound::read(node, &policy, &mut inbound_tags, &mut notes)
+    })?;
+    let outbounds = entries(fields.list("outbounds")?, |node| {
+        outbound::read(node, &policy, &mut outbound_tags)
+    })?;
     let reverse = reverse::read(fields.get("reverse"), &mut inbound_tags, &mut outbound_tags)?;
     let names = Names {
         inbounds: &inbound_tags,
@@ -91,4 +89,11 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         portals: reverse.portals,
         warnings: notes.into_lines(),
     })
+}
+
+fn entries<T>(
+    nodes: &[Node],
+    read: impl FnMut(&Node) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    nodes.iter().map(read).collect()
 }

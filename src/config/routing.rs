@@ -11,10 +11,7 @@ use crate::router::{DomainStrategy, RouterOptions, Rule};
 
 const ROUTING: Keys = Keys {
     known: &["domainStrategy", "rules", "settings", "strategy"],
-    unsupported: &[
-        ("balancers", NO_BALANCERS),
-        ("domainMatcher", "leave it out"),
-    ],
+    unsupported: &[("balancers", NO_BALANCERS), ("domainMatcher", "")],
 };
 
 /// The object in which older configurations have the rules.
@@ -40,15 +37,15 @@ const RULE: Keys = Keys {
     ],
     unsupported: &[
         ("balancerTag", NO_BALANCERS),
-        ("attrs", "leave it out"),
-        ("domainMatcher", "leave it out"),
-        ("ruleTag", "leave it out"),
+        ("attrs", ""),
+        ("domainMatcher", ""),
+        ("ruleTag", ""),
         ("sourceIP", "use \"source\""),
-        ("localIP", "leave it out"),
-        ("localPort", "leave it out"),
-        ("process", "leave it out"),
-        ("vlessRoute", "leave it out"),
-        ("webhook", "leave it out"),
+        ("localIP", ""),
+        ("localPort", ""),
+        ("process", ""),
+        ("vlessRoute", ""),
+        ("webhook", ""),
     ],
 };
 

@@ -1,6 +1,8 @@
 //! Settings of SOCKS inbounds and outbounds, and the accounts that HTTP
 //! inbounds have too.
 
+use std::collections::HashSet;
+
 use super::error::ConfigError;
 use super::json::Node;
 use super::notes::Notes;
@@ -43,7 +45,7 @@ pub(super) fn inbound(
 ) -> Result<(InboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &INBOUND)?;
     let by_password = match fields.get("auth").filter(|auth| !auth.is_empty()) {
-        Some(auth) => auth.choice("way", &[("noauth", false), ("password", true)])?,
+        Some(auth) => auth.choice("authentication", &[("noauth", false), ("password", true)])?,
         None => false,
     };
     let accounts = accounts(fields.list("accounts")?)?;
@@ -88,11 +90,12 @@ pub(super) fn outbound(
 
 /// Reads `accounts`; no name may come twice.
 pub(super) fn accounts(nodes: &[Node]) -> Result<Vec<Account>, ConfigError> {
-    let mut accounts: Vec<Account> = Vec::with_capacity(nodes.len());
+    let mut accounts = Vec::with_capacity(nodes.len());
+    let mut names = HashSet::new();
     for node in nodes {
         let fields = Fields::open(node, &ACCOUNT)?;
         let account = account(&fields)?;
-        if accounts.iter().any(|other| other.user == account.user) {
+        if !names.insert(account.user.clone()) {
             let what = format!("the user {} is given twice", quoted(&account.user));
             return Err(node.error(what));
         }

@@ -32,27 +32,27 @@ const STREAM: Keys = Keys {
 
 const TCP: Keys = Keys {
     known: &["header"],
-    unsupported: &[("acceptProxyProtocol", "leave it out")],
+    unsupported: &[("acceptProxyProtocol", "")],
 };
 
 const HEADER: Keys = Keys {
     known: &["type"],
-    unsupported: &[("request", "leave it out"), ("response", "leave it out")],
+    unsupported: &[("request", ""), ("response", "")],
 };
 
 const SOCKOPT: Keys = Keys {
     known: &["tproxy"],
     unsupported: &[
-        ("mark", "leave it out"),
-        ("tcpFastOpen", "leave it out"),
-        ("acceptProxyProtocol", "leave it out"),
+        ("mark", ""),
+        ("tcpFastOpen", ""),
+        ("acceptProxyProtocol", ""),
         ("tcpKeepAliveInterval", "keepalives are always on"),
         ("tcpKeepAliveIdle", "keepalives are always on"),
-        ("tcpUserTimeout", "leave it out"),
-        ("tcpCongestion", "leave it out"),
-        ("dialerProxy", "leave it out"),
-        ("interface", "leave it out"),
-        ("domainStrategy", "leave it out"),
+        ("tcpUserTimeout", ""),
+        ("tcpCongestion", ""),
+        ("dialerProxy", ""),
+        ("interface", ""),
+        ("domainStrategy", ""),
     ],
 };
 
@@ -95,8 +95,8 @@ pub(super) fn check(node: Option<&Node>) -> Result<(), ConfigError> {
 /// "raw" is Xray's newer name for "tcp".
 fn network(node: &Node) -> Result<(), ConfigError> {
     let text = node.string()?;
-    let is = |name: &&str| name.eq_ignore_ascii_case(text);
-    if OTHER_NETWORKS.iter().any(|name| is(&name)) {
+    let others = &OTHER_NETWORKS;
+    if others.iter().any(|name| name.eq_ignore_ascii_case(text)) {
         let what = format!("the network {} is not supported by muxcool", quoted(text));
         return Err(node.error(what).help(ONLY_TCP));
     }
@@ -115,7 +115,7 @@ fn security(node: &Node) -> Result<(), ConfigError> {
             .help(NO_TLS)),
         text => Err(node
             .error(format!("{} is not supported by muxcool", quoted(text)))
-            .help("V2Ray would send everything in plaintext here; \"none\" says so")),
+            .help("V2Ray would silently send plaintext here; if that is meant, use \"none\"")),
     }
 }
 
@@ -140,7 +140,7 @@ fn sockopt(node: &Node) -> Result<(), ConfigError> {
     let fields = Fields::open(node, &SOCKOPT)?;
     if let Some(tproxy) = fields.get("tproxy") {
         let supported = tproxy.choice(
-            "way",
+            "value",
             &[
                 ("off", true),
                 ("", true),

@@ -1,5 +1,6 @@
 //! Settings of VLESS inbounds and outbounds (section 1.5).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -67,9 +68,10 @@ pub(super) fn inbound(
     must_be_none(&fields, "decryption")?;
     let mut levels = Levels::default();
     let mut clients = Vec::new();
+    let mut seen = Seen::default();
     for node in fields.list("clients")? {
         let client = client(node, policy, &mut levels)?;
-        stands_alone(node, &client, &clients)?;
+        seen.add(node, &client)?;
         clients.push(client);
     }
     fields.finish()?;
@@ -117,18 +119,27 @@ fn client(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Client, C
     Ok(client)
 }
 
-/// V2Ray refuses a second use of an e-mail address, in any case; of an id it
-/// silently keeps the last.
-fn stands_alone(node: &Node, client: &Client, others: &[Client]) -> Result<(), ConfigError> {
-    if others.iter().any(|other| other.id == client.id) {
-        return Err(node.error("another client has the same \"id\""));
+/// What the clients before had.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<Uuid>,
+    emails: HashSet<String>,
+}
+
+impl Seen {
+    /// V2Ray refuses a second use of an e-mail address, in any case; of an id
+    /// it silently keeps the last.
+    fn add(&mut self, node: &Node, client: &Client) -> Result<(), ConfigError> {
+        if !self.ids.insert(client.id) {
+            return Err(node.error("another client has the same \"id\""));
+        }
+        let email = client.email.to_lowercase();
+        if !email.is_empty() && !self.emails.insert(email) {
+            let what = format!("another client has the \"email\" {}", quoted(&client.email));
+            return Err(node.error(what));
+        }
+        Ok(())
     }
-    let email = client.email.to_lowercase();
-    if !email.is_empty() && others.iter().any(|o| o.email.to_lowercase() == email) {
-        let what = format!("another client has the \"email\" {}", quoted(&client.email));
-        return Err(node.error(what));
-    }
-    Ok(())
 }
 
 fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, ConfigError> {

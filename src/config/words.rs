@@ -1,9 +1,14 @@
 //! How messages quote, list and guess.
 
+use std::collections::HashSet;
+
 use crate::limits::MAX_LOGGED_TEXT;
 
 /// Names that a message lists at the most.
 const LISTED: usize = 12;
+
+/// Bytes at the start of a name that are enough to guess it.
+const PREFIX: usize = 4;
 
 /// `text` in quotes, escaped, and cut where it is too long for a message.
 pub(super) fn quoted(text: &str) -> String {
@@ -27,19 +32,42 @@ pub(super) fn instead<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
 fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let text: String = text.chars().take(MAX_LOGGED_TEXT).collect();
     let text = text.trim().to_lowercase();
+    misspelt(&text, known).or_else(|| shortened(&text, known))
+}
+
+/// The name that takes the fewest edits, if they are few.
+fn misspelt<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let tolerance = (text.chars().count() / 3).max(1);
     known
         .iter()
-        .map(|name| (strsim::osa_distance(&text, &name.to_lowercase()), *name))
-        .filter(|(distance, name)| *distance <= tolerance && *distance < name.chars().count())
-        .min_by_key(|(distance, _)| *distance)
+        .map(|name| (strsim::osa_distance(text, &name.to_lowercase()), *name))
+        .filter(|(edits, name)| *edits <= tolerance && *edits < name.chars().count())
+        .min_by_key(|(edits, _)| *edits)
         .map(|(_, name)| name)
 }
 
+/// The name that starts with `text`.
+fn shortened<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    let starts = |name: &&&str| name.to_lowercase().starts_with(text);
+    let enough = text.len() >= PREFIX;
+    known.iter().filter(|_| enough).find(starts).copied()
+}
+
 fn listed(known: &[&str]) -> String {
-    let names: Vec<String> = known.iter().take(LISTED).map(|name| quoted(name)).collect();
-    let more = if known.len() > LISTED { ", …" } else { "" };
-    names.join(", ") + more
+    let mut seen = HashSet::new();
+    let names = known
+        .iter()
+        .filter(|name| !name.is_empty() && seen.insert(plain(name)));
+    let mut names: Vec<String> = names.take(LISTED + 1).map(|name| quoted(name)).collect();
+    if names.len() > LISTED {
+        names[LISTED] = "…".into();
+    }
+    names.join(", ")
+}
+
+/// The name without what its spellings differ in.
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['-', '_'], "")
 }
 
 #[cfg(test)]
@@ -55,6 +83,9 @@ mod tests {
             ("setings", Some("settings")),
             ("TAG ", Some("tag")),
             ("prt", Some("port")),
+            ("proto", Some("protocol")),
+            ("warn", None),
+            ("sett", Some("settings")),
             ("x", None),
             ("streamSettings", None),
             ("", None),
@@ -68,6 +99,8 @@ mod tests {
     fn without_a_guess_the_names_are_listed() {
         let text = instead("zzz", ["a", "b"].into_iter());
         assert_eq!(text.as_deref(), Some("known here: \"a\", \"b\""));
+        let text = instead("zzz", ["UseIP", "", "Use_IP", "AsIs"].into_iter());
+        assert_eq!(text.as_deref(), Some("known here: \"UseIP\", \"AsIs\""));
         let many: Vec<String> = (0..20).map(|n| format!("name{n}")).collect();
         let text = instead("zzz", many.iter().map(String::as_str)).unwrap();
         assert!(text.ends_with("\"name11\", …"), "{text}");
