@@ -140,3 +140,26 @@ fn takes_tcp(options: &InboundOptions) -> bool {
         _ => true,
     }
 }
+
+fn build(
+    context: &InboundContext,
+    options: &InboundOptions,
+    address: SocketAddr,
+) -> io::Result<Box<dyn Inbound>> {
+    let context = context.clone();
+    let _ = address;
+    Ok(match options.clone() {
+        InboundOptions::Socks(_) => todo!(),
+        InboundOptions::Http(_options) => todo!(),
+        InboundOptions::Dokodemo(options) => Box::new(dokodemo::Inbound::new(context, &options)),
+        InboundOptions::Vless(options) => Box::new(vless::Inbound::new(context, options)),
+    })
+}
+
+fn start_udp(
+    _context: &InboundContext,
+    _options: &InboundOptions,
+    _address: SocketAddr,
+) -> io::Result<Option<Flows>> {
+    Ok(None)
+}

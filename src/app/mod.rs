@@ -1,6 +1,5 @@
 //! From a [`Plan`] to running objects and threads, and back to none.
 
-#[cfg(feature = "cli")]
 pub mod access;
 pub mod demo;
 mod error;
@@ -55,7 +54,8 @@ impl App {
             outbounds.add_handler(outbounds::build(outbound, &timer))?;
         }
         for portal in plan.portals {
-            app.portals.push(Portal::new(portal, outbounds.clone(), &timer)?);
+            app.portals
+                .push(Portal::new(portal, outbounds.clone(), &timer)?);
         }
         let router: Arc<dyn Dispatcher> = Arc::new(Router::new(plan.router, outbounds));
         let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(router.clone()));
@@ -65,7 +65,8 @@ impl App {
             app.inbounds.extend(running);
         }
         for bridge in plan.bridges {
-            app.bridges.push(Bridge::new(bridge, router.clone(), &timer)?);
+            app.bridges
+                .push(Bridge::new(bridge, router.clone(), &timer)?);
         }
         Ok(app)
     }
@@ -89,7 +90,9 @@ impl App {
     /// Stops accepting, ends all connections, and waits for their threads.
     /// From any thread, any number of times.
     pub fn close(&self) {
-        self.inbounds.iter().for_each(RunningInbound::stop_accepting);
+        self.inbounds
+            .iter()
+            .for_each(RunningInbound::stop_accepting);
         self.bridges.iter().for_each(Bridge::close);
         self.portals.iter().for_each(Portal::close);
         self.inbounds.iter().for_each(RunningInbound::close);
@@ -108,10 +111,6 @@ impl Drop for App {
 }
 
 fn open_access_log(target: &LogTarget) -> Result<Option<Arc<AccessLog>>, StartError> {
-    let log = match target {
-        LogTarget::Off => return Ok(None),
-        LogTarget::Console => AccessLog::to_stdout(),
-        LogTarget::File(path) => AccessLog::to_file(path),
-    };
-    log.map(|log| Some(Arc::new(log))).map_err(StartError::AccessLog)
+    let log = AccessLog::open(target).map_err(StartError::AccessLog)?;
+    Ok(log.map(Arc::new))
 }

@@ -8,9 +8,8 @@ use uuid::Uuid;
 
 use super::args::{Command, DemoArgs, SourceArgs, VERSION_LINE};
 use super::failure::Failure;
-use super::seam::{App, demo};
 use super::signals::StopSignals;
-use crate::app::logging;
+use crate::app::{App, demo, logging};
 use crate::config::{LogPlan, LogTarget, Plan, load_all};
 
 pub(super) fn execute(command: Command) -> Result<(), Failure> {
@@ -34,7 +33,7 @@ fn run(sources: &SourceArgs) -> Result<(), Failure> {
     // As important as in V2Ray, so that a default configuration shows it.
     warn!("{} started", *VERSION_LINE);
     let closing = app.clone();
-    until_stopped(signals, move || closing.close(), || Ok(app.wait()?))
+    until_stopped(signals, move || closing.close(), || app.wait())
 }
 
 fn test(sources: &SourceArgs) -> Result<(), Failure> {
@@ -50,22 +49,21 @@ fn show(args: &DemoArgs) -> Result<(), Failure> {
         return say(demo::check(args.port)?);
     }
     let signals = catch_signals()?;
-    let demo = Arc::new(demo::start(args.port)?);
+    let demo = Arc::new(demo::start(args.port, true)?);
     say(demo.greeting())?;
     let closing = demo.clone();
-    until_stopped(signals, move || closing.close(), || Ok(demo.wait()?))
+    until_stopped(signals, move || closing.close(), || demo.wait())
 }
 
-/// Returns what `wait` does, which ends by itself, or after a signal because
-/// of `close`.
+/// Returns when `wait` does, which is after a signal because of `close`.
 fn until_stopped(
     signals: StopSignals,
     close: impl FnOnce() + Send + 'static,
-    wait: impl FnOnce() -> Result<(), Failure>,
+    wait: impl FnOnce(),
 ) -> Result<(), Failure> {
     let failed = |e| Failure::System("cannot wait for signals", e);
     let _watch = signals.then(close).map_err(failed)?;
-    wait()?;
+    wait();
     info!("stopped");
     Ok(())
 }

@@ -3,7 +3,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::seam::{RunError, StartError};
+use crate::app::StartError;
+use crate::app::demo::CheckError;
 use crate::config::ConfigError;
 use crate::error::chain;
 
@@ -25,8 +26,8 @@ pub(super) enum Failure {
     LogFile(PathBuf, io::Error),
     /// What the configuration asks for cannot be had, such as a port in use.
     Start(StartError),
-    /// It failed under way.
-    Run(RunError),
+    /// The demo's check failed.
+    Check(CheckError),
     /// The system refused what every run needs.
     System(&'static str, io::Error),
 }
@@ -34,7 +35,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Run(_) | Failure::System(..) => ExitCode::FAILURE,
+            Failure::Check(_) | Failure::System(..) => ExitCode::FAILURE,
             _ => ExitCode::from(BAD_CONFIGURATION),
         }
     }
@@ -53,7 +54,7 @@ impl fmt::Display for Failure {
                 write!(f, "log file {} cannot be opened: {e}", path.display())
             }
             Failure::Start(e) => f.write_str(&chain(e)),
-            Failure::Run(e) => f.write_str(&chain(e)),
+            Failure::Check(e) => f.write_str(&chain(e)),
             Failure::System(what, e) => write!(f, "{what}: {e}"),
         }
     }
@@ -71,8 +72,8 @@ impl From<StartError> for Failure {
     }
 }
 
-impl From<RunError> for Failure {
-    fn from(e: RunError) -> Self {
-        Failure::Run(e)
+impl From<CheckError> for Failure {
+    fn from(e: CheckError) -> Self {
+        Failure::Check(e)
     }
 }

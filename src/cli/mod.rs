@@ -11,7 +11,6 @@ mod args;
 mod argv;
 mod commands;
 mod failure;
-mod seam;
 mod signals;
 mod sources;
 

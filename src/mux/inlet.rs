@@ -126,18 +126,38 @@ impl Inlet {
     ///
     /// Waits only when as much is parked as may be.
     pub(super) fn deliver(&self, data: &[u8]) -> Result<Step, ConsumerGone> {
-        let mut state = self.state.lock();
-        if state.ending.is_some() {
-            return Ok(Step::None);
+        match self.claim_consumer(data)? {
+            Some(writer) => self.write_or_park(writer, data),
+            None => Ok(Step::None),
         }
-        let mut writer = match std::mem::replace(&mut state.consumer, Consumer::Busy) {
-            Consumer::Ready(writer) => writer,
+    }
+
+    /// Takes the consumer, to write `data` to it; parks `data` if there is none
+    /// or another thread has it.
+    fn claim_consumer(&self, data: &[u8]) -> Result<Option<Box<dyn Writer>>, ConsumerGone> {
+        let mut state = self.state.lock();
+        if !self.wait_for_room(&mut state) {
+            return Err(ConsumerGone);
+        }
+        if state.ending.is_some() {
+            return Ok(None);
+        }
+        // Only now, for whoever had it may have given it back meanwhile.
+        match std::mem::replace(&mut state.consumer, Consumer::Busy) {
+            Consumer::Ready(writer) => Ok(Some(writer)),
             other => {
                 state.consumer = other;
-                return self.park(state, data);
+                state.park(data, self.network);
+                Ok(None)
             }
-        };
-        drop(state);
+        }
+    }
+
+    fn write_or_park(
+        &self,
+        mut writer: Box<dyn Writer>,
+        data: &[u8],
+    ) -> Result<Step, ConsumerGone> {
         match write_now(writer.as_mut(), data) {
             Ok(Written::All) => Ok(self.give_back(writer)),
             Ok(Written::Only(len)) => {
@@ -148,26 +168,12 @@ impl Inlet {
         }
     }
 
-    fn park(&self, mut state: MutexGuard<'_, State>, data: &[u8]) -> Result<Step, ConsumerGone> {
-        if self.network == Network::Udp && state.parked.len() >= PARKED_DATAGRAMS {
-            state.dropped += 1;
-            return Ok(Step::None);
-        }
-        if !self.wait_for_room(&mut state) {
-            return Err(ConsumerGone);
-        }
-        if state.ending.is_none() {
-            state.park(data, self.network);
-        }
-        Ok(Step::None)
-    }
-
     /// Backpressure of last resort (section 12): the carrier's reader waits
     /// for this session. Returns whether it may go on; not if the consumer
     /// took nothing for [`STALLED_SESSION`].
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) -> bool {
         let mut deadline = Instant::now() + STALLED_SESSION;
-        while state.parked_bytes >= PARKED_PER_SESSION && state.ending.is_none() {
+        while state.is_full(self.network) && state.ending.is_none() {
             let before = state.parked_bytes;
             let timed_out = self.room.wait_until(state, deadline).timed_out();
             if state.parked_bytes < before {
@@ -300,12 +306,22 @@ impl State {
         }
     }
 
+    /// Streams wait for room, datagrams are dropped.
+    fn is_full(&self, network: Network) -> bool {
+        network == Network::Tcp && self.parked_bytes >= PARKED_PER_SESSION
+    }
+
     fn park(&mut self, mut data: &[u8], network: Network) {
-        if network == Network::Tcp {
-            data = self.fill_last(data);
-            if data.is_empty() {
+        match network {
+            Network::Tcp => data = self.fill_last(data),
+            Network::Udp if self.parked.len() >= PARKED_DATAGRAMS => {
+                self.dropped += 1;
                 return;
             }
+            Network::Udp => {}
+        }
+        if network == Network::Tcp && data.is_empty() {
+            return;
         }
         // Room for more, so that small pieces share a buffer (A3).
         let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
@@ -367,5 +383,115 @@ fn write_now(writer: &mut dyn Writer, data: &[u8]) -> Result<Written, LinkError>
 fn end_writer(writer: &mut dyn Writer, ending: Ending) {
     if ending == Ending::Abort || writer.close().is_err() {
         writer.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+    use crate::link::Interrupt;
+
+    struct Nobody;
+
+    impl Interrupt for Nobody {
+        fn interrupt(&self) {}
+    }
+
+    /// Takes bytes that count up, now and then only after a wait.
+    struct Counting {
+        next: Arc<AtomicUsize>,
+        calls: usize,
+    }
+
+    impl Counting {
+        fn take(&mut self, data: &[u8]) {
+            let expected = self.next.fetch_add(data.len(), Ordering::Relaxed);
+            let in_order = data.iter().zip(expected..);
+            for (byte, place) in in_order {
+                assert_eq!(*byte, place as u8, "byte {place}");
+            }
+        }
+    }
+
+    impl Writer for Counting {
+        fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+            for buf in batch.drain(..) {
+                self.take(buf.as_slice());
+            }
+            Ok(())
+        }
+
+        fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
+            self.calls += 1;
+            if self.calls.is_multiple_of(3) {
+                return Err(LinkError::WouldBlock);
+            }
+            let len = data.len().div_ceil(2);
+            self.take(&data[..len]);
+            Ok(len)
+        }
+
+        fn close(&mut self) -> Result<(), LinkError> {
+            Ok(())
+        }
+
+        fn abort(&mut self) {}
+
+        fn handle(&self) -> Handle {
+            Arc::new(Nobody)
+        }
+    }
+
+    /// The consumer is handed to and fro between the reader and drainers, and
+    /// the parked bytes reach their bound again and again.
+    #[test]
+    fn bytes_stay_in_order_whoever_writes_them() {
+        const TOTAL: usize = 64 * 1024 * 1024;
+        const PIECE: usize = 30_000;
+        let data: Vec<u8> = (0..PIECE + 256).map(|n| n as u8).collect();
+        let next = Arc::new(AtomicUsize::new(0));
+        let inlet = Inlet::new(Network::Tcp);
+        thread::scope(|scope| {
+            let take = |step| match step {
+                Ok(Step::None) => {}
+                Ok(Step::Drain(writer)) => {
+                    scope.spawn(|| inlet.drain(writer).unwrap());
+                }
+                Err(ConsumerGone) => panic!("the consumer does not fail"),
+            };
+            let consumer = Counting {
+                next: next.clone(),
+                calls: 0,
+            };
+            take(inlet.attach(Box::new(consumer)));
+            for start in (0..TOTAL).step_by(PIECE) {
+                let place = start % 256;
+                take(inlet.deliver(&data[place..place + PIECE.min(TOTAL - start)]));
+            }
+            inlet.finish();
+            assert!(inlet.done().wait_timeout(STALLED_SESSION));
+        });
+        assert_eq!(next.load(Ordering::Relaxed), TOTAL);
+    }
+
+    #[test]
+    fn parked_bytes_wait_for_the_consumer() {
+        let next = Arc::new(AtomicUsize::new(0));
+        let inlet = Inlet::new(Network::Tcp);
+        assert!(matches!(inlet.deliver(&[0, 1, 2]), Ok(Step::None)));
+        assert!(matches!(inlet.deliver(&[3, 4]), Ok(Step::None)));
+        inlet.finish();
+        let consumer = Counting {
+            next: next.clone(),
+            calls: 0,
+        };
+        if let Ok(Step::Drain(writer)) = inlet.attach(Box::new(consumer)) {
+            inlet.drain(writer).unwrap();
+        }
+        assert!(inlet.done().is_done());
+        assert_eq!(next.load(Ordering::Relaxed), 5);
     }
 }

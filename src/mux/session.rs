@@ -173,11 +173,21 @@ impl Session {
 
     /// Sends New, with `payload` if there is one.
     pub(super) fn send_new(&self, payload: Option<Buf>) -> Result<(), LinkError> {
-        let payload = payload.filter(|payload| self.fits(payload));
+        match payload {
+            Some(first) if self.fits(&first) => self.queue(self.new_frame(Some(first)), None),
+            Some(first) => {
+                self.queue(self.new_frame(None), None)?;
+                self.send(first, None)
+            }
+            None => self.queue(self.new_frame(None), None),
+        }
+    }
+
+    fn new_frame(&self, payload: Option<Buf>) -> Buf {
         let header = new_header(self.id, &self.target, payload.as_ref().map(Buf::len));
         let mut frame = payload.unwrap_or_else(|| Buf::with_capacity(header.len()));
         frame.prepend(&header);
-        self.queue(frame, None)
+        frame
     }
 
     /// Sends New with `payload`, or Keep, on the control lane; fails at once if
@@ -196,23 +206,44 @@ impl Session {
 
     /// Sends one buffer: bytes of the stream, or one datagram. Waits while the
     /// carrier's pipe is full, for `limit` if there is one.
-    pub(super) fn send(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
-        if self.network() == Network::Tcp && payload.is_empty() || !self.fits(&payload) {
-            return Ok(());
+    pub(super) fn send(&self, payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
+        if self.network() == Network::Tcp {
+            return self.send_stream(payload, limit);
         }
+        match self.fits(&payload) {
+            true => self.send_keep(payload, limit),
+            false => Ok(()),
+        }
+    }
+
+    /// In frames of at most [`FRAME_PAYLOAD`].
+    fn send_stream(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
+        while payload.len() > FRAME_PAYLOAD {
+            let piece = Buf::copy_of(&payload.as_slice()[..FRAME_PAYLOAD]);
+            payload.advance(FRAME_PAYLOAD);
+            self.send_keep(piece, limit)?;
+        }
+        match payload.is_empty() {
+            true => Ok(()),
+            false => self.send_keep(payload, limit),
+        }
+    }
+
+    fn send_keep(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
         payload.prepend(&keep_header(self.id, payload.len()));
         self.queue(payload, limit)
     }
 
-    /// A datagram that the peer would not take is dropped, as UDP may: a plain
-    /// peer would end the whole carrier (section 8.3).
+    /// Whether it goes in one frame. A datagram that the peer would not take is
+    /// dropped, as UDP may: a plain peer would end the whole carrier (section
+    /// 8.3).
     fn fits(&self, payload: &Buf) -> bool {
         let limit = match self.network() {
             Network::Tcp => FRAME_PAYLOAD,
             Network::Udp => MAX_PLAIN_DATAGRAM,
         };
         let fits = payload.len() <= limit;
-        if !fits {
+        if !fits && self.network() == Network::Udp {
             debug!(
                 "session {}: dropped {} bytes, {limit} at most",
                 self.name(),

@@ -32,8 +32,17 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabytes = self.bulk as f64 / 1e6;
         let rate = megabytes / self.bulk_time.as_secs_f64();
-        writeln!(f, "page      {} bytes, equal in {} visits", PAGE.len(), self.visits)?;
-        writeln!(f, "visit     {:.2?} median, {:.2?} slowest", self.median, self.slowest)?;
+        writeln!(
+            f,
+            "page      {} bytes, equal in {} visits",
+            PAGE.len(),
+            self.visits
+        )?;
+        writeln!(
+            f,
+            "visit     {:.2?} median, {:.2?} slowest",
+            self.median, self.slowest
+        )?;
         writeln!(f, "download  {megabytes:.0} MB, equal, {rate:.0} MB/s")?;
         write!(f, "The tunnel works.")
     }
@@ -108,7 +117,10 @@ fn fetch(public: SocketAddr, path: &str, size: usize) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&public, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {public}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {public}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = Vec::with_capacity(size + 1024);
     stream.read_to_end(&mut answer)?;
     Ok(answer)

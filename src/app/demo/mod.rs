@@ -39,7 +39,10 @@ pub struct Demo {
 pub fn start(port: u16, announce: bool) -> Result<Demo, StartError> {
     let page = Page::start(announce)?;
     let id = Uuid::new_v4();
-    let portal = App::start(config::parse("demo portal", &portal_text(id, port, page.address()))?)?;
+    let portal = App::start(config::parse(
+        "demo portal",
+        &portal_text(id, port, page.address()),
+    )?)?;
     let carriers = first_address(&portal, "bridges")?;
     let public = first_address(&portal, "visitors")?;
     let bridge = App::start(config::parse("demo bridge", &bridge_text(id, carriers))?)?;
@@ -92,8 +95,14 @@ impl fmt::Display for Greeting<'_> {
         let (public, page) = (self.0.public, self.0.page.address());
         writeln!(f, "A web page is served through a reverse tunnel:\n")?;
         writeln!(f, "    http://{public}/\n")?;
-        writeln!(f, "    you --> portal {public} ==> bridge --> page {page}\n")?;
-        writeln!(f, "Open the address in a browser, or run: curl http://{public}/")?;
+        writeln!(
+            f,
+            "    you --> portal {public} ==> bridge --> page {page}\n"
+        )?;
+        writeln!(
+            f,
+            "Open the address in a browser, or run: curl http://{public}/"
+        )?;
         write!(f, "Every visit prints a line here. Ctrl-C ends the demo.")
     }
 }

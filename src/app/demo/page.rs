@@ -61,7 +61,12 @@ fn serve(visitor: &Visitor) -> io::Result<String> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let path = read_request(stream)?;
     match path.as_str() {
-        "/" => answer(&mut stream, "200 OK", "text/html; charset=utf-8", PAGE.as_bytes())?,
+        "/" => answer(
+            &mut stream,
+            "200 OK",
+            "text/html; charset=utf-8",
+            PAGE.as_bytes(),
+        )?,
         "/bulk" => answer(&mut stream, "200 OK", "application/octet-stream", &bulk())?,
         _ => answer(&mut stream, "404 Not Found", "text/plain", b"Not here.\n")?,
     }
@@ -80,7 +85,10 @@ fn read_request(stream: &TcpStream) -> io::Result<String> {
     let mut words = first.split(' ');
     match (words.next(), words.next()) {
         (Some("GET"), Some(path)) => Ok(path.to_owned()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a GET request")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not a GET request",
+        )),
     }
 }
 

@@ -1,5 +1,7 @@
 //! An inbound that takes every connection to one fixed target (section 3.4).
 
+mod inbound;
 mod options;
 
+pub use inbound::Inbound;
 pub use options::InboundOptions;
