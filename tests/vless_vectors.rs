@@ -160,7 +160,7 @@ fn check_sent(vector: &Value) {
     let stream = unhex(text(vector, "hex"));
     let (mut contents, _) = received(&stream);
     contents.reverse();
-    let mut written = Vec::new();
+    let mut written: Vec<u8> = Vec::new();
     for len in lengths(&vector["packets_in_lengths"]) {
         let too_long = len > MAX_SENT_PACKET;
         let content = match too_long {

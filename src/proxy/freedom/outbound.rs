@@ -1,0 +1,105 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use log::debug;
+use rand::seq::IndexedRandom;
+
+use super::{DomainStrategy, OutboundOptions};
+use crate::link::{self, DispatchError, Link, Request};
+use crate::net::{Address, Destination, Network};
+use crate::transport::tcp::{DialOptions, Idle, dial, resolve, split};
+use crate::transport::udp;
+
+/// Takes connections to their targets directly. A target that refuses fails at
+/// once; nothing is tried twice.
+pub struct Outbound {
+    tag: Arc<str>,
+    options: OutboundOptions,
+    idle: Idle,
+}
+
+impl Outbound {
+    /// An outbound that goes where `options` says.
+    pub fn new(tag: Arc<str>, options: OutboundOptions, idle: Idle) -> Self {
+        Self { tag, options, idle }
+    }
+
+    fn redirected(&self, target: &Destination) -> Destination {
+        let options = &self.options;
+        let address = options.redirect_address.as_ref().unwrap_or(&target.address);
+        let port = match options.redirect_port {
+            0 => target.port,
+            port => port,
+        };
+        Destination::new(target.network, address.clone(), port)
+    }
+
+    /// The addresses to try, in order. A strategy that finds none for a name
+    /// leaves it to the system's order.
+    fn addresses(&self, target: &Destination) -> io::Result<Vec<SocketAddr>> {
+        let found = resolve(&target.address, target.port)?;
+        let chosen = match target.address {
+            Address::Domain(_) => choose(self.options.domain_strategy, &found),
+            Address::Ip(_) => None,
+        };
+        Ok(chosen.map_or(found, |address| vec![address]))
+    }
+
+    fn connect_tcp(&self, addresses: &[SocketAddr]) -> io::Result<Link> {
+        let options = DialOptions {
+            local: self.options.send_through,
+            ..DialOptions::default()
+        };
+        let stream = dial(addresses, &options)?;
+        let (reader, writer) = split(Arc::new(stream), Some(&self.idle));
+        Ok(Link::new(reader, writer))
+    }
+
+    /// Datagrams go to one address: nothing tells whether another would do.
+    fn connect_udp(&self, addresses: &[SocketAddr]) -> io::Result<Link> {
+        let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
+        for address in addresses {
+            outcome = udp::connect(*address, self.options.send_through, &self.idle);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        let (reader, writer) = outcome?;
+        Ok(Link::new(reader, writer))
+    }
+
+    fn connect_to(&self, target: &Destination) -> io::Result<Link> {
+        let addresses = self.addresses(target)?;
+        match target.network {
+            Network::Tcp => self.connect_tcp(&addresses),
+            Network::Udp => self.connect_udp(&addresses),
+        }
+    }
+}
+
+impl link::Outbound for Outbound {
+    fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
+        let target = self.redirected(&request.target);
+        self.connect_to(&target).map_err(|e| {
+            debug!("[{}] {target} cannot be reached: {e}", self.tag);
+            DispatchError::Unreachable(e)
+        })
+    }
+}
+
+/// One address at random of those that the strategy allows.
+fn choose(strategy: DomainStrategy, found: &[SocketAddr]) -> Option<SocketAddr> {
+    let allowed = |address: &&SocketAddr| match strategy {
+        DomainStrategy::AsIs => false,
+        DomainStrategy::UseIp => true,
+        DomainStrategy::UseIpv4 => address.is_ipv4(),
+        DomainStrategy::UseIpv6 => address.is_ipv6(),
+    };
+    let candidates: Vec<SocketAddr> = found.iter().filter(allowed).copied().collect();
+    candidates.choose(&mut rand::rng()).copied()
+}
