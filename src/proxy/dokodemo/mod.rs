@@ -1,5 +1,9 @@
 //! An inbound that takes every connection to one fixed target (section 3.4).
 
+mod inbound;
 mod options;
+mod relay;
 
+pub use inbound::Inbound;
 pub use options::InboundOptions;
+pub use relay::start_udp;
