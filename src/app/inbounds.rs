@@ -98,7 +98,7 @@ fn start_at(
     if takes_tcp(options) {
         let listener = listen(address)?;
         running.address = listener.local_addr()?;
-        let inbound = build(context, options, running.address)?;
+        let inbound = build(context, options, running.address);
         let name = name(context, running.address);
         let tag = context.tag.clone();
         running.tcp = Some(Server::start(listener, &name, move |visitor| {
@@ -145,21 +145,29 @@ fn build(
     context: &InboundContext,
     options: &InboundOptions,
     address: SocketAddr,
-) -> io::Result<Box<dyn Inbound>> {
+) -> Box<dyn Inbound> {
     let context = context.clone();
-    let _ = address;
-    Ok(match options.clone() {
-        InboundOptions::Socks(_) => todo!(),
-        InboundOptions::Http(_options) => todo!(),
-        InboundOptions::Dokodemo(options) => Box::new(dokodemo::Inbound::new(context, &options)),
-        InboundOptions::Vless(options) => Box::new(vless::Inbound::new(context, options)),
-    })
+    match options {
+        InboundOptions::Socks(options) => Box::new(socks::Inbound::new(context, options, address)),
+        InboundOptions::Http(options) => Box::new(http::Inbound::new(context, options.clone())),
+        InboundOptions::Dokodemo(options) => Box::new(dokodemo::Inbound::new(context, options)),
+        InboundOptions::Vless(options) => Box::new(vless::Inbound::new(context, options.clone())),
+    }
 }
 
+/// Datagrams are taken on the port that the streams have.
 fn start_udp(
-    _context: &InboundContext,
-    _options: &InboundOptions,
-    _address: SocketAddr,
+    context: &InboundContext,
+    options: &InboundOptions,
+    address: SocketAddr,
 ) -> io::Result<Option<Flows>> {
-    Ok(None)
+    match options {
+        InboundOptions::Socks(options) if options.udp => {
+            socks::start_udp(context.clone(), options, address).map(Some)
+        }
+        InboundOptions::Dokodemo(options) if options.udp => {
+            dokodemo::start_udp(context.clone(), options, address).map(Some)
+        }
+        _ => Ok(None),
+    }
 }

@@ -35,7 +35,7 @@ fn build_proxy(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
         OutboundOptions::Vless(options) => Arc::new(vless::Outbound::new(tag, options, idle)),
         OutboundOptions::Socks(options) => {
             let local = plan.send_through;
-            todo!("{tag} {options:?} {idle:?} {handshake:?} {local:?}")
+            Arc::new(socks::Outbound::new(tag, options, idle, handshake, local))
         }
     }
 }

@@ -165,7 +165,7 @@ mod tests {
             table.allocate(&UNBOUNDED, |id| id),
             Err(TableError::Exhausted)
         );
-        assert_eq!(table.total(), MAX_SESSION_ID.into());
+        assert_eq!(table.total(), u32::from(MAX_SESSION_ID));
     }
 
     #[test]

@@ -4,26 +4,28 @@ use crate::net::{Destination, Network};
 use crate::proxy::{self, InboundContext, ProxyError};
 use crate::transport::tcp::{Visitor, split};
 
-/// Takes every TCP connection to one target. Nothing is read before, so
-/// servers that speak first work.
+/// Takes connections to one target.
+///
+/// Nothing is sent or read before the connection is dispatched, so protocols
+/// in which the server speaks first work.
 pub struct Inbound {
-    context: InboundContext,
+    ctx: InboundContext,
     target: Destination,
 }
 
 impl Inbound {
-    /// An inbound for the target of `options`.
-    pub fn new(context: InboundContext, options: &InboundOptions) -> Self {
+    /// An inbound that leads to the target of `options`.
+    pub fn new(ctx: InboundContext, options: &InboundOptions) -> Self {
         let target = Destination::new(Network::Tcp, options.address.clone(), options.port);
-        Self { context, target }
+        Self { ctx, target }
     }
 }
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let request = self.context.request(self.target.clone(), visitor.source);
-        let (reader, writer) = split(visitor.stream, Some(&self.context.idle));
+        let request = self.ctx.request(self.target.clone(), visitor.source);
+        let (reader, writer) = split(visitor.stream, Some(&self.ctx.idle));
         let link = Link::new(reader, writer);
-        Ok(self.context.dispatcher.dispatch(&request, link)?)
+        Ok(self.ctx.dispatcher.dispatch(&request, link)?)
     }
 }

@@ -2,6 +2,8 @@
 
 mod inbound;
 mod options;
+mod relay;
 
 pub use inbound::Inbound;
 pub use options::InboundOptions;
+pub use relay::start_udp;

@@ -1,0 +1,193 @@
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use log::debug;
+use rand::seq::IndexedRandom;
+
+use super::handshake::read_message;
+use super::tunnel::tunnel;
+use super::{Account, OutboundOptions, Server, wire};
+use crate::link::{self, DispatchError, Link, Request};
+use crate::net::{Address, Destination, Network};
+use crate::proxy::ProxyError;
+use crate::transport::tcp::{DialOptions, Handshake, Idle, dial, resolve};
+use crate::transport::udp;
+
+/// The way out through SOCKS5 servers (section 3.2), in turn; one that cannot
+/// be reached is passed over.
+pub struct Outbound {
+    tag: Arc<str>,
+    options: OutboundOptions,
+    idle: Idle,
+    handshake: Duration,
+    send_through: Option<IpAddr>,
+    next: AtomicUsize,
+}
+
+impl Outbound {
+    /// An outbound of this name. The whole negotiation with a server may take
+    /// `handshake`, connections to it may be idle as `idle` says, and dials
+    /// come from `send_through` if it is given.
+    pub fn new(
+        tag: Arc<str>,
+        options: OutboundOptions,
+        idle: Idle,
+        handshake: Duration,
+        send_through: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            tag,
+            options,
+            idle,
+            handshake,
+            send_through,
+            next: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl link::Outbound for Outbound {
+    fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
+        let (server, stream) = self.dial()?;
+        let session = Session {
+            outbound: self,
+            stream: Arc::new(stream),
+        };
+        match request.target.network {
+            Network::Tcp => session.open_stream(server, &request.target),
+            Network::Udp => session.open_datagrams(server, &request.target),
+        }
+    }
+}
+
+impl Outbound {
+    /// Tries each server once, beginning with the one whose turn it is.
+    fn dial(&self) -> Result<(&Server, TcpStream), DispatchError> {
+        let servers = &self.options.servers;
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut failure = DispatchError::Refused("no SOCKS server is configured");
+        for offset in 0..servers.len() {
+            let server = &servers[first.wrapping_add(offset) % servers.len()];
+            match self.dial_server(server) {
+                Ok(stream) => return Ok((server, stream)),
+                Err(e) => {
+                    debug!("[{}] {}:{}: {e}", self.tag, server.address, server.port);
+                    failure = DispatchError::Unreachable(e);
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    fn dial_server(&self, server: &Server) -> io::Result<TcpStream> {
+        let options = DialOptions {
+            local: self.send_through,
+            ..DialOptions::default()
+        };
+        dial(&resolve(&server.address, server.port)?, &options)
+    }
+}
+
+/// A connection to a server.
+struct Session<'a> {
+    outbound: &'a Outbound,
+    stream: Arc<TcpStream>,
+}
+
+impl Session<'_> {
+    fn open_stream(self, server: &Server, target: &Destination) -> Result<Link, DispatchError> {
+        let (peer, _) = self.negotiate(server, wire::CONNECT, target)?;
+        let halves = peer.finish(Some(&self.outbound.idle));
+        let (reader, writer) = halves.map_err(DispatchError::Unreachable)?;
+        Ok(Link::new(reader, writer))
+    }
+
+    /// Asks for an association; the connection stays open beside the
+    /// datagrams, for the server ends the association with it.
+    fn open_datagrams(self, server: &Server, target: &Destination) -> Result<Link, DispatchError> {
+        let (peer, relay) = self.negotiate(server, wire::UDP_ASSOCIATE, target)?;
+        drop(peer);
+        self.connect_datagrams(relay, target)
+            .map_err(DispatchError::Unreachable)
+    }
+
+    fn connect_datagrams(self, relay: Bound, target: &Destination) -> io::Result<Link> {
+        let relay = self.relay_addr(relay)?;
+        let halves = udp::connect(relay, self.outbound.send_through, &self.outbound.idle)?;
+        let header = wire::datagram_header(&target.address, target.port);
+        tunnel(halves, self.stream, header)
+    }
+
+    /// A server that names no address means its own.
+    fn relay_addr(&self, (address, port): Bound) -> io::Result<SocketAddr> {
+        match resolve(&address, port)?.first() {
+            Some(found) if !found.ip().is_unspecified() => Ok(*found),
+            _ => Ok(SocketAddr::new(self.stream.peer_addr()?.ip(), port)),
+        }
+    }
+
+    fn negotiate(
+        &self,
+        server: &Server,
+        command: u8,
+        target: &Destination,
+    ) -> Result<(Handshake, Bound), DispatchError> {
+        let mut peer = Handshake::new(self.stream.clone(), self.outbound.handshake);
+        let user = server.users.choose(&mut rand::rng());
+        let agreed = greet(&mut peer, user).and_then(|()| ask(&mut peer, command, target));
+        match agreed {
+            Ok(bound) => Ok((peer, bound)),
+            Err(ProxyError::Refused(why)) => Err(DispatchError::Refused(why)),
+            Err(e) => Err(DispatchError::Other(Box::new(e))),
+        }
+    }
+}
+
+/// The address in a server's reply.
+type Bound = (Address, u16);
+
+/// Offers the one method that we can use, and what it needs, in one write.
+fn greet(peer: &mut Handshake, user: Option<&Account>) -> Result<(), ProxyError> {
+    let method = match user {
+        Some(_) => wire::METHOD_PASSWORD,
+        None => wire::METHOD_NONE,
+    };
+    let mut greeting = Vec::new();
+    wire::write_greeting(&mut greeting, method);
+    if let Some(account) = user {
+        let (user, password) = (account.user.as_bytes(), account.password.as_bytes());
+        wire::write_credentials(&mut greeting, user, password)?;
+    }
+    peer.write_all(&greeting)?;
+    if read_message(peer, wire::read_method)? != method {
+        return Err(ProxyError::Refused("proxy: wants another authentication"));
+    }
+    match user {
+        Some(_) => expect_welcome(peer),
+        None => Ok(()),
+    }
+}
+
+fn expect_welcome(peer: &mut Handshake) -> Result<(), ProxyError> {
+    match read_message(peer, wire::read_password_status)? {
+        wire::PASSWORD_GOOD => Ok(()),
+        _ => Err(ProxyError::Refused("proxy: wrong user or password")),
+    }
+}
+
+fn ask(peer: &mut Handshake, command: u8, target: &Destination) -> Result<Bound, ProxyError> {
+    let mut request = Vec::new();
+    wire::write_request(&mut request, command, &target.address, target.port);
+    peer.write_all(&request)?;
+    match read_message(peer, wire::read_reply_code)? {
+        wire::SUCCEEDED => read_message(peer, wire::read_target),
+        code => Err(ProxyError::Refused(wire::describe_reply(code))),
+    }
+}

@@ -1,0 +1,60 @@
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use log::warn;
+
+use super::{InboundOptions, wire};
+use crate::link::{DispatchError, Link};
+use crate::net::{Destination, Network};
+use crate::proxy::InboundContext;
+use crate::transport::udp::{Flows, Service};
+
+/// Starts the datagram side of a SOCKS inbound on the address of its
+/// listener, as UDP ASSOCIATE promises.
+///
+/// As in the reference, datagrams need no association and carry no password:
+/// whoever can reach the port can use it. The log says so when streams do need
+/// one.
+///
+/// # Errors
+/// When the address cannot be bound, or the thread cannot be started.
+pub fn start_udp(
+    ctx: InboundContext,
+    options: &InboundOptions,
+    local: SocketAddr,
+) -> io::Result<Flows> {
+    let socket = UdpSocket::bind(local)?;
+    if options.accounts.is_some() {
+        warn!("[{}] passwords do not guard SOCKS over UDP", ctx.tag);
+    }
+    let (tag, idle) = (ctx.tag.clone(), ctx.idle.clone());
+    Flows::start(socket, &tag, &idle, Relay { ctx })
+}
+
+struct Relay {
+    ctx: InboundContext,
+}
+
+/// Replies carry the address that was asked for, so that a client that used a
+/// name recognises them.
+impl Service for Relay {
+    fn open<'a>(&self, datagram: &'a [u8]) -> Option<(Destination, &'a [u8])> {
+        let datagram = wire::read_datagram(datagram).ok()?;
+        let target = Destination::new(Network::Udp, datagram.address, datagram.port);
+        Some((target, datagram.payload))
+    }
+
+    fn reply_header(&self, target: &Destination) -> Vec<u8> {
+        wire::datagram_header(&target.address, target.port)
+    }
+
+    fn serve(
+        &self,
+        source: SocketAddr,
+        target: Destination,
+        link: Link,
+    ) -> Result<(), DispatchError> {
+        let request = self.ctx.request(target, source);
+        self.ctx.dispatcher.dispatch(&request, link)
+    }
+}
