@@ -528,7 +528,13 @@ fn any_run() -> impl Strategy<Value = Run> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    // A run of threads is never the same twice, so there is nothing to shrink.
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        max_shrink_iters: 0,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn threads_see_order_completeness_and_the_right_end(run in any_run()) {
@@ -699,6 +705,27 @@ fn blocked_writers_are_woken() {
         }
         wait_until_asleep("blocked-writer", 0);
         drop(reader);
+    }
+}
+
+/// One read can make room for several writers, but wakes only one by itself.
+#[test]
+fn a_woken_writer_wakes_the_next() {
+    let (reader, writer) = pipe(CONTROL_PIPE);
+    writer.write(Buf::copy_of(&[1; 2 * CONTROL_PIPE])).unwrap();
+    let (tell, told) = bounded(BLOCKED);
+    for _ in 0..BLOCKED {
+        let (writer, tell) = (writer.clone(), tell.clone());
+        let blocked = move || tell.send(writer.write(Buf::copy_of(b"small")));
+        thread::Builder::new()
+            .name("waits-in-line".into())
+            .spawn(blocked)
+            .unwrap();
+    }
+    wait_until_asleep("waits-in-line", BLOCKED);
+    reader.read().unwrap();
+    for _ in 0..BLOCKED {
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(())));
     }
 }
 
