@@ -68,6 +68,7 @@ impl AccessLog {
     /// # Errors
     /// Only when no thread can be started.
     pub fn to(sink: impl Write + Send + 'static) -> io::Result<Self> {
+        stamp::prepare();
         let (queue, lines) = bounded(ACCESS_QUEUE);
         let log = Self {
             queue,

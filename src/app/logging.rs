@@ -39,6 +39,7 @@ pub fn to_file(level: LevelFilter, path: &Path) -> io::Result<()> {
 }
 
 fn start(mut builder: Builder) -> io::Result<()> {
+    stamp::prepare();
     builder
         .parse_env(LEVEL_VARIABLE)
         .try_init()

@@ -1,8 +1,20 @@
-use jiff::Zoned;
+use std::sync::LazyLock;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+/// The place's time zone. Read once, for reading one takes more stack than our
+/// threads have.
+static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+
+/// Reads the time zone, on a thread with enough stack: the main one.
+pub(super) fn prepare() {
+    LazyLock::force(&ZONE);
+}
 
 /// Now, as log lines of the family begin: local time, to the second.
 pub(super) fn now() -> String {
-    of(&Zoned::now())
+    of(&Timestamp::now().to_zoned(ZONE.clone()))
 }
 
 fn of(time: &Zoned) -> String {

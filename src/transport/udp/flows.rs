@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use log::{debug, info, warn};
 use parking_lot::Mutex;
+use rustix::net::{RecvFlags, recvfrom};
 use socket2::SockRef;
 
 use super::flow::{Flow, Key, Refused, Table};
@@ -188,15 +189,21 @@ impl Drop for Flows {
     }
 }
 
+/// The standard library's `recv_from` takes it for granted that there is a
+/// sender, which is not so when the socket is shut down.
+fn receive(socket: &UdpSocket, space: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
+    let (len, _, source) = recvfrom(socket, space, RecvFlags::empty())?;
+    Ok((len, source.and_then(|source| source.try_into().ok())))
+}
+
 impl Shared {
     fn receive_loop(self: Arc<Self>) {
         let mut space = vec![0; MAX_DATAGRAM];
         let mut complaint = Complaint::default();
         while !self.closed.is_done() {
-            match self.socket.recv_from(&mut space) {
-                // The wake-up at the close looks like an empty datagram.
-                Ok(_) if self.closed.is_done() => {}
-                Ok((len, source)) => self.take(source, &space[..len], &mut complaint),
+            match receive(&self.socket, &mut space) {
+                Ok((len, Some(source))) => self.take(source, &space[..len], &mut complaint),
+                Ok((_, None)) => {} // the wake-up at the close comes from nobody
                 Err(e) => self.pause(&e),
             }
         }
