@@ -62,6 +62,8 @@
 //! | `relay` | connection through no mux | one direction's bytes | data; interrupt | the other direction |
 //! | `in-TAG` | listener | connections | shutdown of the socket | server's close |
 //! | `in-TAG-n` | visitor | handshake, then bytes | data; shutdown | server's close |
+//! | `in-TAG-udp` | inbound's UDP socket | datagrams | shutdown of the socket | flows' close |
+//! | `udp-TAG-n` | visitor and target | its flow's datagrams | data; idle time; interrupt | flows' close |
 //! | `bridge-TAG` | bridge | 2 s, or a carrier's end | channel; `Done` | bridge's close |
 //! | `timer` | process | the next deadline | channel | never: it lives as long as the process |
 //!

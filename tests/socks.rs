@@ -13,7 +13,7 @@ use muxcool::net::{Address, Destination, Network};
 use muxcool::proxy::socks::{self, Account, Server as SocksServer};
 use muxcool::proxy::{Inbound, InboundContext, ProxyError, dokodemo};
 use muxcool::sync::Timer;
-use muxcool::transport::tcp::{DialOptions, Idle, IdleTimes, Server, dial, split};
+use muxcool::transport::tcp::{DialOptions, Idle, IdleTimes, Server, dial, listen, split};
 use muxcool::transport::udp::{self, Flows};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -145,7 +145,7 @@ fn socks_on(tag: &str, ip: &str, options: &socks::InboundOptions, handshake: Dur
     let (ctx, requests) = context(tag, handshake);
     // The UDP port of the same number may belong to somebody else.
     for _ in 0..20 {
-        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let listener = listen(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
         let local = listener.local_addr().unwrap();
         let flows = match options.udp {
             true => match socks::start_udp(ctx.clone(), options, local) {
@@ -297,7 +297,6 @@ mod inbound {
     fn what_is_refused_gets_the_answer_of_the_reference() {
         let open = start_socks("sa", &open_to_all());
         let guarded = start_socks("sb", &with_passwords());
-        let ip = concat(&[&BY_IP, &[0, 80]]);
         let cases: &[(&str, &Running, Vec<u8>, Vec<u8>)] = &[
             ("not SOCKS", &open, b"GET / HTTP/1.1\r\n".to_vec(), vec![]),
             ("version 6", &open, vec![6, 1, 0], vec![]),
@@ -376,8 +375,21 @@ mod inbound {
             assert_eq!(server.answer(input), *expected, "{what}");
             assert!(server.outcome().is_err(), "{what}");
         }
-        assert_eq!(ip.len(), 7);
         assert!(open.requests.is_empty() && guarded.requests.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_arrives_although_more_was_sent() {
+        let server = start_socks("so", &with_passwords());
+        let mut stream = server.connect();
+        let mut input = vec![5, 1, 0];
+        input.resize(100_000, 0);
+        stream.write_all(&input).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, [5, 0xFF]);
+        drop(stream);
+        assert!(matches!(server.outcome(), Err(ProxyError::Refused(_))));
     }
 
     #[test]
@@ -593,6 +605,29 @@ mod inbound {
             ..DialOptions::default()
         };
         patient(dial(&[(Ipv4Addr::LOCALHOST, port).into()], &options).unwrap())
+    }
+
+    #[test]
+    fn visitors_of_a_listener_everywhere_keep_their_ipv4_address() {
+        let server = socks_on("sn", "0.0.0.0", &with_udp(), PATIENCE);
+        let port = server.addr().port();
+        let mut stream = connect_from(Ipv4Addr::LOCALHOST.into(), port);
+        let request = request_5(1, &BY_IP, tcp_echo().port());
+        stream.write_all(&concat(&[&[5, 1, 0], &request])).unwrap();
+        let named = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+        let answer = concat(&[&[5, 0], &reply_naming(named)]);
+        assert_eq!(read_exactly(&mut stream, answer.len()), answer);
+        assert_eq!(server.request().source, Some(stream.local_addr().unwrap()));
+
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect(("127.0.0.1", port)).unwrap();
+        let echo = udp_echo().port().to_be_bytes();
+        let packet = concat(&[&[0, 0, 0], &BY_IP, &echo, b"x"]);
+        socket.send(&packet).unwrap();
+        let mut space = [0; 64];
+        assert_eq!(socket.recv(&mut space).unwrap(), packet.len());
+        assert_eq!(server.request().source, Some(socket.local_addr().unwrap()));
     }
 
     #[test]

@@ -352,20 +352,12 @@ mod flows {
     }
 
     /// Hands each flow's link to the test and keeps its thread until told.
-    fn hold() -> (
-        Receiver<Link>,
-        Arc<Done>,
-        impl Fn(Destination, Link) -> Result<(), DispatchError> + Send + Sync + 'static,
-    ) {
-        let (give, take): (Sender<Link>, Receiver<Link>) = unbounded();
-        let release = Arc::new(Done::new());
-        let gate = release.clone();
-        let serve = move |_, link| {
-            let _ = give.send(link);
-            gate.wait();
+    fn hold(links: Sender<Link>, release: Arc<Done>) -> impl Fn(Link) -> Result<(), DispatchError> {
+        move |link| {
+            let _ = links.send(link);
+            release.wait();
             Ok(())
-        };
-        (take, release, serve)
+        }
     }
 
     #[test]
@@ -472,10 +464,12 @@ mod flows {
 
     #[test]
     fn a_full_queue_drops_the_newest_and_holds_nobody_up() {
-        let (links, release, serve) = hold();
+        let (give, links) = unbounded();
+        let release = Arc::new(Done::new());
+        let serve = hold(give, release.clone());
         let echo_on_two = move |to: Destination, link| match to.port {
             2 => echo(to, link),
-            _ => serve(to, link),
+            _ => serve(link),
         };
         let flows = start("uf", &system_idle(), FlowLimits::default(), echo_on_two);
         let visitor = visitor(&flows);

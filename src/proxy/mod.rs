@@ -38,11 +38,12 @@ pub struct InboundContext {
 }
 
 impl InboundContext {
-    /// A request that came in here, from `source`, of no user.
+    /// A request that came in here, from `source`, of no user. An IPv4 visitor
+    /// of a listener for both kinds is known by its IPv4 address.
     pub fn request(&self, target: Destination, source: SocketAddr) -> Request {
         Request {
             inbound: self.tag.clone(),
-            source: Some(source),
+            source: Some(SocketAddr::new(source.ip().to_canonical(), source.port())),
             access: self.access.clone(),
             ..Request::new(target)
         }

@@ -1,11 +1,11 @@
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use super::InboundOptions;
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Network};
 use crate::proxy::InboundContext;
-use crate::transport::udp::{Flows, Service};
+use crate::transport::udp::{Flows, Service, bind};
 
 /// Takes datagrams that arrive at the address `local` to the target of
 /// `options`: one flow for each visitor.
@@ -17,7 +17,7 @@ pub fn start_udp(
     options: &InboundOptions,
     local: SocketAddr,
 ) -> io::Result<Flows> {
-    let socket = UdpSocket::bind(local)?;
+    let socket = bind(local)?;
     let (tag, idle) = (ctx.tag.clone(), ctx.idle.clone());
     let target = Destination::new(Network::Udp, options.address.clone(), options.port);
     Flows::start(socket, &tag, &idle, Relay { ctx, target })

@@ -1,13 +1,15 @@
-use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::InboundOptions;
 use super::accounts::Accounts;
 use super::handshake::read_message;
 use super::wire;
+use crate::limits::PARTING;
 use crate::link::{Link, Reader, Writer};
-use crate::net::{Address, Destination, Network};
+use crate::net::{Destination, Network};
+use crate::proxy::stream::part;
 use crate::proxy::{self, InboundContext, ProxyError};
 use crate::transport::tcp::{Handshake, Visitor};
 
@@ -32,116 +34,16 @@ impl Inbound {
             accounts: options.accounts.as_deref().map(Accounts::new),
             udp: options.udp,
             udp_ip: options.ip,
-            local,
-        }
-    }
-}
-
-impl proxy::Inbound for Inbound {
-    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let source = visitor.source;
-        let mut peer = Handshake::new(visitor.stream, self.ctx.handshake);
-        let wish = match peer.u8()? {
-            wire::VERSION_5 => self.negotiate_5(&mut peer, source)?,
-            wire::VERSION_4 => self.negotiate_4(&mut peer)?,
-            _ => return Err(ProxyError::Malformed("not SOCKS 4 or 5")),
-        };
-        match wish {
-            Wish::Stream { target, user } => self.dispatch(peer, source, target, user),
-            Wish::Datagrams => hold_association(peer),
-        }
-    }
-}
-
-/// What a visitor wants and has been promised.
-enum Wish {
-    /// A stream to the target.
-    Stream {
-        target: Destination,
-        user: Option<Arc<str>>,
-    },
-    /// That its datagrams are relayed, while it holds this connection.
-    Datagrams,
-}
-
-impl Inbound {
-    fn negotiate_5(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, ProxyError> {
-        let user = self.authenticate(peer)?;
-        match read_message(peer, wire::read_command)? {
-            wire::CONNECT => self.connect_5(peer, user),
-            command if wire::TOR_RESOLVE.contains(&command) => self.connect_5(peer, user),
-            wire::UDP_ASSOCIATE if self.udp => self.associate(peer, source),
-            _ => {
-                let nowhere = IpAddr::from([0, 0, 0, 0]).into();
-                reply_5(peer, wire::COMMAND_NOT_SUPPORTED, &nowhere, 0)?;
-                Err(ProxyError::Refused("command is not supported"))
-            }
+            local: nameable(local),
         }
     }
 
-    /// Returns who it is, where that matters.
-    fn authenticate(&self, peer: &mut Handshake) -> Result<Option<Arc<str>>, ProxyError> {
-        let needed = match self.accounts {
-            Some(_) => wire::METHOD_PASSWORD,
-            None => wire::METHOD_NONE,
-        };
-        let offered = read_message(peer, wire::read_methods)?;
-        if !offered.contains(&needed) {
-            peer.write_all(&wire::method_choice(wire::METHOD_UNACCEPTABLE))?;
-            return Err(ProxyError::Refused("no acceptable method is offered"));
+    fn negotiate(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, Rejection> {
+        match peer.u8()? {
+            wire::VERSION_5 => self.negotiate_5(peer, source),
+            wire::VERSION_4 => self.negotiate_4(peer),
+            _ => Err(ProxyError::Malformed("not SOCKS 4 or 5").into()),
         }
-        peer.write_all(&wire::method_choice(needed))?;
-        match &self.accounts {
-            Some(accounts) => check_password(peer, accounts).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn connect_5(&self, peer: &mut Handshake, user: Option<Arc<str>>) -> Result<Wish, ProxyError> {
-        let (address, port) = read_message(peer, wire::read_target)?;
-        let listening = self.local.ip().into();
-        reply_5(peer, wire::SUCCEEDED, &listening, self.local.port())?;
-        let target = Destination::new(Network::Tcp, address, port);
-        Ok(Wish::Stream { target, user })
-    }
-
-    /// The address in the request, from where the client means to send, is
-    /// read but not used: behind a translator it could not be true.
-    fn associate(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, ProxyError> {
-        read_message(peer, wire::read_target)?;
-        let relay = self.relay_ip(source.ip().to_canonical());
-        reply_5(peer, wire::SUCCEEDED, &relay.into(), self.local.port())?;
-        Ok(Wish::Datagrams)
-    }
-
-    /// Where a client is told to send its datagrams.
-    fn relay_ip(&self, client: IpAddr) -> IpAddr {
-        let is_local = [
-            IpAddr::from([127, 0, 0, 1]),
-            IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-        ]
-        .contains(&client);
-        match self.udp_ip {
-            Some(ip) => ip,
-            None if is_local => client,
-            None => self.local.ip(),
-        }
-    }
-
-    fn negotiate_4(&self, peer: &mut Handshake) -> Result<Wish, ProxyError> {
-        let command = peer.u8()?;
-        if self.accounts.is_some() {
-            peer.write_all(&wire::reply_4(wire::REJECTED_4))?;
-            return Err(ProxyError::Refused("SOCKS4 has no passwords"));
-        }
-        let (address, port) = read_message(peer, wire::read_target_4)?;
-        if command != wire::CONNECT {
-            peer.write_all(&wire::reply_4(wire::REJECTED_4))?;
-            return Err(ProxyError::Refused("command is not supported"));
-        }
-        peer.write_all(&wire::reply_4(wire::GRANTED_4))?;
-        let target = Destination::new(Network::Tcp, address, port);
-        Ok(Wish::Stream { target, user: None })
     }
 
     fn dispatch(
@@ -159,24 +61,170 @@ impl Inbound {
     }
 }
 
-fn check_password(peer: &mut Handshake, accounts: &Accounts) -> Result<Arc<str>, ProxyError> {
-    let given = read_message(peer, wire::read_credentials)?;
-    match accounts.check(&given) {
-        Some(user) => {
-            peer.write_all(&wire::password_status(wire::PASSWORD_GOOD))?;
-            Ok(user)
-        }
-        None => {
-            peer.write_all(&wire::password_status(wire::PASSWORD_BAD))?;
-            Err(ProxyError::Refused("wrong user or password"))
+impl proxy::Inbound for Inbound {
+    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
+        let source = visitor.source;
+        let mut peer = Handshake::new(visitor.stream, self.ctx.handshake);
+        match self.negotiate(&mut peer, source) {
+            Ok(Wish::Stream { target, user }) => self.dispatch(peer, source, target, user),
+            Ok(Wish::Datagrams) => hold_association(peer),
+            Err(rejection) => Err(rejection.tell(peer)),
         }
     }
 }
 
-fn reply_5(peer: &mut Handshake, code: u8, address: &Address, port: u16) -> Result<(), ProxyError> {
+/// A listener on every address is named by the unspecified one of IPv4, as
+/// the reference does: every client understands that.
+fn nameable(local: SocketAddr) -> SocketAddr {
+    match local.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) {
+        true => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), local.port()),
+        false => local,
+    }
+}
+
+/// What a visitor wants and has been promised.
+enum Wish {
+    /// A stream to the target.
+    Stream {
+        target: Destination,
+        user: Option<Arc<str>>,
+    },
+    /// That its datagrams are relayed, while it holds this connection.
+    Datagrams,
+}
+
+/// A visitor who gets nothing.
+struct Rejection {
+    /// What it is told; nothing if empty.
+    answer: Vec<u8>,
+    error: ProxyError,
+}
+
+impl Rejection {
+    fn with(answer: &[u8], why: &'static str) -> Self {
+        Self {
+            answer: answer.to_vec(),
+            error: ProxyError::Refused(why),
+        }
+    }
+
+    /// Says the last words, if there are any, and ends the connection. That
+    /// it fails while we do so tells nothing new.
+    fn tell(self, peer: Handshake) -> ProxyError {
+        if !self.answer.is_empty()
+            && let Ok((mut reader, mut writer)) = peer.finish(None)
+        {
+            let _ = part(&mut reader, &mut writer, &self.answer, PARTING);
+        }
+        self.error
+    }
+}
+
+impl From<ProxyError> for Rejection {
+    fn from(error: ProxyError) -> Self {
+        let answer = Vec::new();
+        Self { answer, error }
+    }
+}
+
+impl From<io::Error> for Rejection {
+    fn from(e: io::Error) -> Self {
+        ProxyError::from(e).into()
+    }
+}
+
+/// The negotiations. Their answers are those of the reference (section 3.1).
+impl Inbound {
+    fn negotiate_5(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, Rejection> {
+        let user = self.authenticate(peer)?;
+        match read_message(peer, wire::read_command)? {
+            wire::CONNECT => self.connect_5(peer, user),
+            command if wire::TOR_RESOLVE.contains(&command) => self.connect_5(peer, user),
+            wire::UDP_ASSOCIATE if self.udp => self.associate(peer, source),
+            _ => {
+                let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+                let answer = reply_5(wire::COMMAND_NOT_SUPPORTED, nowhere);
+                Err(Rejection::with(&answer, "command is not supported"))
+            }
+        }
+    }
+
+    /// Returns who it is, where that matters.
+    fn authenticate(&self, peer: &mut Handshake) -> Result<Option<Arc<str>>, Rejection> {
+        let needed = match self.accounts {
+            Some(_) => wire::METHOD_PASSWORD,
+            None => wire::METHOD_NONE,
+        };
+        let offered = read_message(peer, wire::read_methods)?;
+        if !offered.contains(&needed) {
+            let answer = wire::method_choice(wire::METHOD_UNACCEPTABLE);
+            return Err(Rejection::with(&answer, "no acceptable method is offered"));
+        }
+        peer.write_all(&wire::method_choice(needed))?;
+        match &self.accounts {
+            Some(accounts) => check_password(peer, accounts).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn connect_5(&self, peer: &mut Handshake, user: Option<Arc<str>>) -> Result<Wish, Rejection> {
+        let (address, port) = read_message(peer, wire::read_target)?;
+        peer.write_all(&reply_5(wire::SUCCEEDED, self.local))?;
+        let target = Destination::new(Network::Tcp, address, port);
+        Ok(Wish::Stream { target, user })
+    }
+
+    /// The address in the request, from where the client means to send, is
+    /// read but not used: behind a translator it could not be true.
+    fn associate(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, Rejection> {
+        read_message(peer, wire::read_target)?;
+        let ip = self.relay_ip(source.ip().to_canonical());
+        let relay = SocketAddr::new(ip, self.local.port());
+        peer.write_all(&reply_5(wire::SUCCEEDED, relay))?;
+        Ok(Wish::Datagrams)
+    }
+
+    /// Where a client is told to send its datagrams.
+    fn relay_ip(&self, client: IpAddr) -> IpAddr {
+        let is_local = client == IpAddr::from(Ipv4Addr::LOCALHOST)
+            || client == IpAddr::from(Ipv6Addr::LOCALHOST);
+        match self.udp_ip {
+            Some(ip) => ip,
+            None if is_local => client,
+            None => self.local.ip(),
+        }
+    }
+
+    fn negotiate_4(&self, peer: &mut Handshake) -> Result<Wish, Rejection> {
+        let command = peer.u8()?;
+        let rejected = wire::reply_4(wire::REJECTED_4);
+        if self.accounts.is_some() {
+            return Err(Rejection::with(&rejected, "SOCKS4 has no passwords"));
+        }
+        let (address, port) = read_message(peer, wire::read_target_4)?;
+        if command != wire::CONNECT {
+            return Err(Rejection::with(&rejected, "command is not supported"));
+        }
+        peer.write_all(&wire::reply_4(wire::GRANTED_4))?;
+        let target = Destination::new(Network::Tcp, address, port);
+        Ok(Wish::Stream { target, user: None })
+    }
+}
+
+fn check_password(peer: &mut Handshake, accounts: &Accounts) -> Result<Arc<str>, Rejection> {
+    let given = read_message(peer, wire::read_credentials)?;
+    let Some(user) = accounts.check(&given) else {
+        let answer = wire::password_status(wire::PASSWORD_BAD);
+        return Err(Rejection::with(&answer, "wrong user or password"));
+    };
+    peer.write_all(&wire::password_status(wire::PASSWORD_GOOD))?;
+    Ok(user)
+}
+
+fn reply_5(code: u8, bound: SocketAddr) -> Vec<u8> {
     let mut reply = Vec::new();
-    wire::write_reply(&mut reply, code, address, port);
-    Ok(peer.write_all(&reply)?)
+    wire::write_reply(&mut reply, code, &bound.ip().into(), bound.port());
+    reply
 }
 
 /// Keeps an association's connection until the client or the server ends it.

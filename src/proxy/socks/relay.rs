@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use log::warn;
 
@@ -7,7 +7,7 @@ use super::{InboundOptions, wire};
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Network};
 use crate::proxy::InboundContext;
-use crate::transport::udp::{Flows, Service};
+use crate::transport::udp::{Flows, Service, bind};
 
 /// Starts the datagram side of a SOCKS inbound on the address of its
 /// listener, as UDP ASSOCIATE promises.
@@ -23,7 +23,7 @@ pub fn start_udp(
     options: &InboundOptions,
     local: SocketAddr,
 ) -> io::Result<Flows> {
-    let socket = UdpSocket::bind(local)?;
+    let socket = bind(local)?;
     if options.accounts.is_some() {
         warn!("[{}] passwords do not guard SOCKS over UDP", ctx.tag);
     }

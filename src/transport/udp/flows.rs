@@ -12,6 +12,7 @@ use socket2::SockRef;
 use super::flow::{Flow, Key, Refused, Table};
 use super::halves::datagram_idle;
 use crate::buf::Buf;
+use crate::error::chain;
 use crate::limits::{
     ACCEPT_PAUSE, JOIN_DEADLINE, MAX_DATAGRAM, REFUSAL_LOG_INTERVAL, UDP_FLOW_QUEUE, UDP_FLOWS,
 };
@@ -104,6 +105,7 @@ pub(super) struct Shared {
 impl Flows {
     /// Serves what arrives at `socket`, within the default limits. A flow may
     /// be idle for as long as a datagram flow may and `idle.times.both` says.
+    /// An inbound without a tag goes by its port.
     ///
     /// # Errors
     /// When the receiving thread cannot be started.
@@ -129,7 +131,7 @@ impl Flows {
     ) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let shared = Arc::new(Shared {
-            tag: tag.to_owned(),
+            tag: name(tag, local),
             socket,
             service: Box::new(service),
             idle: datagram_idle(idle),
@@ -142,7 +144,9 @@ impl Flows {
         let inner = shared.clone();
         shared
             .crew
-            .spawn(&format!("in-{tag}-udp"), move || inner.receive_loop())?;
+            .spawn(&format!("in-{}-udp", shared.tag), move || {
+                inner.receive_loop()
+            })?;
         Ok(Self { shared, local })
     }
 
@@ -280,6 +284,13 @@ impl Shared {
     }
 }
 
+fn name(tag: &str, local: SocketAddr) -> String {
+    match tag {
+        "" => local.port().to_string(),
+        tag => tag.to_owned(),
+    }
+}
+
 /// Why a datagram got no flow.
 enum OpenError {
     Refused(Refused),
@@ -312,7 +323,10 @@ impl FlowThread {
         debug!("[{tag}] datagrams from {source} to {target}");
         match self.server.service.serve(*source, target.clone(), link) {
             Ok(()) => debug!("[{tag}] no more datagrams from {source} to {target}"),
-            Err(e) => info!("[{tag}] datagrams from {source} to {target} ended: {e}"),
+            Err(e) => info!(
+                "[{tag}] datagrams from {source} to {target} ended: {}",
+                chain(&e)
+            ),
         }
     }
 }

@@ -14,3 +14,4 @@ mod socket;
 
 pub use flows::{FlowLimits, FlowStats, Flows, Service};
 pub use halves::{UdpReader, UdpWriter, connect};
+pub use socket::bind;

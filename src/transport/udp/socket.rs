@@ -1,13 +1,44 @@
-//! One datagram in, one datagram out, and which errors are only news about an
-//! earlier one.
+//! Sockets that receive from anyone; one datagram in, one datagram out; and
+//! which errors are only news about an earlier one.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::buf::Buf;
+
+/// A socket that receives at `address`. As with
+/// [`listen`](crate::transport::tcp::listen), the unspecified IPv4 address
+/// means IPv6 as well where the system has it, and so does that of IPv6.
+///
+/// # Errors
+/// What the system says, such as [`io::ErrorKind::AddrInUse`].
+pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+        let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
+        match bind_to(both) {
+            Err(e) if e.kind() != io::ErrorKind::AddrInUse => {} // no IPv6 here
+            other => return other,
+        }
+    }
+    bind_to(address)
+}
+
+fn bind_to(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
 
 /// Whether a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,5 +148,28 @@ impl Wait {
             Wait::Yes => SendFlags::NOSIGNAL,
             Wait::No => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn everywhere_takes_ipv4_too_and_a_port_is_taken_once() {
+        let everywhere = |port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+        let socket = bind(everywhere(0)).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"x", ("127.0.0.1", port)).unwrap();
+        let (len, from) = socket.recv_from(&mut [0; 8]).unwrap();
+        assert_eq!((len, from.port()), (1, client.local_addr().unwrap().port()));
+        let again = bind(everywhere(port));
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }
