@@ -16,6 +16,7 @@ pub(super) fn link(session: &Arc<Session>) -> Link {
     let reader = SessionReader {
         session: session.clone(),
         source: None,
+        forwarded: false,
     };
     Link::new(reader, SessionWriter::new(session.clone()))
 }
@@ -41,6 +42,7 @@ impl Interrupt for Nobody {
 struct SessionReader {
     session: Arc<Session>,
     source: Option<PipeReader>,
+    forwarded: bool,
 }
 
 impl SessionReader {
@@ -75,8 +77,22 @@ impl Reader for SessionReader {
         if self.source.is_some() {
             return Err(sink);
         }
+        self.forwarded = true;
         self.session.attach(sink, other);
         Ok(self.session.received_all().clone())
+    }
+}
+
+/// A session that nobody will ever read must not park what arrives: the peer
+/// is told at its next data, as a socket would tell it.
+impl Drop for SessionReader {
+    fn drop(&mut self) {
+        if self.source.is_some() || self.forwarded {
+            return;
+        }
+        let (_, deaf) = pipe(SESSION_PIPE);
+        self.session
+            .attach(Box::new(PipeLinkWriter::new(deaf)), Arc::new(Nobody));
     }
 }
 
