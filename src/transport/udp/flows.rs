@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use log::{debug, info, warn};
 use parking_lot::Mutex;
-use rustix::net::{RecvFlags, recvfrom};
 use socket2::SockRef;
 
 use super::flow::{Flow, Key, Refused, Table};
 use super::halves::datagram_idle;
+use super::socket::receive_from;
 use crate::buf::Buf;
 use crate::error::chain;
 use crate::limits::{
@@ -193,21 +193,14 @@ impl Drop for Flows {
     }
 }
 
-/// The standard library's `recv_from` takes it for granted that there is a
-/// sender, which is not so when the socket is shut down.
-fn receive(socket: &UdpSocket, space: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
-    let (len, _, source) = recvfrom(socket, space, RecvFlags::empty())?;
-    Ok((len, source.and_then(|source| source.try_into().ok())))
-}
-
 impl Shared {
     fn receive_loop(self: Arc<Self>) {
         let mut space = vec![0; MAX_DATAGRAM];
         let mut complaint = Complaint::default();
         while !self.closed.is_done() {
-            match receive(&self.socket, &mut space) {
-                Ok((len, Some(source))) => self.take(source, &space[..len], &mut complaint),
-                Ok((_, None)) => {} // the wake-up at the close comes from nobody
+            match receive_from(&self.socket, &mut space) {
+                Ok(Some((len, source))) => self.take(source, &space[..len], &mut complaint),
+                Ok(None) => {} // the wake-up at the close
                 Err(e) => self.pause(&e),
             }
         }
@@ -278,9 +271,7 @@ impl Shared {
         listed?;
         thread.flow.watch(&self.idle);
         let name = format!("udp-{}-{}", self.tag, thread.flow.id());
-        self.crew.spawn(&name, move || thread.run(link))?;
-        count(&self.counters.opened);
-        Ok(())
+        Ok(self.crew.spawn(&name, move || thread.run(link))?)
     }
 }
 
@@ -289,6 +280,11 @@ fn name(tag: &str, local: SocketAddr) -> String {
         "" => local.port().to_string(),
         tag => tag.to_owned(),
     }
+}
+
+/// An IPv4 visitor of a socket for both kinds by its IPv4 address.
+fn plain(source: SocketAddr) -> SocketAddr {
+    SocketAddr::new(source.ip().to_canonical(), source.port())
 }
 
 /// Why a datagram got no flow.
@@ -318,10 +314,11 @@ struct FlowThread {
 
 impl FlowThread {
     fn run(&self, link: Link) {
+        count(&self.server.counters.opened);
         let Key { source, target } = self.flow.key();
-        let tag = &self.server.tag;
+        let (tag, source) = (&self.server.tag, plain(*source));
         debug!("[{tag}] datagrams from {source} to {target}");
-        match self.server.service.serve(*source, target.clone(), link) {
+        match self.server.service.serve(source, target.clone(), link) {
             Ok(()) => debug!("[{tag}] no more datagrams from {source} to {target}"),
             Err(e) => info!(
                 "[{tag}] datagrams from {source} to {target} ended: {}",
@@ -353,15 +350,16 @@ impl Complaint {
             self.unsaid += 1;
             return;
         }
-        let before = std::mem::take(&mut self.unsaid);
+        let unsaid = std::mem::take(&mut self.unsaid);
         self.last = Some(now);
+        let source = plain(source);
         match why {
             OpenError::Refused(Refused::Closed) => {}
             OpenError::Refused(Refused::Full) => {
-                warn!("[{tag}] too many datagram flows: refused {source}, and {before} before");
+                warn!("[{tag}] too many datagram flows: refused {source} ({unsaid} more before)");
             }
             OpenError::Thread(e) => {
-                warn!("[{tag}] no thread for datagrams of {source}, nor {before} before: {e}");
+                warn!("[{tag}] no thread for datagrams of {source} ({unsaid} more before): {e}");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
+use rustix::net::{RecvFlags, SendFlags, recv, recvfrom, send, sendto};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::buf::Buf;
@@ -68,6 +68,22 @@ pub(super) fn receive(socket: &UdpSocket, wait: Wait) -> io::Result<Buf> {
         let (_, len) = recv(socket, space, RecvFlags::DONTWAIT)?;
         Ok(len)
     })
+}
+
+/// Waits for a datagram from anyone, cut to `space`. `None` when the socket
+/// has been shut down.
+///
+/// Without a sender there was no datagram. The standard library's own
+/// `recv_from` panics then, on an IPv6 socket.
+pub(super) fn receive_from(
+    socket: &UdpSocket,
+    space: &mut [u8],
+) -> io::Result<Option<(usize, SocketAddr)>> {
+    let (len, _, source) = recvfrom(socket, space, RecvFlags::empty())?;
+    let Some(source) = source else {
+        return Ok(None);
+    };
+    Ok(Some((len, SocketAddr::try_from(source)?)))
 }
 
 /// Whether [`receive`] may simply be called again: nothing is there after
@@ -171,5 +187,20 @@ mod tests {
         assert_eq!((len, from.port()), (1, client.local_addr().unwrap().port()));
         let again = bind(everywhere(port));
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_shutdown_wakes_a_receive_on_any_socket() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+            let socket = bind(address.parse().unwrap()).unwrap();
+            std::thread::scope(|scope| {
+                let received = scope.spawn(|| receive_from(&socket, &mut [0; 8]));
+                // An unconnected socket cannot be shut down, says the system,
+                // and does so.
+                let _ = socket2::SockRef::from(&socket).shutdown(std::net::Shutdown::Both);
+                let received = received.join().unwrap();
+                assert!(matches!(received, Ok(None)), "{address}: {received:?}");
+            });
+        }
     }
 }
