@@ -157,8 +157,10 @@ fn a_target_without_a_byte_gives_no_response_header() {
     assert!(matches!(read_to_end(link.reader.as_mut()), (none, Ok(())) if none.is_empty()));
 }
 
-/// What is sent, and what the inbound must say about it.
-fn bad_headers() -> Vec<(&'static str, Vec<u8>, fn(&ProxyError) -> bool)> {
+/// What is wrong, what is sent, and what the inbound must say about it.
+type BadHeader = (&'static str, Vec<u8>, fn(&ProxyError) -> bool);
+
+fn bad_headers() -> Vec<BadHeader> {
     let good = header(ID, &Destination::tcp("192.0.2.1", 80).unwrap());
     let with = |at: usize, bytes: &[u8]| [&good[..at], bytes].concat();
     let stranger = header(STRANGER, &Destination::tcp("192.0.2.1", 80).unwrap());

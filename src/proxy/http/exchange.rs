@@ -118,8 +118,9 @@ impl Visit {
         let sent = send(head, body, &mut self.requests, chunked, uplink.as_mut());
         let at_fault = sent.as_ref().is_err_and(SendError::is_source);
         if at_fault {
-            uplink.abort();
+            // First: aborting may wake the other thread, which asks why.
             exchange.cancel(&target);
+            uplink.abort();
         }
         exchange.request_ended(uplink, sent.is_ok());
         let next = !at_fault && watch(&mut self.requests, &exchange, &target, keep && sent.is_ok());
