@@ -196,9 +196,11 @@ impl Pair {
         }
         if matches!(op, Op::ReadBatch) {
             let mut batch = VecDeque::new();
-            let any = reader.read_batch(&mut batch);
-            let batch: Vec<Vec<u8>> = batch.iter().map(|buf| buf.as_slice().into()).collect();
-            assert_eq!(any, self.model.read_batch().map(|b| !b.is_empty()));
+            let got = reader.read_batch(&mut batch).map(|any| {
+                assert_eq!(any, !batch.is_empty());
+                batch.iter().map(|buf| buf.as_slice().to_vec()).collect()
+            });
+            assert_eq!(got, self.model.read_batch());
             return;
         }
         let got = match op {

@@ -1,6 +1,9 @@
 //! What the system knows of this process's threads: their names, and whether
 //! one of them waits for something.
 
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
 use std::fs;
 use std::time::{Duration, Instant};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
-use socket2::SockRef;
 
+use super::cut::{cut, is_cut};
 use super::idle::{Activity, Expire, Idle};
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, STALLED_WRITE_CHECK};
@@ -66,8 +66,7 @@ impl From<TcpStream> for Link {
 #[derive(Debug)]
 struct Socket {
     stream: Arc<TcpStream>,
-    /// Set by force: reads and writes fail from then on, and closing the
-    /// descriptor sends RST instead of FIN.
+    /// Set by force: reads and writes fail from then on.
     reset: AtomicBool,
     /// The reader was interrupted: the end that it sees is not the peer's.
     interrupted: AtomicBool,
@@ -85,12 +84,9 @@ impl Socket {
         let _ = self.stream.shutdown(Shutdown::Read);
     }
 
-    /// `shutdown` of the write side would send FIN, which the peer takes for
-    /// an orderly end; so the linger option makes the close send RST.
     fn reset(&self) {
         self.reset.store(true, Ordering::SeqCst);
-        let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
-        self.stop_reading();
+        cut(&self.stream);
     }
 
     fn check(&self) -> Result<(), LinkError> {
@@ -104,14 +100,12 @@ impl Socket {
     ///
     /// The system reports a lost connection once, and to a read after that it
     /// shows an end: so a write under way is waited for, which takes no longer
-    /// than a system call. A server that closes leaves its mark in the linger
-    /// option.
+    /// than a system call. A server that closes leaves its mark on the socket.
     fn is_orderly_end(&self) -> bool {
         while self.sending.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
-        let cut = self.reset.load(Ordering::SeqCst) || self.interrupted.load(Ordering::SeqCst);
-        !cut && !self.is_marked_for_reset()
+        !self.reset.load(Ordering::SeqCst) && !is_cut(&self.stream)
     }
 
     /// Keeps in mind that the connection is lost. A broken pipe does not say
@@ -119,20 +113,17 @@ impl Socket {
     fn failed(&self, e: io::Error) -> LinkError {
         match e.kind() {
             io::ErrorKind::WouldBlock => LinkError::WouldBlock,
+            io::ErrorKind::BrokenPipe if is_cut(&self.stream) => LinkError::Reset,
             io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted => LinkError::Io(e),
             kind => {
                 self.reset.store(true, Ordering::SeqCst);
                 match kind {
                     io::ErrorKind::TimedOut => LinkError::Io(e), // nothing is usable after it
+                    io::ErrorKind::NotConnected => LinkError::Reset,
                     _ => e.into(),
                 }
             }
         }
-    }
-
-    /// Whether closing the descriptor would send RST.
-    fn is_marked_for_reset(&self) -> bool {
-        matches!(SockRef::from(&*self.stream).linger(), Ok(Some(wait)) if wait.is_zero())
     }
 
     /// One direction has ended, so another idle time applies from now on.
@@ -211,6 +202,7 @@ impl TcpReader {
     fn received(&self, received: io::Result<usize>) -> Result<usize, LinkError> {
         self.socket.check()?;
         match received {
+            Ok(_) if self.socket.interrupted.load(Ordering::SeqCst) => Err(LinkError::Reset),
             Ok(0) if !self.socket.is_orderly_end() => Err(LinkError::Reset),
             Ok(0) => {
                 self.socket.activity.end_read();
@@ -308,10 +300,10 @@ impl TcpWriter {
 
     /// Waits until the socket takes data or was reset from elsewhere.
     ///
-    /// A write that blocks in the kernel could only be woken by sending FIN;
-    /// a `poll` is woken by the hang-up that [`Socket::reset`] makes. Once the
-    /// peer has ended its own direction the hang-up is always there: then the
-    /// flag is looked at in intervals instead.
+    /// Not by a write that blocks in the system: where [`cut`] falls back to
+    /// the read side, only a `poll` is woken, by the hang-up. Once the peer has
+    /// ended its own direction the hang-up is always there: then the flag is
+    /// looked at in intervals instead.
     fn wait_writable(&mut self) -> Result<(), LinkError> {
         loop {
             let hang_up = match self.read_side_gone {
@@ -326,7 +318,7 @@ impl TcpWriter {
             if ready.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP) {
                 return Ok(());
             }
-            if self.socket.is_marked_for_reset() {
+            if is_cut(&self.socket.stream) {
                 return Err(LinkError::Reset);
             }
             self.read_side_gone |= ready.contains(PollFlags::RDHUP);
@@ -426,6 +418,8 @@ mod tests {
     use std::io::Write;
     use std::net::TcpListener;
     use std::time::Instant;
+
+    use socket2::SockRef;
 
     use super::*;
 

@@ -1,5 +1,6 @@
 //! TCP connections as links: dialling, listening, and a socket's two halves.
 
+mod cut;
 mod dial;
 mod halves;
 mod handshake;

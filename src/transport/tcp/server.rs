@@ -2,12 +2,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use log::{debug, warn};
 use parking_lot::Mutex;
 use socket2::SockRef;
 
+use super::cut::cut;
 use super::dial::tune;
 use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE};
 use crate::sync::{Crew, Done};
@@ -94,7 +94,7 @@ impl Server {
         if !self.shared.closed.signal() {
             return;
         }
-        self.shared.live.lock().shut_down_all();
+        self.shared.live.lock().cut_all();
         let left = self.shared.crew.join(JOIN_DEADLINE);
         if !left.is_empty() {
             warn!(
@@ -176,13 +176,9 @@ impl Live {
         self.next
     }
 
-    /// Wakes who waits on a socket. Shutting down the write side too would
-    /// send FIN, and the peer would take a cut for an orderly end; the linger
-    /// option tells the halves that this is none, and the peer gets RST.
-    fn shut_down_all(&self) {
+    fn cut_all(&self) {
         for stream in self.streams.values().filter_map(Weak::upgrade) {
-            let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
-            let _ = stream.shutdown(Shutdown::Read);
+            cut(&stream);
         }
     }
 }
@@ -190,6 +186,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Read};
+    use std::time::Duration;
 
     use super::*;
     use crate::link::{LinkError, Reader};

@@ -1,0 +1,137 @@
+//! The negotiation before a connection becomes a link.
+
+use std::io::{BufRead, ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use muxcool::link::{LinkError, Reader, Writer};
+use muxcool::transport::tcp::Handshake;
+use socket2::SockRef;
+
+use crate::ends::{Job, receive, receive_bare, send, sockets};
+use crate::tasks::{PATIENCE, wait_until_asleep};
+
+const SHORT: Duration = Duration::from_millis(60);
+
+#[test]
+fn what_is_left_over_comes_first_and_nothing_is_lost() {
+    let (mut peer, ours) = sockets();
+    peer.write_all(b"HELLOleft over").unwrap();
+    let mut handshake = Handshake::new(Arc::new(ours), PATIENCE);
+    assert_eq!(handshake.u8().unwrap(), b'H');
+    assert_eq!(handshake.array::<2>().unwrap(), *b"EL");
+    assert_eq!(Handshake::bytes(&mut handshake, 2).unwrap(), b"LO");
+    assert_eq!(handshake.buffered(), b"left over");
+    handshake.write_all(b"welcome").unwrap();
+    peer.read_exact(&mut [0; 7]).unwrap();
+    let (mut reader, mut writer) = handshake.finish(None).unwrap();
+    peer.write_all(b", and more").unwrap();
+    drop(peer);
+    let received = receive(&mut reader);
+    assert_eq!(received.data, b"left over, and more");
+    assert!(received.end.is_ok());
+    assert!(writer.close().is_ok());
+}
+
+#[test]
+fn without_anything_left_over_the_link_waits() {
+    let (mut peer, ours) = sockets();
+    peer.write_all(b"HELLO").unwrap();
+    let mut handshake = Handshake::new(Arc::new(ours), PATIENCE);
+    handshake.array::<5>().unwrap();
+    let (mut reader, _writer) = handshake.finish(None).unwrap();
+    let read = reader.read_timeout(Duration::from_millis(1));
+    assert!(matches!(read, Err(LinkError::TimedOut)), "{read:?}");
+}
+
+#[test]
+fn more_than_the_buffer_is_read_by_lines_and_blocks() {
+    let (mut peer, ours) = sockets();
+    let mut sent = vec![b'a'; 3_000];
+    sent.push(b'\n');
+    sent.extend(vec![b'b'; 5_000]);
+    let copy = sent.clone();
+    let sending = Job::start("greets", move || {
+        peer.write_all(&copy).unwrap();
+        peer
+    });
+    let mut handshake = Handshake::new(Arc::new(ours), PATIENCE);
+    let mut line = Vec::new();
+    handshake.read_until(b'\n', &mut line).unwrap();
+    let mut block = vec![0; 5_000];
+    handshake.read_exact(&mut block).unwrap();
+    line.extend(block);
+    assert_eq!(line, sent);
+    sending.finish("the peer");
+}
+
+#[test]
+fn a_silent_peer_is_given_up_at_the_deadline() {
+    let (_peer, ours) = sockets();
+    let mut handshake = Handshake::new(Arc::new(ours), SHORT);
+    let error = handshake.u8().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
+
+/// Bytes that trickle in do not move the deadline.
+#[test]
+fn a_slow_peer_is_given_up_at_the_deadline() {
+    let (peer, ours) = sockets();
+    let (_stop, stopped) = crossbeam_channel::bounded::<()>(0);
+    let trickling = Job::start("trickles", move || {
+        let pause = Duration::from_millis(2);
+        let goes_on = || stopped.recv_timeout(pause).is_err_and(|e| e.is_timeout());
+        while goes_on() && (&peer).write_all(b"x").is_ok() {}
+    });
+    let mut handshake = Handshake::new(Arc::new(ours), SHORT);
+    let mut endless = vec![0; 1 << 20];
+    let error = handshake.read_exact(&mut endless).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(endless[0] == b'x', "something did arrive");
+    drop(_stop);
+    trickling.finish("the peer");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up_at_the_deadline() {
+    let (_peer, ours) = sockets();
+    let mut handshake = Handshake::new(Arc::new(ours), SHORT);
+    let error = handshake.write_all(&vec![0; 64 << 20]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn the_deadline_is_lifted_when_the_negotiation_is_over() {
+    let (mut peer, ours) = sockets();
+    let handshake = Handshake::new(Arc::new(ours), SHORT);
+    let (mut reader, mut writer) = handshake.finish(None).unwrap();
+    let past = reader.read_timeout(2 * SHORT);
+    assert!(matches!(past, Err(LinkError::TimedOut)), "{past:?}");
+    let waiting = Job::start("past-deadline", move || {
+        reader.read().map(|buf| buf.map(|b| b.len()))
+    });
+    wait_until_asleep("past-deadline", 1);
+    peer.write_all(b"late").unwrap();
+    assert!(matches!(waiting.finish("read"), Ok(Some(4))));
+    send(&mut writer, b"fine").unwrap();
+    writer.close().unwrap();
+    assert_eq!(receive_bare(&mut peer), (4, None));
+}
+
+#[test]
+fn the_peers_end_and_reset_are_told_apart() {
+    let (peer, ours) = sockets();
+    drop(peer);
+    let mut handshake = Handshake::new(Arc::new(ours), PATIENCE);
+    let error = handshake.u8().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+
+    let (peer, ours) = sockets();
+    SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    let mut handshake = Handshake::new(Arc::new(ours), PATIENCE);
+    let error = handshake.u8().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
