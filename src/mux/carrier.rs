@@ -101,10 +101,17 @@ impl Carrier {
         act(&mut self.sessions.lock())
     }
 
-    pub(super) fn remove(&self, id: u16) {
-        // The statement ends the guard before the entry is dropped.
-        let session = self.sessions.lock().remove(id);
-        drop(session);
+    /// Takes `session` out of the table, unless its id stands for another one
+    /// by now: a peer may use an id again that both sides have ended (A17).
+    pub(super) fn remove(&self, session: &Session) {
+        let mut sessions = self.sessions.lock();
+        let entry = sessions.get(session.id());
+        if !entry.is_some_and(|entry| std::ptr::eq(&**entry, session)) {
+            return;
+        }
+        let entry = sessions.remove(session.id());
+        drop(sessions); // before the entry
+        drop(entry);
     }
 
     fn session(&self, id: u16) -> Option<Arc<Session>> {
