@@ -11,7 +11,6 @@ use super::carrier::{Carrier, Cause, Role};
 use super::halves;
 use super::session::Session;
 use super::stream::MuxStream;
-use super::table::TableError;
 use crate::limits::{ACCEPT_BACKLOG, SERVER_SESSIONS};
 use crate::link::{Dispatcher, Link, Reader, Request};
 use crate::net::Destination;
@@ -133,24 +132,36 @@ impl std::fmt::Debug for ServerWorker {
 }
 
 /// Enters a session that the peer opens, or refuses it.
+fn admit(
+    carrier: &Arc<Carrier>,
+    id: u16,
+    target: Destination,
+    limit: usize,
+) -> Option<Arc<Session>> {
+    let session = Session::new(id, target, carrier.clone());
+    let entry = session.clone();
+    match carrier.with_sessions(|table| table.insert(id, entry, limit)) {
+        Ok(()) => {
+            debug!("session {} to {}", session.name(), session.target());
+            Some(session)
+        }
+        Err(reason) => {
+            debug!("session {} refused: {reason:?}", session.name());
+            refuse(carrier, id);
+            None
+        }
+    }
+}
+
+/// Tells the peer that there will be no session.
 ///
 /// An id that is in use is the peer's mistake: neither session can be told
 /// from the other any more, so both end with an error (A15).
-fn admit(carrier: &Arc<Carrier>, id: u16, target: Destination) -> Option<Arc<Session>> {
-    let session = Session::new(id, target, carrier.clone());
-    let entry = session.clone();
-    let admitted = carrier.with_sessions(|table| table.insert(id, entry, SERVER_SESSIONS));
-    let Err(reason) = admitted else {
-        debug!("session {} to {}", session.name(), session.target());
-        return Some(session);
-    };
-    debug!("session {} refused: {reason:?}", session.name());
-    if reason == TableError::Duplicate {
-        let old = carrier.with_sessions(|table| table.get(id).cloned());
-        old.inspect(|old| old.fail());
+fn refuse(carrier: &Carrier, id: u16) {
+    if let Some(old) = carrier.session(id) {
+        old.fail();
     }
     carrier.outgoing().end_now(id, true);
-    None
 }
 
 /// Takes sessions to a dispatcher, each on a thread of its own.
@@ -166,7 +177,7 @@ impl Role for Dispatching {
         id: u16,
         target: Destination,
     ) -> Option<Arc<Session>> {
-        let session = admit(carrier, id, target)?;
+        let session = admit(carrier, id, target, SERVER_SESSIONS)?;
         let request = self.origin.derive(session.target().clone());
         let dispatcher = self.dispatcher.clone();
         let link = halves::link(&session);
@@ -178,6 +189,10 @@ impl Role for Dispatching {
             return None;
         }
         Some(session)
+    }
+
+    fn refuse(&mut self, carrier: &Carrier, id: u16) {
+        refuse(carrier, id);
     }
 }
 
@@ -243,11 +258,15 @@ impl Role for Accepting {
             carrier.outgoing().end_now(id, true);
             return None;
         }
-        let session = admit(carrier, id, target.clone())?;
+        let session = admit(carrier, id, target.clone(), SERVER_SESSIONS)?;
         let stream = MuxStream::new(session.clone());
         // Only this thread sends, so there is still room; if the application
         // is gone, dropping the stream ends the session.
         let _ = self.backlog.try_send((target, stream));
         Some(session)
+    }
+
+    fn refuse(&mut self, carrier: &Carrier, id: u16) {
+        refuse(carrier, id);
     }
 }
