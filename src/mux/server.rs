@@ -48,7 +48,7 @@ impl ServerWorker {
         origin: Request,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, MuxError> {
-        Self::with_role(link, Dispatching { dispatcher, origin }, ended)
+        Self::with_role(link, Dispatching::new(dispatcher, origin), ended)
     }
 
     /// Serves `link` as [`start`](Self::start) does, on the calling thread,
@@ -63,7 +63,7 @@ impl ServerWorker {
     ) -> Result<(), MuxError> {
         let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
         info!("carrier {} accepted", carrier.number());
-        carrier.read_loop(reader, Dispatching { dispatcher, origin });
+        carrier.read_loop(reader, Dispatching::new(dispatcher, origin));
         carrier.end_and_join("ended");
         Ok(())
     }
@@ -168,6 +168,28 @@ fn refuse(carrier: &Carrier, id: u16) {
 struct Dispatching {
     dispatcher: Arc<dyn Dispatcher>,
     origin: Request,
+    /// Cloned into each of those threads, and so counts them.
+    live: Arc<()>,
+}
+
+impl Dispatching {
+    fn new(dispatcher: Arc<dyn Dispatcher>, origin: Request) -> Self {
+        Self {
+            dispatcher,
+            origin,
+            live: Arc::new(()),
+        }
+    }
+
+    /// How many sessions there may be in the table. What counts is the work:
+    /// a dispatch may outlive its session, which is over when the peer says so
+    /// (A5).
+    fn limit(&self) -> usize {
+        match Arc::strong_count(&self.live) > SERVER_SESSIONS {
+            true => 0,
+            false => SERVER_SESSIONS,
+        }
+    }
 }
 
 impl Role for Dispatching {
@@ -177,12 +199,16 @@ impl Role for Dispatching {
         id: u16,
         target: Destination,
     ) -> Option<Arc<Session>> {
-        let session = admit(carrier, id, target, SERVER_SESSIONS)?;
+        let session = admit(carrier, id, target, self.limit())?;
         let request = self.origin.derive(session.target().clone());
         let dispatcher = self.dispatcher.clone();
         let link = halves::link(&session);
         let name = format!("mux-in-{}.{id}", carrier.number());
-        let spawned = carrier.spawn(&name, move || run(dispatcher.as_ref(), &request, link));
+        let live = self.live.clone();
+        let spawned = carrier.spawn(&name, move || {
+            run(dispatcher.as_ref(), &request, link);
+            drop(live);
+        });
         if let Err(e) = spawned {
             debug!("session {} refused: {e}", session.name());
             session.fail();
@@ -255,7 +281,7 @@ impl Role for Accepting {
     ) -> Option<Arc<Session>> {
         if self.backlog.is_full() {
             debug!("session {}/{id} refused: too many wait", carrier.number());
-            carrier.outgoing().end_now(id, true);
+            refuse(carrier, id);
             return None;
         }
         let session = admit(carrier, id, target.clone(), SERVER_SESSIONS)?;
