@@ -30,6 +30,9 @@ pub(super) trait Role: Send + 'static {
         id: u16,
         target: Destination,
     ) -> Option<Arc<Session>>;
+
+    /// The peer asks for a session whose target cannot be read.
+    fn refuse(&mut self, carrier: &Carrier, id: u16);
 }
 
 /// Why a carrier ended. The first cause is kept.
@@ -101,13 +104,20 @@ impl Carrier {
         act(&mut self.sessions.lock())
     }
 
-    pub(super) fn remove(&self, id: u16) {
-        // The statement ends the guard before the entry is dropped.
-        let session = self.sessions.lock().remove(id);
-        drop(session);
+    /// Takes `session` out of the table, unless its id stands for another one
+    /// by now: a peer may use an id again that both sides have ended (A17).
+    pub(super) fn remove(&self, session: &Session) {
+        let mut sessions = self.sessions.lock();
+        let entry = sessions.get(session.id());
+        if !entry.is_some_and(|entry| std::ptr::eq(&**entry, session)) {
+            return;
+        }
+        let entry = sessions.remove(session.id());
+        drop(sessions); // before the entry
+        drop(entry);
     }
 
-    fn session(&self, id: u16) -> Option<Arc<Session>> {
+    pub(super) fn session(&self, id: u16) -> Option<Arc<Session>> {
         self.sessions.lock().get(id).cloned()
     }
 
@@ -270,11 +280,11 @@ impl<R: Role> Demux<'_, R> {
     }
 
     /// A session without a usable target is refused; its carrier lives (A28).
-    fn refuse(&self, error: &FrameError) {
+    fn refuse(&mut self, error: &FrameError) {
         if let FrameError::BadTarget { session_id, .. } = error {
             let name = format!("{}/{session_id}", self.carrier.number);
             debug!("session {name} refused: {}", crate::error::chain(error));
-            self.carrier.outgoing.end_now(*session_id, true);
+            self.role.refuse(self.carrier, *session_id);
         }
     }
 

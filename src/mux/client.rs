@@ -277,6 +277,8 @@ impl Role for OpensNothing {
     fn open(&mut self, _: &Arc<Carrier>, _: u16, _: Destination) -> Option<Arc<Session>> {
         None
     }
+
+    fn refuse(&mut self, _: &Carrier, _: u16) {}
 }
 
 /// A session for short datagrams of the carrier's own, such as heartbeats.

@@ -11,7 +11,6 @@ use super::carrier::{Carrier, Cause, Role};
 use super::halves;
 use super::session::Session;
 use super::stream::MuxStream;
-use super::table::TableError;
 use crate::limits::{ACCEPT_BACKLOG, SERVER_SESSIONS};
 use crate::link::{Dispatcher, Link, Reader, Request};
 use crate::net::Destination;
@@ -49,7 +48,7 @@ impl ServerWorker {
         origin: Request,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, MuxError> {
-        Self::with_role(link, Dispatching { dispatcher, origin }, ended)
+        Self::with_role(link, Dispatching::new(dispatcher, origin), ended)
     }
 
     /// Serves `link` as [`start`](Self::start) does, on the calling thread,
@@ -64,7 +63,7 @@ impl ServerWorker {
     ) -> Result<(), MuxError> {
         let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
         info!("carrier {} accepted", carrier.number());
-        carrier.read_loop(reader, Dispatching { dispatcher, origin });
+        carrier.read_loop(reader, Dispatching::new(dispatcher, origin));
         carrier.end_and_join("ended");
         Ok(())
     }
@@ -133,30 +132,64 @@ impl std::fmt::Debug for ServerWorker {
 }
 
 /// Enters a session that the peer opens, or refuses it.
+fn admit(
+    carrier: &Arc<Carrier>,
+    id: u16,
+    target: Destination,
+    limit: usize,
+) -> Option<Arc<Session>> {
+    let session = Session::new(id, target, carrier.clone());
+    let entry = session.clone();
+    match carrier.with_sessions(|table| table.insert(id, entry, limit)) {
+        Ok(()) => {
+            debug!("session {} to {}", session.name(), session.target());
+            Some(session)
+        }
+        Err(reason) => {
+            debug!("session {} refused: {reason:?}", session.name());
+            refuse(carrier, id);
+            None
+        }
+    }
+}
+
+/// Tells the peer that there will be no session.
 ///
 /// An id that is in use is the peer's mistake: neither session can be told
 /// from the other any more, so both end with an error (A15).
-fn admit(carrier: &Arc<Carrier>, id: u16, target: Destination) -> Option<Arc<Session>> {
-    let session = Session::new(id, target, carrier.clone());
-    let entry = session.clone();
-    let admitted = carrier.with_sessions(|table| table.insert(id, entry, SERVER_SESSIONS));
-    let Err(reason) = admitted else {
-        debug!("session {} to {}", session.name(), session.target());
-        return Some(session);
-    };
-    debug!("session {} refused: {reason:?}", session.name());
-    if reason == TableError::Duplicate {
-        let old = carrier.with_sessions(|table| table.get(id).cloned());
-        old.inspect(|old| old.fail());
+fn refuse(carrier: &Carrier, id: u16) {
+    if let Some(old) = carrier.session(id) {
+        old.fail();
     }
     carrier.outgoing().end_now(id, true);
-    None
 }
 
 /// Takes sessions to a dispatcher, each on a thread of its own.
 struct Dispatching {
     dispatcher: Arc<dyn Dispatcher>,
     origin: Request,
+    /// Cloned into each of those threads, and so counts them.
+    live: Arc<()>,
+}
+
+impl Dispatching {
+    fn new(dispatcher: Arc<dyn Dispatcher>, origin: Request) -> Self {
+        Self {
+            dispatcher,
+            origin,
+            live: Arc::new(()),
+        }
+    }
+
+    /// How many sessions there may be in the table. What counts is the work:
+    /// a dispatch may outlive its session, which is over when the peer says so
+    /// (A5).
+    fn limit(&self) -> usize {
+        match Arc::strong_count(&self.live) > SERVER_SESSIONS {
+            true => 0,
+            false => SERVER_SESSIONS,
+        }
+    }
 }
 
 impl Role for Dispatching {
@@ -166,18 +199,26 @@ impl Role for Dispatching {
         id: u16,
         target: Destination,
     ) -> Option<Arc<Session>> {
-        let session = admit(carrier, id, target)?;
+        let session = admit(carrier, id, target, self.limit())?;
         let request = self.origin.derive(session.target().clone());
         let dispatcher = self.dispatcher.clone();
         let link = halves::link(&session);
         let name = format!("mux-in-{}.{id}", carrier.number());
-        let spawned = carrier.spawn(&name, move || run(dispatcher.as_ref(), &request, link));
+        let live = self.live.clone();
+        let spawned = carrier.spawn(&name, move || {
+            run(dispatcher.as_ref(), &request, link);
+            drop(live);
+        });
         if let Err(e) = spawned {
             debug!("session {} refused: {e}", session.name());
             session.fail();
             return None;
         }
         Some(session)
+    }
+
+    fn refuse(&mut self, carrier: &Carrier, id: u16) {
+        refuse(carrier, id);
     }
 }
 
@@ -240,14 +281,18 @@ impl Role for Accepting {
     ) -> Option<Arc<Session>> {
         if self.backlog.is_full() {
             debug!("session {}/{id} refused: too many wait", carrier.number());
-            carrier.outgoing().end_now(id, true);
+            refuse(carrier, id);
             return None;
         }
-        let session = admit(carrier, id, target.clone())?;
+        let session = admit(carrier, id, target.clone(), SERVER_SESSIONS)?;
         let stream = MuxStream::new(session.clone());
         // Only this thread sends, so there is still room; if the application
         // is gone, dropping the stream ends the session.
         let _ = self.backlog.try_send((target, stream));
         Some(session)
+    }
+
+    fn refuse(&mut self, carrier: &Carrier, id: u16) {
+        refuse(carrier, id);
     }
 }

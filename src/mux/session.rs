@@ -332,7 +332,7 @@ impl Session {
     /// arrived is consumed: until then it is live work. Called after either.
     fn settle(&self) {
         if self.is_over() && self.inlet.done().is_done() {
-            self.carrier.remove(self.id);
+            self.carrier.remove(self);
         }
     }
 
