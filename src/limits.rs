@@ -155,7 +155,7 @@ pub const HALF_OPEN_IDLE: Duration = Duration::from_secs(1);
 pub const UDP_IDLE: Duration = Duration::from_secs(60);
 
 /// Datagram flows of one inbound at once.
-pub const UDP_FLOWS: usize = 4_096;
+pub const UDP_FLOWS: usize = 1_024;
 
 /// Bytes that may wait on one datagram flow of an inbound, in memory pinned:
 /// [`PARKED_DATAGRAMS`] of the size that an Ethernet carries.

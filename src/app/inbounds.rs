@@ -100,11 +100,11 @@ fn start_at(
         running.address = listener.local_addr()?;
         let inbound = build(context, options, running.address);
         let name = name(context, running.address);
-        let tag = context.tag.clone();
+        let (tag, access) = (context.tag.clone(), context.access.clone());
         running.tcp = Some(Server::start(listener, &name, move |visitor| {
             let source = visitor.source;
             if let Err(e) = inbound.serve(visitor) {
-                report(&tag, source, &e);
+                report(&tag, source, &e, access.as_deref());
             }
         })?);
     }
@@ -126,11 +126,18 @@ fn name(context: &InboundContext, address: SocketAddr) -> String {
     }
 }
 
-/// What a visitor does wrong is worth a line; that one left is not.
-fn report(tag: &str, source: SocketAddr, e: &ProxyError) {
+/// What a visitor does wrong is worth a line, and one in the access log; that
+/// one left is not.
+fn report(tag: &str, source: SocketAddr, e: &ProxyError, access: Option<&dyn Access>) {
+    let why = chain(e);
     match e {
-        ProxyError::Dispatch(_) => debug!("[{tag}] {source}: {}", chain(e)),
-        _ => info!("[{tag}] {source}: {}", chain(e)),
+        ProxyError::Dispatch(_) => debug!("[{tag}] {source}: {why}"),
+        _ => info!("[{tag}] {source}: {why}"),
+    }
+    if let (ProxyError::Malformed(_) | ProxyError::Address(_) | ProxyError::Refused(_), Some(log)) =
+        (e, access)
+    {
+        log.rejected(Some(source), &why);
     }
 }
 
