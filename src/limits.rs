@@ -79,6 +79,46 @@ pub const FRAME_PAYLOAD: usize = 32 * 1024;
 /// Bytes that a carrier's reader asks its link for at once.
 pub const CARRIER_READ: usize = 128 * 1024;
 
+/// Bytes of each session's stream that a muxcool peer may send before it is
+/// granted more (section 11).
+pub const INITIAL_WINDOW: u32 = 256 * 1024;
+
+/// Largest window of a session: what a paused reader may cost, and what a path
+/// of 50 ms and 2.5 Gbit/s holds.
+pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
+
+/// A round trip is taken to be at least this long when a window's growth is
+/// judged: on one machine it is shorter than a scheduler's turn.
+pub const MIN_ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// Bytes that wait in this process for sessions' consumers, beyond which no
+/// window grows and plain peers are held back at once.
+pub const PARKED_PER_PROCESS: usize = 256 * 1024 * 1024;
+
+/// Silence of a carrier after which its peer is probed (section 14).
+pub const PROBE_AFTER: Duration = Duration::from_secs(2);
+
+/// Silence after which other carriers are preferred.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
+
+/// Silence after which a carrier is ended.
+pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// Session id of probes to plain peers: never opened, so that every member of
+/// the family answers data for it with End.
+pub const PROBE_SESSION: u16 = u16::MAX;
+
+/// Answers to a peer's PINGs that may wait; more are dropped.
+pub const PONGS: usize = 16;
+
+/// How long a client's End waits, once nothing more comes from the visitor,
+/// for a plain server's answer to go quiet: it cuts the answer soon after.
+pub const END_QUIET: Duration = Duration::from_secs(2);
+
+/// Unsent bytes in the kernel beyond which a socket takes no more, so that
+/// what is urgent does not wait behind them.
+pub const UNSENT: u32 = 128 * 1024;
+
 /// How often a worker looks whether it has been idle, as in V2Ray.
 pub const IDLE_CHECK: Duration = Duration::from_secs(16);
 

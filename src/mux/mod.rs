@@ -22,12 +22,15 @@
 mod carrier;
 mod client;
 mod codec;
+mod credit;
 mod dispatcher;
 mod error;
+mod extension;
 mod factory;
 mod frame;
 mod halves;
 mod inlet;
+mod liveness;
 mod manager;
 mod outgoing;
 mod picker;

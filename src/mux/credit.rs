@@ -1,0 +1,247 @@
+//! The arithmetic of flow control (section 11): how much of a session's
+//! stream may be sent, and how much is granted to the peer. No threads here.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{INITIAL_WINDOW, MAX_FRAME_PAYLOAD, MAX_WINDOW, MIN_ROUND_TRIP};
+
+/// How far this side may send. Offsets count from the session's first byte.
+#[derive(Debug, Clone)]
+pub(super) struct SendCredit {
+    sent: u64,
+    granted: u64,
+    /// A plain peer knows no credit.
+    unlimited: bool,
+}
+
+impl SendCredit {
+    /// Towards a peer that has not said HELLO.
+    pub(super) fn plain() -> Self {
+        Self {
+            sent: 0,
+            granted: 0,
+            unlimited: true,
+        }
+    }
+
+    /// The peer has said HELLO. A session that is past its window by then has
+    /// to wait until credit catches up.
+    pub(super) fn limit_to(&mut self, window: u32) {
+        self.unlimited = false;
+        self.granted = self.granted.max(window.into());
+    }
+
+    /// The peer grants payload up to `offset`. A smaller one is ignored.
+    pub(super) fn grant(&mut self, offset: u64) {
+        self.granted = self.granted.max(offset);
+    }
+
+    /// Takes as much of `wanted` bytes as may be sent now.
+    pub(super) fn take(&mut self, wanted: usize) -> usize {
+        let taken = match self.unlimited {
+            true => wanted,
+            false => wanted.min(usize::try_from(self.left()).unwrap_or(usize::MAX)),
+        };
+        self.sent = self.sent.saturating_add(taken as u64);
+        taken
+    }
+
+    fn left(&self) -> u64 {
+        self.granted.saturating_sub(self.sent)
+    }
+}
+
+/// How far the peer may send, and when it is told.
+#[derive(Debug, Clone)]
+pub(super) struct ReceiveCredit {
+    received: u64,
+    consumed: u64,
+    granted: u64,
+    window: u64,
+    /// When the stretch began over which the window's growth is judged, and
+    /// what had been consumed then.
+    mark: Option<(Instant, u64)>,
+}
+
+impl ReceiveCredit {
+    /// With the window that HELLO names.
+    pub(super) fn new() -> Self {
+        Self {
+            received: 0,
+            consumed: 0,
+            granted: INITIAL_WINDOW.into(),
+            window: INITIAL_WINDOW.into(),
+            mark: None,
+        }
+    }
+
+    /// `len` bytes have arrived. Returns whether the peer keeps to its credit;
+    /// one maximal frame beyond is forgiven.
+    pub(super) fn receive(&mut self, len: usize) -> bool {
+        self.received = self.received.saturating_add(len as u64);
+        self.received <= self.granted.saturating_add(MAX_FRAME_PAYLOAD as u64)
+    }
+
+    /// The consumer has taken `len` bytes. Returns the offset to grant, when
+    /// at least half of the window is free again.
+    ///
+    /// The window doubles when a whole one was consumed in less than two round
+    /// trips: then it, not the path or the consumer, was the limit.
+    pub(super) fn consume(
+        &mut self,
+        len: usize,
+        now: Instant,
+        round_trip: Duration,
+    ) -> Option<u64> {
+        self.consumed = self.consumed.saturating_add(len as u64);
+        self.grow(now, round_trip);
+        let free = self.consumed + self.window;
+        if free < self.granted + self.window / 2 {
+            return None;
+        }
+        self.granted = free;
+        Some(free)
+    }
+
+    /// What has been granted so far, for a peer that has just said HELLO.
+    pub(super) fn granted(&mut self) -> u64 {
+        self.granted = self.granted.max(self.consumed + self.window);
+        self.granted
+    }
+
+    fn grow(&mut self, now: Instant, round_trip: Duration) {
+        let (since, from) = *self.mark.get_or_insert((now, self.consumed));
+        if self.consumed - from < self.window {
+            return;
+        }
+        let stretch = now.saturating_duration_since(since);
+        if stretch < 2 * round_trip.max(MIN_ROUND_TRIP) {
+            self.window = (self.window * 2).min(MAX_WINDOW);
+        }
+        self.mark = Some((now, self.consumed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_plain_peer_has_no_limit_until_it_says_hello() {
+        let mut credit = SendCredit::plain();
+        assert_eq!(credit.take(1000), 1000);
+        credit.limit_to(600);
+        assert_eq!(credit.take(1), 0);
+        credit.grant(1001);
+        assert_eq!(credit.take(10), 1);
+        credit.grant(500);
+        assert_eq!(credit.take(10), 0);
+    }
+
+    #[test]
+    fn a_window_grows_only_where_it_is_the_limit() {
+        let start = Instant::now();
+        let mut credit = ReceiveCredit::new();
+        let window = u64::from(INITIAL_WINDOW);
+        let slow = |n: u32| start + n * 500 * MILLISECOND;
+        for n in 0..8 {
+            credit.consume(INITIAL_WINDOW as usize, slow(n), 50 * MILLISECOND);
+        }
+        assert_eq!(credit.window, window);
+        let fast = |n: u32| slow(8) + n * MILLISECOND;
+        for n in 0..8 {
+            credit.consume(INITIAL_WINDOW as usize, fast(n), 50 * MILLISECOND);
+        }
+        assert!(credit.window > window, "{credit:?}");
+    }
+
+    /// One step of two peers' life.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Send(usize),
+        Deliver,
+        Consume(usize),
+        Grant,
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1usize..200_000).prop_map(Step::Send),
+            Just(Step::Deliver),
+            (1usize..400_000).prop_map(Step::Consume),
+            Just(Step::Grant),
+        ]
+    }
+
+    /// A sender, a receiver, and what is under way between them.
+    struct Model {
+        sender: SendCredit,
+        receiver: ReceiveCredit,
+        flying: Vec<usize>,
+        waiting: usize,
+        grants: Vec<u64>,
+        now: Instant,
+    }
+
+    impl Model {
+        fn step(&mut self, step: &Step) {
+            self.now += MILLISECOND;
+            match step {
+                Step::Send(wanted) => {
+                    let taken = self.sender.take(*wanted);
+                    self.flying.push(taken);
+                }
+                Step::Deliver if !self.flying.is_empty() => {
+                    let len = self.flying.remove(0);
+                    assert!(self.receiver.receive(len), "sent past the grant");
+                    assert!(self.receiver.received <= self.receiver.granted);
+                    self.waiting += len;
+                }
+                Step::Consume(wanted) => {
+                    let len = self.waiting.min(*wanted);
+                    self.waiting -= len;
+                    self.grants
+                        .extend(self.receiver.consume(len, self.now, MILLISECOND));
+                }
+                Step::Grant if !self.grants.is_empty() => self.sender.grant(self.grants.remove(0)),
+                Step::Deliver | Step::Grant => {}
+            }
+        }
+
+        /// With everything delivered, consumed and granted.
+        fn settle(&mut self) {
+            while !self.flying.is_empty() {
+                self.step(&Step::Deliver);
+            }
+            self.step(&Step::Consume(usize::MAX));
+            while !self.grants.is_empty() {
+                self.step(&Step::Grant);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_past_the_grant_and_never_stuck(steps in proptest::collection::vec(any_step(), 0..300)) {
+            let mut model = Model {
+                sender: SendCredit::plain(),
+                receiver: ReceiveCredit::new(),
+                flying: Vec::new(),
+                waiting: 0,
+                grants: Vec::new(),
+                now: Instant::now(),
+            };
+            model.sender.limit_to(INITIAL_WINDOW);
+            for step in &steps {
+                model.step(step);
+                prop_assert!(model.waiting as u64 <= MAX_WINDOW);
+            }
+            model.settle();
+            prop_assert!(model.sender.take(1) == 1, "stuck: {:?}", model.receiver);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Messages between muxcool peers (section 11), in the data of KeepAlive
+//! frames that the whole family reads past: pure functions on bytes.
+
+use std::fmt;
+
+use crate::wire::{Cursor, Put, Truncated};
+
+const PAD: u8 = 0;
+const HELLO: u8 = 1;
+const CREDIT: u8 = 2;
+const PING: u8 = 3;
+const PONG: u8 = 4;
+const DRAIN: u8 = 5;
+
+const MAGIC: &[u8; 7] = b"MUXCOOL";
+const VERSION: u8 = 1;
+
+/// Bytes of one entry in CREDIT.
+const CREDIT_ENTRY: usize = 10;
+
+/// Most entries in one CREDIT message, so that it fits in a frame.
+const MAX_CREDITS: usize = 1024;
+
+/// What a peer says of itself, once per carrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hello {
+    /// Bytes of each session's stream, in each direction, that it takes before
+    /// it has granted more.
+    pub window: u32,
+    /// The largest datagram that it takes.
+    pub datagram: u16,
+    /// Bits for what it can do; none is defined that this version uses.
+    pub capabilities: u32,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// The peer is a muxcool peer.
+    Hello(Hello),
+    /// Sessions and the offsets, from each one's first byte, up to which their
+    /// payload may be sent.
+    Credit(Vec<(u16, u64)>),
+    /// Asks for a PONG with the same nonce.
+    Ping(u64),
+    /// Answers a PING.
+    Pong(u64),
+    /// The peer wants no more sessions on this carrier.
+    Drain,
+}
+
+/// Why messages could not be read: the peer breaks the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtensionError {
+    /// A message runs past the frame's data.
+    Truncated(Truncated),
+    /// A message has a length that its type cannot have.
+    BadLength {
+        /// The type.
+        kind: u8,
+        /// The length.
+        len: usize,
+    },
+}
+
+impl fmt::Display for ExtensionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExtensionError::Truncated(_) => f.write_str("extension message is cut short"),
+            ExtensionError::BadLength { kind, len } => {
+                write!(f, "extension message {kind} cannot have {len} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ExtensionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ExtensionError::Truncated(inner) => Some(inner),
+            ExtensionError::BadLength { .. } => None,
+        }
+    }
+}
+
+impl From<Truncated> for ExtensionError {
+    fn from(inner: Truncated) -> Self {
+        ExtensionError::Truncated(inner)
+    }
+}
+
+impl Message {
+    /// Reads all messages in a frame's data. Those of an unknown type, and a
+    /// HELLO of another version, are skipped.
+    ///
+    /// # Errors
+    /// See [`ExtensionError`].
+    pub fn decode_all(data: &[u8]) -> Result<Vec<Message>, ExtensionError> {
+        let mut cursor = Cursor::new(data);
+        let mut messages = Vec::new();
+        while cursor.remaining() > 0 {
+            let kind = cursor.u8("message type")?;
+            let len = cursor.u16("message length")?;
+            let body = cursor.take(len.into(), "message body")?;
+            messages.extend(decode(kind, body)?);
+        }
+        Ok(messages)
+    }
+
+    /// Appends the message.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Message::Hello(hello) => encode_hello(hello, out),
+            Message::Credit(credits) => {
+                for some in credits.chunks(MAX_CREDITS) {
+                    encode_credit(some, out);
+                }
+            }
+            Message::Ping(nonce) => encode_nonce(PING, *nonce, out),
+            Message::Pong(nonce) => encode_nonce(PONG, *nonce, out),
+            Message::Drain => encode_head(DRAIN, 0, out),
+        }
+    }
+}
+
+fn decode(kind: u8, body: &[u8]) -> Result<Option<Message>, ExtensionError> {
+    let bad_length = ExtensionError::BadLength {
+        kind,
+        len: body.len(),
+    };
+    let mut cursor = Cursor::new(body);
+    let message = match kind {
+        HELLO => return decode_hello(cursor).map_err(|_| bad_length),
+        CREDIT if body.len().is_multiple_of(CREDIT_ENTRY) => Message::Credit(decode_credit(cursor)),
+        PING if body.len() == 8 => Message::Ping(cursor.u64("nonce")?),
+        PONG if body.len() == 8 => Message::Pong(cursor.u64("nonce")?),
+        DRAIN if body.is_empty() => Message::Drain,
+        CREDIT | PING | PONG | DRAIN => return Err(bad_length),
+        _ => return Ok(None), // PAD, and what later versions may add
+    };
+    Ok(Some(message))
+}
+
+/// `None` for another magic or version. Later versions may append fields.
+fn decode_hello(mut cursor: Cursor) -> Result<Option<Message>, Truncated> {
+    let magic = cursor.array::<7>("magic")?;
+    let version = cursor.u8("version")?;
+    let hello = Hello {
+        window: cursor.u32("window")?,
+        datagram: cursor.u16("datagram")?,
+        capabilities: cursor.u32("capabilities")?,
+    };
+    let known = &magic == MAGIC && version == VERSION;
+    Ok(known.then_some(Message::Hello(hello)))
+}
+
+/// The length is a multiple of an entry's, so nothing is left over.
+fn decode_credit(mut cursor: Cursor) -> Vec<(u16, u64)> {
+    let mut credits = Vec::with_capacity(cursor.remaining() / CREDIT_ENTRY);
+    while let (Ok(id), Ok(offset)) = (cursor.u16("session"), cursor.u64("offset")) {
+        credits.push((id, offset));
+    }
+    credits
+}
+
+fn encode_head(kind: u8, len: u16, out: &mut Vec<u8>) {
+    out.push(kind);
+    out.put_u16(len);
+}
+
+fn encode_hello(hello: &Hello, out: &mut Vec<u8>) {
+    encode_head(HELLO, 18, out);
+    out.extend_from_slice(MAGIC);
+    out.push(VERSION);
+    out.put_u32(hello.window);
+    out.put_u16(hello.datagram);
+    out.put_u32(hello.capabilities);
+}
+
+fn encode_credit(credits: &[(u16, u64)], out: &mut Vec<u8>) {
+    encode_head(CREDIT, (credits.len() * CREDIT_ENTRY) as u16, out); // at most MAX_CREDITS
+    for (id, offset) in credits {
+        out.put_u16(*id);
+        out.put_u64(*offset);
+    }
+}
+
+fn encode_nonce(kind: u8, nonce: u64, out: &mut Vec<u8>) {
+    encode_head(kind, 8, out);
+    out.put_u64(nonce);
+}
+
+/// One message that says nothing, of `len` bytes in all but at least 3.
+pub fn encode_padding(len: u16, out: &mut Vec<u8>) {
+    let body = len.saturating_sub(3);
+    encode_head(PAD, body, out);
+    out.resize(out.len() + usize::from(body), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_message() -> impl Strategy<Value = Message> {
+        let hello = (any::<u32>(), any::<u16>(), any::<u32>());
+        prop_oneof![
+            hello.prop_map(|(window, datagram, capabilities)| Message::Hello(Hello {
+                window,
+                datagram,
+                capabilities,
+            })),
+            vec(any::<(u16, u64)>(), 0..50).prop_map(Message::Credit),
+            any::<u64>().prop_map(Message::Ping),
+            any::<u64>().prop_map(Message::Pong),
+            Just(Message::Drain),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(messages in vec(any_message(), 0..8), pad in 0u16..99) {
+            let messages: Vec<Message> = messages
+                .into_iter()
+                .filter(|message| *message != Message::Credit(Vec::new()))
+                .collect();
+            let mut bytes = Vec::new();
+            for message in &messages {
+                encode_padding(pad, &mut bytes);
+                message.encode(&mut bytes);
+            }
+            prop_assert_eq!(Message::decode_all(&bytes), Ok(messages));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = Message::decode_all(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_wire_form_of_hello_is_fixed() {
+        let hello = Message::Hello(Hello {
+            window: 0x0004_0000,
+            datagram: 0xffff,
+            capabilities: 0,
+        });
+        let mut bytes = Vec::new();
+        hello.encode(&mut bytes);
+        let expected = b"\x01\x00\x12MUXCOOL\x01\x00\x04\x00\x00\xff\xff\x00\x00\x00\x00";
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn other_versions_and_types_are_skipped_and_wrong_lengths_refused() {
+        let other_version = b"\x01\x00\x12MUXCOOL\x02\x00\x04\x00\x00\xff\xff\x00\x00\x00\x00";
+        assert_eq!(Message::decode_all(other_version), Ok(vec![]));
+        assert_eq!(Message::decode_all(b"\x63\x00\x02??"), Ok(vec![]));
+        assert_eq!(
+            Message::decode_all(b"\x03\x00\x02??"),
+            Err(ExtensionError::BadLength { kind: 3, len: 2 })
+        );
+        assert!(Message::decode_all(b"\x03\x00\x09?").is_err());
+    }
+}
