@@ -95,6 +95,9 @@ pub const MIN_ROUND_TRIP: Duration = Duration::from_millis(1);
 /// window grows and plain peers are held back at once.
 pub const PARKED_PER_PROCESS: usize = 256 * 1024 * 1024;
 
+/// Bytes that one session may park then.
+pub const PARKED_UNDER_PRESSURE: usize = 64 * 1024;
+
 /// Silence of a carrier after which its peer is probed (section 14).
 pub const PROBE_AFTER: Duration = Duration::from_secs(2);
 

@@ -4,21 +4,35 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Sender, after, bounded, select};
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
 use super::MuxError;
 use super::codec::{Event, FrameDecoder};
+use super::extension::{Hello, Message};
 use super::frame::{FrameError, FrameMetadata, SessionStatus};
+use super::liveness::{Liveness, LivenessTimes, Verdict};
 use super::outgoing::{Lanes, Outgoing, lanes};
+use super::peer::Peer;
 use super::session::Session;
 use super::table::SessionManager;
-use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_FRAME_PAYLOAD};
+use crate::limits::{
+    CLOSE_GRACE, INITIAL_WINDOW, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM,
+    PROBE_SESSION,
+};
 use crate::link::{Handle, Link, Reader, Writer};
 use crate::net::{Destination, Network};
-use crate::sync::{Crew, Done};
+use crate::sync::{Crew, Done, Next, Periodic, Timer};
+
+/// What this end says of itself.
+const HELLO: Hello = Hello {
+    window: INITIAL_WINDOW,
+    datagram: MAX_PLAIN_DATAGRAM as u16,
+    capabilities: 0,
+};
 
 /// What a peer's New means on this end of a carrier.
 pub(super) trait Role: Send + 'static {
@@ -46,9 +60,47 @@ pub(super) enum Cause {
     Failed(MuxError),
 }
 
+/// Settings of a carrier, the same on both ends.
+#[derive(Debug, Clone)]
+pub struct CarrierOptions {
+    /// Whether to speak with muxcool peers what others read past: credit,
+    /// probes, drain (section 11). On by default.
+    pub extensions: bool,
+    /// When a silent peer is probed, suspected and given up; `None` leaves all
+    /// of that to the transport.
+    pub liveness: Option<LivenessTimes>,
+    /// Runs the probes. By default the process's timer.
+    pub timer: Option<Timer>,
+}
+
+impl Default for CarrierOptions {
+    fn default() -> Self {
+        Self {
+            extensions: true,
+            liveness: Some(LivenessTimes::default()),
+            timer: None,
+        }
+    }
+}
+
+/// Which end of the carrier this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It opens sessions, and says HELLO first.
+    Client,
+    /// It takes them.
+    Server,
+}
+
 /// What the threads of one carrier share.
 pub(super) struct Carrier {
     number: u32,
+    end: End,
+    extensions: bool,
+    timer: Timer,
+    peer: Peer,
+    /// Looks whether the peer is still there.
+    watch: Mutex<Option<Periodic>>,
     outgoing: Outgoing,
     sessions: Mutex<SessionManager<Arc<Session>>>,
     crew: Crew,
@@ -63,11 +115,27 @@ pub(super) struct Carrier {
 impl Carrier {
     /// Starts the writer thread on `link`. The caller reads, with
     /// [`read_loop`](Self::read_loop).
-    pub(super) fn start(link: Link) -> io::Result<(Arc<Self>, Box<dyn Reader>)> {
+    pub(super) fn start(
+        link: Link,
+        end: End,
+        options: &CarrierOptions,
+    ) -> io::Result<(Arc<Self>, Box<dyn Reader>)> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let timer = match &options.timer {
+            Some(timer) => timer.clone(),
+            None => Timer::global()?,
+        };
         let (outgoing, lanes) = lanes();
+        if options.extensions && end == End::Client {
+            outgoing.greet(HELLO);
+        }
         let carrier = Arc::new(Self {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            end,
+            extensions: options.extensions,
+            timer,
+            peer: Peer::new(),
+            watch: Mutex::new(None),
             outgoing,
             sessions: Mutex::default(),
             crew: Crew::new(),
@@ -80,7 +148,113 @@ impl Carrier {
         let writer = link.writer;
         let name = format!("mux-wr-{}", carrier.number);
         carrier.spawn(&name, move || inner.write_loop(lanes, writer))?;
+        if let Some(times) = options.liveness {
+            carrier.start_watch(times);
+        }
         Ok((carrier, link.reader))
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    /// Whether an End sent now could cost the rest of an answer (section 13).
+    pub(super) fn peers_end_cuts_answers(&self) -> bool {
+        self.end == End::Client && self.peer.is_plain()
+    }
+
+    fn start_watch(self: &Arc<Self>, times: LivenessTimes) {
+        let mut liveness = Liveness::new(times, self.timer.clock().now());
+        let carrier = Arc::downgrade(self);
+        let watch = self.timer.schedule(times.probe, move || {
+            carrier
+                .upgrade()
+                .map_or(Next::Stop, |carrier| carrier.look(&mut liveness))
+        });
+        *self.watch.lock() = Some(watch);
+    }
+
+    fn look(&self, liveness: &mut Liveness) -> Next {
+        let now = self.timer.clock().now();
+        match liveness.look(self.peer.take_heard(), now) {
+            Verdict::Fine(wait) => Next::After(wait),
+            Verdict::Probe(wait) => {
+                self.send_probe(None);
+                Next::After(wait)
+            }
+            Verdict::Suspect(wait) => {
+                if self.peer.become_suspect() {
+                    warn!("carrier {}: peer is silent, others are preferred", self.number);
+                }
+                Next::After(wait)
+            }
+            Verdict::Dead => {
+                self.end(Cause::Failed(MuxError::Silent));
+                Next::Stop
+            }
+        }
+    }
+
+    fn send_probe(&self, asked_by: Option<Sender<Duration>>) {
+        let nonce = self.peer.new_probe(Instant::now(), asked_by);
+        match self.peer.is_plain() {
+            true => self.outgoing.probe(),
+            false => self.outgoing.ping(nonce),
+        }
+    }
+
+    /// Measures a round trip.
+    pub(super) fn ping(&self, limit: Duration) -> Result<Duration, MuxError> {
+        let (tell, told) = bounded(1);
+        self.send_probe(Some(tell));
+        select! {
+            recv(told) -> took => took.map_err(|_| MuxError::TimedOut),
+            recv(after(limit)) -> _ => Err(MuxError::TimedOut),
+            recv(self.closed.event()) -> _ => Err(MuxError::CarrierLost),
+        }
+    }
+
+    /// Acts on what a muxcool peer says in a KeepAlive frame.
+    fn obey(&self, data: &[u8]) -> Result<(), MuxError> {
+        for message in Message::decode_all(data)? {
+            match message {
+                Message::Hello(hello) => self.welcome(hello),
+                Message::Credit(credits) => self.take_credits(&credits),
+                Message::Ping(nonce) => self.outgoing.pong(nonce),
+                Message::Pong(nonce) => self.peer.answered(Some(nonce), Instant::now()),
+                Message::Drain => self.peer.drain(),
+            }
+        }
+        Ok(())
+    }
+
+    /// A second HELLO changes nothing.
+    fn welcome(&self, hello: Hello) {
+        if !self.peer.said_hello(hello) {
+            return;
+        }
+        debug!("carrier {}: the peer is muxcool", self.number);
+        if self.end == End::Server {
+            self.outgoing.hello(HELLO);
+        }
+        let sessions: Vec<Arc<Session>> = self.with_sessions(|table| table.iter().cloned().collect());
+        for session in sessions {
+            session.peer_said_hello(hello.window);
+        }
+        self.send_probe(None); // the first measure of the round trip
+    }
+
+    /// Credit for a session that is over came late.
+    fn take_credits(&self, credits: &[(u16, u64)]) {
+        for (id, offset) in credits {
+            if let Some(session) = self.session(*id) {
+                session.granted(*offset);
+            }
+        }
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -140,7 +314,7 @@ impl Carrier {
             carrier: self,
             role,
             current: Current::Skip,
-            datagram: Vec::new(),
+            pieces: Vec::new(),
         };
         let cause = match demux.run(reader.as_mut()) {
             Ok(()) => Cause::PeerEnded,
@@ -157,6 +331,8 @@ impl Carrier {
             return;
         }
         log_end(self.number, &cause);
+        let watch = self.watch.lock().take();
+        drop(watch);
         let lost = self.sessions.lock().close();
         *self.lingering.lock() = lost.iter().map(Arc::downgrade).collect();
         for session in &lost {
@@ -219,6 +395,8 @@ enum Current {
     Skip,
     Stream(Arc<Session>),
     Datagram(Arc<Session>),
+    /// What muxcool peers tell each other.
+    Signals,
 }
 
 /// The reading side's state: which frame it is in.
@@ -226,28 +404,30 @@ struct Demux<'a, R> {
     carrier: &'a Arc<Carrier>,
     role: R,
     current: Current,
-    /// The part of a datagram that has arrived, if it came in pieces.
-    datagram: Vec<u8>,
+    /// The part that has arrived of a payload that is wanted whole.
+    pieces: Vec<u8>,
 }
 
 impl<R: Role> Demux<'_, R> {
     fn run(&mut self, reader: &mut dyn Reader) -> Result<(), MuxError> {
         let mut decoder = FrameDecoder::new();
         while let Some(buf) = reader.read()? {
+            self.carrier.peer.hear();
             let mut input = buf.as_slice();
             while let Some(event) = decoder.next(&mut input)? {
-                self.handle(event);
+                self.handle(event)?;
             }
         }
         Ok(())
     }
 
-    fn handle(&mut self, event: Event<'_>) {
+    fn handle(&mut self, event: Event<'_>) -> Result<(), MuxError> {
         match event {
             Event::Frame { metadata, payload } => {
                 self.current = self.begin(metadata, payload.is_some());
-                if payload == Some(0) {
-                    self.payload(&[], 0);
+                match payload {
+                    Some(0) => self.payload(&[], 0),
+                    _ => Ok(()),
                 }
             }
             Event::Payload { bytes, left } => self.payload(bytes, left),
@@ -270,11 +450,10 @@ impl<R: Role> Demux<'_, R> {
             }
             (SessionStatus::Keep, _) => self.keep(id, has_data),
             (SessionStatus::End, _) => {
-                if let Some(session) = self.carrier.session(id) {
-                    session.remote_end(metadata.option.has_error);
-                }
+                self.end(id, metadata.option.has_error);
                 Current::Skip
             }
+            (SessionStatus::KeepAlive, _) if id == 0 && self.carrier.extensions => Current::Signals,
             (SessionStatus::New | SessionStatus::KeepAlive, _) => Current::Skip,
         }
     }
@@ -288,6 +467,14 @@ impl<R: Role> Demux<'_, R> {
         }
     }
 
+    fn end(&self, id: u16, error: bool) {
+        if let Some(session) = self.carrier.session(id) {
+            session.remote_end(error);
+        } else if id == PROBE_SESSION {
+            self.carrier.peer.answered(None, Instant::now());
+        }
+    }
+
     /// Data for an id that is not open is answered with End and skipped.
     fn keep(&self, id: u16, has_data: bool) -> Current {
         let session = self.carrier.session(id);
@@ -297,29 +484,49 @@ impl<R: Role> Demux<'_, R> {
         Current::to(session)
     }
 
-    fn payload(&mut self, bytes: &[u8], left: usize) {
+    fn payload(&mut self, bytes: &[u8], left: usize) -> Result<(), MuxError> {
         match &self.current {
-            Current::Stream(session) if !bytes.is_empty() => session.deliver(bytes),
+            Current::Skip => {}
+            Current::Stream(session) => {
+                if !bytes.is_empty() {
+                    session.deliver(bytes);
+                }
+            }
             Current::Datagram(session) => {
                 let session = session.clone();
-                self.datagram_piece(&session, bytes, left);
+                self.whole(bytes, left, |datagram| {
+                    session.deliver(datagram);
+                    Ok(())
+                })?;
             }
-            Current::Stream(_) | Current::Skip => {}
+            Current::Signals => {
+                let carrier = self.carrier.clone();
+                self.whole(bytes, left, |data| carrier.obey(data))?;
+            }
         }
+        Ok(())
     }
 
-    fn datagram_piece(&mut self, session: &Arc<Session>, bytes: &[u8], left: usize) {
-        if left == 0 && self.datagram.is_empty() {
-            return session.deliver(bytes);
+    /// Collects the pieces of one frame's payload, and acts once it is whole.
+    fn whole(
+        &mut self,
+        bytes: &[u8],
+        left: usize,
+        act: impl FnOnce(&[u8]) -> Result<(), MuxError>,
+    ) -> Result<(), MuxError> {
+        if left == 0 && self.pieces.is_empty() {
+            return act(bytes);
         }
-        if self.datagram.capacity() == 0 {
-            self.datagram.reserve(MAX_FRAME_PAYLOAD);
+        if self.pieces.capacity() == 0 {
+            self.pieces.reserve(MAX_FRAME_PAYLOAD);
         }
-        self.datagram.extend_from_slice(bytes);
-        if left == 0 {
-            session.deliver(&self.datagram);
-            self.datagram.clear();
+        self.pieces.extend_from_slice(bytes);
+        if left > 0 {
+            return Ok(());
         }
+        let acted = act(&self.pieces);
+        self.pieces.clear();
+        acted
     }
 }
 

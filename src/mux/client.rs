@@ -9,7 +9,7 @@ use crossbeam_channel::select;
 use log::{debug, info};
 
 use super::MuxError;
-use super::carrier::{Carrier, Cause, Role};
+use super::carrier::{Carrier, CarrierOptions, Cause, End, Role};
 use super::halves;
 use super::session::Session;
 use super::stream::MuxStream;
@@ -32,8 +32,8 @@ pub struct ClientOptions {
     /// Whether the worker stays when it is idle, until it [drains](
     /// ClientWorker::drain). Not by default.
     pub keep_idle: bool,
-    /// What the idle check goes by. Defaults to the system's clock.
-    pub clock: Clock,
+    /// What both ends have.
+    pub carrier: CarrierOptions,
 }
 
 impl Default for ClientOptions {
@@ -42,7 +42,7 @@ impl Default for ClientOptions {
             strategy: ClientStrategy::default(),
             first_payload_wait: FIRST_PAYLOAD_WAIT,
             keep_idle: false,
-            clock: Clock::system(),
+            carrier: CarrierOptions::default(),
         }
     }
 }
@@ -75,7 +75,7 @@ impl ClientWorker {
     /// # Errors
     /// [`MuxError::Thread`].
     pub fn new(link: Link, options: ClientOptions) -> Result<Self, MuxError> {
-        let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
+        let (carrier, reader) = Carrier::start(link, End::Client, &options.carrier).map_err(MuxError::Thread)?;
         let worker = Self {
             carrier,
             options,
@@ -94,7 +94,7 @@ impl ClientWorker {
             fetch_output(&carrier, reader);
         })?;
         let carrier = self.carrier.clone();
-        let clock = self.options.clock.clone();
+        let clock = carrier.timer().clock().clone();
         let (keep_idle, draining) = (self.options.keep_idle, self.draining.clone());
         self.carrier.spawn(&format!("mux-mon-{number}"), move || {
             monitor(&carrier, &clock, || {
@@ -170,7 +170,7 @@ impl ClientWorker {
         session.attach(link.writer, reader.handle());
         let wait = self.options.first_payload_wait;
         if fetch_input(session, reader.as_mut(), wait).is_err() {
-            session.fail();
+            session.source_failed();
         }
         session.wait()
     }
@@ -192,9 +192,29 @@ impl ClientWorker {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was told to drain.
+    /// Whether it was told to drain, by this side or by the peer.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.load(Ordering::Relaxed) || self.carrier.peer().is_draining()
+    }
+
+    /// Whether others are to be preferred for now: the peer has been silent
+    /// for too long, or a session holds the carrier up.
+    pub fn is_doubtful(&self) -> bool {
+        self.carrier.peer().is_suspect() || self.carrier.peer().is_held_up()
+    }
+
+    /// Whether the peer has said that it speaks the extensions.
+    pub fn has_muxcool_peer(&self) -> bool {
+        !self.carrier.peer().is_plain()
+    }
+
+    /// Asks the peer for an answer, ahead of queued data, and says how long it
+    /// took. Every member of the family answers.
+    ///
+    /// # Errors
+    /// [`MuxError::TimedOut`] after `limit`, [`MuxError::CarrierLost`].
+    pub fn ping(&self, limit: Duration) -> Result<Duration, MuxError> {
+        self.carrier.ping(limit)
     }
 
     /// Whether it will take no session ever again: closed, draining, or with
@@ -213,7 +233,7 @@ impl ClientWorker {
 
     /// Whether it would refuse a session now.
     pub fn is_full(&self) -> bool {
-        self.is_draining() || self.check().is_err()
+        self.is_draining() || self.is_doubtful() || self.check().is_err()
     }
 
     fn check(&self) -> Result<(), MuxError> {

@@ -46,6 +46,12 @@ impl SendCredit {
         taken
     }
 
+    /// Takes all of `len` bytes, or none.
+    pub(super) fn take_whole(&mut self, len: usize) -> bool {
+        let whole = self.unlimited || self.left() >= len as u64;
+        whole && self.take(len) == len
+    }
+
     fn left(&self) -> u64 {
         self.granted.saturating_sub(self.sent)
     }
@@ -86,15 +92,18 @@ impl ReceiveCredit {
     /// at least half of the window is free again.
     ///
     /// The window doubles when a whole one was consumed in less than two round
-    /// trips: then it, not the path or the consumer, was the limit.
+    /// trips: then it, not the path or the consumer, was the limit. Without a
+    /// round trip it stays.
     pub(super) fn consume(
         &mut self,
         len: usize,
         now: Instant,
-        round_trip: Duration,
+        round_trip: Option<Duration>,
     ) -> Option<u64> {
         self.consumed = self.consumed.saturating_add(len as u64);
-        self.grow(now, round_trip);
+        if let Some(round_trip) = round_trip {
+            self.grow(now, round_trip);
+        }
         let free = self.consumed + self.window;
         if free < self.granted + self.window / 2 {
             return None;
@@ -149,12 +158,12 @@ mod tests {
         let window = u64::from(INITIAL_WINDOW);
         let slow = |n: u32| start + n * 500 * MILLISECOND;
         for n in 0..8 {
-            credit.consume(INITIAL_WINDOW as usize, slow(n), 50 * MILLISECOND);
+            credit.consume(INITIAL_WINDOW as usize, slow(n), Some(50 * MILLISECOND));
         }
         assert_eq!(credit.window, window);
         let fast = |n: u32| slow(8) + n * MILLISECOND;
         for n in 0..8 {
-            credit.consume(INITIAL_WINDOW as usize, fast(n), 50 * MILLISECOND);
+            credit.consume(INITIAL_WINDOW as usize, fast(n), Some(50 * MILLISECOND));
         }
         assert!(credit.window > window, "{credit:?}");
     }
@@ -205,7 +214,7 @@ mod tests {
                     let len = self.waiting.min(*wanted);
                     self.waiting -= len;
                     self.grants
-                        .extend(self.receiver.consume(len, self.now, MILLISECOND));
+                        .extend(self.receiver.consume(len, self.now, Some(MILLISECOND)));
                 }
                 Step::Grant if !self.grants.is_empty() => self.sender.grant(self.grants.remove(0)),
                 Step::Deliver | Step::Grant => {}

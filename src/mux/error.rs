@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use super::extension::ExtensionError;
 use super::frame::FrameError;
 use super::table::TableError;
 use crate::link::{DispatchError, LinkError};
@@ -25,6 +26,12 @@ pub enum MuxError {
     Aborted,
     /// The carrier ended under the session.
     CarrierLost,
+    /// The peer has been silent for too long.
+    Silent,
+    /// No answer came in time.
+    TimedOut,
+    /// The peer broke the protocol of muxcool peers.
+    Extension(ExtensionError),
     /// The peer sent bytes that are not frames.
     Frame(FrameError),
     /// The carrier's link failed.
@@ -47,6 +54,9 @@ impl fmt::Display for MuxError {
             MuxError::SessionReset => "session was reset by the peer",
             MuxError::Aborted => "session was aborted on this side",
             MuxError::CarrierLost => "carrier ended under the session",
+            MuxError::Silent => "peer is silent",
+            MuxError::TimedOut => "no answer came in time",
+            MuxError::Extension(_) => "peer broke the extensions' protocol",
             MuxError::Frame(_) => "peer broke the framing",
             MuxError::Link(_) => "carrier failed",
             MuxError::CarrierTarget(_) => "carrier has no valid target",
@@ -59,6 +69,7 @@ impl fmt::Display for MuxError {
 impl Error for MuxError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            MuxError::Extension(inner) => Some(inner),
             MuxError::Frame(inner) => Some(inner),
             MuxError::Link(inner) => Some(inner),
             MuxError::CarrierTarget(inner) => Some(inner),
@@ -85,6 +96,12 @@ impl From<FrameError> for MuxError {
     }
 }
 
+impl From<ExtensionError> for MuxError {
+    fn from(e: ExtensionError) -> Self {
+        MuxError::Extension(e)
+    }
+}
+
 impl From<LinkError> for MuxError {
     fn from(e: LinkError) -> Self {
         MuxError::Link(e)
@@ -103,7 +120,8 @@ impl From<MuxError> for io::Error {
         let kind = match &e {
             MuxError::SessionReset => io::ErrorKind::ConnectionReset,
             MuxError::CarrierLost | MuxError::Aborted => io::ErrorKind::ConnectionAborted,
-            MuxError::Frame(_) => io::ErrorKind::InvalidData,
+            MuxError::Frame(_) | MuxError::Extension(_) => io::ErrorKind::InvalidData,
+            MuxError::Silent | MuxError::TimedOut => io::ErrorKind::TimedOut,
             MuxError::Closed | MuxError::IdsExhausted => io::ErrorKind::NotConnected,
             _ => io::ErrorKind::Other,
         };

@@ -257,6 +257,13 @@ pub fn keep_header(session_id: u16, payload: usize) -> [u8; 8] {
     [0, 4, id_hi, id_lo, status, DATA, len_hi, len_lo]
 }
 
+/// A KeepAlive frame of no session up to its payload of `payload` bytes.
+pub fn keep_alive_header(payload: usize) -> [u8; 8] {
+    let [len_hi, len_lo] = data_length(payload).to_be_bytes();
+    let status = SessionStatus::KeepAlive as u8;
+    [0, 4, 0, 0, status, DATA, len_hi, len_lo]
+}
+
 /// A whole End frame.
 pub fn end_frame(session_id: u16, error: bool) -> [u8; 6] {
     let [id_hi, id_lo] = session_id.to_be_bytes();

@@ -8,12 +8,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::buf::Buf;
-use crate::limits::{BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_SESSION, STALLED_SESSION};
+use crate::limits::{
+    BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_PER_SESSION,
+    PARKED_UNDER_PRESSURE, STALLED_SESSION,
+};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
 use crate::sync::Done;
@@ -31,11 +35,46 @@ struct State {
     consumer: Consumer,
     parked: VecDeque<Buf>,
     /// Memory of what is parked or in a drainer's hands.
-    parked_bytes: usize,
+    parked_bytes: Parked,
+    /// When the consumer last took something of what is parked.
+    progress: Instant,
+    /// The peer keeps to the credit that it is granted, which bounds what can
+    /// be parked.
+    has_credit: bool,
     ending: Option<Ending>,
     /// Wakes a drainer that waits inside the consumer.
     interrupt: Option<Handle>,
     dropped: u64,
+}
+
+/// What one session has parked, counted for the whole process as well.
+#[derive(Default)]
+struct Parked(usize);
+
+static PARKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of memory that wait for consumers in this process.
+pub(super) fn parked_in_process() -> usize {
+    PARKED.load(Ordering::Relaxed)
+}
+
+impl Parked {
+    fn add(&mut self, charge: usize) {
+        self.0 += charge;
+        PARKED.fetch_add(charge, Ordering::Relaxed);
+    }
+
+    fn sub(&mut self, charge: usize) {
+        let charge = charge.min(self.0);
+        self.0 -= charge;
+        PARKED.fetch_sub(charge, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.sub(self.0);
+    }
 }
 
 enum Consumer {
@@ -67,13 +106,17 @@ pub(super) enum Step {
 pub(super) struct ConsumerGone;
 
 impl Inlet {
-    pub(super) fn new(network: Network) -> Self {
+    /// With `has_credit` the peer is held back by credit, and the carrier's
+    /// reader never waits.
+    pub(super) fn new(network: Network, has_credit: bool) -> Self {
         Self {
             network,
             state: Mutex::new(State {
                 consumer: Consumer::Awaited,
                 parked: VecDeque::new(),
-                parked_bytes: 0,
+                parked_bytes: Parked::default(),
+                progress: Instant::now(),
+                has_credit,
                 ending: None,
                 interrupt: None,
                 dropped: 0,
@@ -88,19 +131,33 @@ impl Inlet {
         &self.done
     }
 
-    /// Gives the session its consumer.
-    pub(super) fn attach(&self, writer: Box<dyn Writer>) -> Result<Step, ConsumerGone> {
+    /// The peer has turned out to keep to credit.
+    pub(super) fn rely_on_credit(&self) {
+        self.state.lock().has_credit = true;
+        self.room.notify_all();
+    }
+
+    /// Gives the session its consumer. What that takes is told to `consumed`.
+    pub(super) fn attach(
+        &self,
+        writer: Box<dyn Writer>,
+        consumed: &dyn Fn(usize),
+    ) -> Result<Step, ConsumerGone> {
         let handle = writer.handle();
         let mut state = self.state.lock();
         state.interrupt = Some(handle);
         state.consumer = Consumer::Busy;
         drop(state);
-        self.write_parked_now(writer)
+        self.write_parked_now(writer, consumed)
     }
 
     /// Writes what was parked before the consumer came, as far as it goes
     /// without waiting.
-    fn write_parked_now(&self, mut writer: Box<dyn Writer>) -> Result<Step, ConsumerGone> {
+    fn write_parked_now(
+        &self,
+        mut writer: Box<dyn Writer>,
+        consumed: &dyn Fn(usize),
+    ) -> Result<Step, ConsumerGone> {
         let mut flushed = false;
         loop {
             let Some(buf) = self.state.lock().parked.pop_front() else {
@@ -112,9 +169,13 @@ impl Inlet {
             flushed = true; // data takes along what was held back
             let charge = buf.footprint();
             match write_now(writer.as_mut(), buf.as_slice()) {
-                Ok(Written::All) => self.unpark(charge),
+                Ok(Written::All) => {
+                    self.unpark(charge);
+                    consumed(buf.len());
+                }
                 Ok(Written::Only(len)) => {
                     self.repark(buf, len);
+                    consumed(len);
                     return Ok(Step::Drain(writer));
                 }
                 Err(_) => return self.lose(),
@@ -124,20 +185,35 @@ impl Inlet {
 
     /// Takes `data` from the carrier's reader: all of it, or one datagram.
     ///
-    /// Waits only when as much is parked as may be.
-    pub(super) fn deliver(&self, data: &[u8]) -> Result<Step, ConsumerGone> {
-        match self.claim_consumer(data)? {
-            Some(writer) => self.write_or_park(writer, data),
+    /// Waits only when as much is parked as may be; tells `held_up` when that
+    /// begins and ends.
+    pub(super) fn deliver(
+        &self,
+        data: &[u8],
+        consumed: &dyn Fn(usize),
+        held_up: &dyn Fn(bool),
+    ) -> Result<Step, ConsumerGone> {
+        match self.claim_consumer(data, held_up)? {
+            Some(writer) => self.write_or_park(writer, data, consumed),
             None => Ok(Step::None),
         }
     }
 
     /// Takes the consumer, to write `data` to it; parks `data` if there is none
     /// or another thread has it.
-    fn claim_consumer(&self, data: &[u8]) -> Result<Option<Box<dyn Writer>>, ConsumerGone> {
+    fn claim_consumer(
+        &self,
+        data: &[u8],
+        held_up: &dyn Fn(bool),
+    ) -> Result<Option<Box<dyn Writer>>, ConsumerGone> {
         let mut state = self.state.lock();
-        if !self.wait_for_room(&mut state) {
-            return Err(ConsumerGone);
+        if state.is_full(self.network) {
+            held_up(true);
+            let room = self.wait_for_room(&mut state);
+            held_up(false);
+            if !room {
+                return Err(ConsumerGone);
+            }
         }
         if state.ending.is_some() {
             return Ok(None);
@@ -157,11 +233,17 @@ impl Inlet {
         &self,
         mut writer: Box<dyn Writer>,
         data: &[u8],
+        consumed: &dyn Fn(usize),
     ) -> Result<Step, ConsumerGone> {
         match write_now(writer.as_mut(), data) {
-            Ok(Written::All) => Ok(self.give_back(writer)),
+            Ok(Written::All) => {
+                let step = self.give_back(writer);
+                consumed(data.len());
+                Ok(step)
+            }
             Ok(Written::Only(len)) => {
                 self.state.lock().park(&data[len..], self.network);
+                consumed(len);
                 Ok(Step::Drain(writer))
             }
             Err(_) => self.lose(),
@@ -169,16 +251,15 @@ impl Inlet {
     }
 
     /// Backpressure of last resort (section 12): the carrier's reader waits
-    /// for this session. Returns whether it may go on; not if the consumer
-    /// took nothing for [`STALLED_SESSION`].
+    /// for this session. Returns whether it may go on; not if the consumer has
+    /// taken nothing for [`STALLED_SESSION`]. That time runs from the
+    /// consumer's last progress, so that many that have stalled together are
+    /// ended together.
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) -> bool {
-        let mut deadline = Instant::now() + STALLED_SESSION;
         while state.is_full(self.network) && state.ending.is_none() {
-            let before = state.parked_bytes;
+            let deadline = state.progress + STALLED_SESSION;
             let timed_out = self.room.wait_until(state, deadline).timed_out();
-            if state.parked_bytes < before {
-                deadline = Instant::now() + STALLED_SESSION;
-            } else if timed_out {
+            if timed_out && Instant::now() >= state.progress + STALLED_SESSION {
                 return false;
             }
         }
@@ -187,7 +268,11 @@ impl Inlet {
 
     /// Writes what is parked, waiting as it must, until nothing is. The
     /// consumer is ready for the carrier's reader again then, or has ended.
-    pub(super) fn drain(&self, mut writer: Box<dyn Writer>) -> Result<(), ConsumerGone> {
+    pub(super) fn drain(
+        &self,
+        mut writer: Box<dyn Writer>,
+        consumed: &dyn Fn(usize),
+    ) -> Result<(), ConsumerGone> {
         let mut batch = VecDeque::new();
         loop {
             let charge = self.state.lock().take_parked(&mut batch);
@@ -198,10 +283,12 @@ impl Inlet {
                 }
                 continue;
             }
+            let len = batch.iter().map(Buf::len).sum();
             if writer.write(&mut batch).is_err() {
                 return self.lose().map(|_| ());
             }
             self.unpark(charge);
+            consumed(len);
         }
     }
 
@@ -282,7 +369,10 @@ impl Inlet {
     }
 
     fn unpark(&self, charge: usize) {
-        self.state.lock().parked_bytes -= charge;
+        let mut state = self.state.lock();
+        state.parked_bytes.sub(charge);
+        state.progress = Instant::now();
+        drop(state);
         self.room.notify_all();
     }
 
@@ -302,13 +392,19 @@ impl State {
     fn end(&mut self, ending: Ending) {
         self.ending = Some(ending);
         if ending == Ending::Abort {
-            self.parked.clear();
+            let parked = self.parked.drain(..).map(|buf| buf.footprint()).sum();
+            self.parked_bytes.sub(parked);
         }
     }
 
-    /// Streams wait for room, datagrams are dropped.
+    /// Streams of plain peers wait for room, and all the sooner when too much
+    /// waits in the whole process; datagrams are dropped.
     fn is_full(&self, network: Network) -> bool {
-        network == Network::Tcp && self.parked_bytes >= PARKED_PER_SESSION
+        let limit = match parked_in_process() < PARKED_PER_PROCESS {
+            true => PARKED_PER_SESSION,
+            false => PARKED_UNDER_PRESSURE,
+        };
+        network == Network::Tcp && !self.has_credit && self.parked_bytes.0 >= limit
     }
 
     fn park(&mut self, mut data: &[u8], network: Network) {
@@ -326,7 +422,10 @@ impl State {
         // Room for more, so that small pieces share a buffer (A3).
         let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
         buf.extend(data);
-        self.parked_bytes += buf.footprint();
+        if self.parked_bytes.0 == 0 {
+            self.progress = Instant::now();
+        }
+        self.parked_bytes.add(buf.footprint());
         self.parked.push_back(buf);
     }
 
@@ -389,11 +488,12 @@ fn end_writer(writer: &mut dyn Writer, ending: Ending) {
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     use super::*;
     use crate::link::Interrupt;
+
+    fn ignore(_: usize) {}
 
     struct Nobody;
 
@@ -457,12 +557,12 @@ mod tests {
         const TOTAL: usize = 512 * 1024 * 1024;
         const PIECE: usize = 30_000;
         let next = Arc::new(AtomicUsize::new(0));
-        let inlet = Inlet::new(Network::Tcp);
+        let inlet = Inlet::new(Network::Tcp, false);
         thread::scope(|scope| {
             let take = |step| match step {
                 Ok(Step::None) => {}
                 Ok(Step::Drain(writer)) => {
-                    scope.spawn(|| inlet.drain(writer).unwrap());
+                    scope.spawn(|| inlet.drain(writer, &ignore).unwrap());
                 }
                 Err(ConsumerGone) => panic!("the consumer does not fail"),
             };
@@ -470,11 +570,11 @@ mod tests {
                 next: next.clone(),
                 calls: 0,
             };
-            take(inlet.attach(Box::new(consumer)));
+            take(inlet.attach(Box::new(consumer), &ignore));
             for start in (0..TOTAL).step_by(PIECE) {
                 let place = start % 256;
                 let len = PIECE.min(TOTAL - start);
-                take(inlet.deliver(&counting()[place..place + len]));
+                take(inlet.deliver(&counting()[place..place + len], &ignore, &|_| {}));
             }
             inlet.finish();
             assert!(inlet.done().wait_timeout(STALLED_SESSION));
@@ -485,16 +585,16 @@ mod tests {
     #[test]
     fn parked_bytes_wait_for_the_consumer() {
         let next = Arc::new(AtomicUsize::new(0));
-        let inlet = Inlet::new(Network::Tcp);
-        assert!(matches!(inlet.deliver(&[0, 1, 2]), Ok(Step::None)));
-        assert!(matches!(inlet.deliver(&[3, 4]), Ok(Step::None)));
+        let inlet = Inlet::new(Network::Tcp, false);
+        assert!(matches!(inlet.deliver(&[0, 1, 2], &ignore, &|_| {}), Ok(Step::None)));
+        assert!(matches!(inlet.deliver(&[3, 4], &ignore, &|_| {}), Ok(Step::None)));
         inlet.finish();
         let consumer = Counting {
             next: next.clone(),
             calls: 0,
         };
-        if let Ok(Step::Drain(writer)) = inlet.attach(Box::new(consumer)) {
-            inlet.drain(writer).unwrap();
+        if let Ok(Step::Drain(writer)) = inlet.attach(Box::new(consumer), &ignore) {
+            inlet.drain(writer, &ignore).unwrap();
         }
         assert!(inlet.done().is_done());
         assert_eq!(next.load(Ordering::Relaxed), 5);

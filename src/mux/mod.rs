@@ -27,27 +27,32 @@ mod dispatcher;
 mod error;
 mod extension;
 mod factory;
+mod flow;
 mod frame;
 mod halves;
 mod inlet;
 mod liveness;
 mod manager;
 mod outgoing;
+mod peer;
 mod picker;
 mod server;
 mod session;
 mod stream;
 mod table;
 
+pub use carrier::CarrierOptions;
 pub use client::{ClientOptions, ClientWorker, ControlSession, WorkerStats};
 pub use codec::{Event, FrameDecoder};
 pub use dispatcher::MuxDispatcher;
 pub use error::MuxError;
+pub use extension::{ExtensionError, Hello, Message};
 pub use factory::{ClientWorkerFactory, DialingWorkerFactory};
 pub use frame::{
     FrameError, FrameMetadata, FrameOption, SessionStatus, TargetError, end_frame, keep_header,
     new_header,
 };
+pub use liveness::LivenessTimes;
 pub use manager::{ClientManager, MuxOutbound};
 pub use picker::{IncrementalWorkerPicker, WorkerPicker};
 pub use server::{MuxServer, ServerWorker};

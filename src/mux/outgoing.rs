@@ -6,7 +6,10 @@
 //! - *ends*: End frames, which nobody ever waits to queue, one per session at
 //!   the most. Those with the error bit, and answers to unknown ids, leave
 //!   before queued data; an orderly one leaves after the data that its session
-//!   had queued before.
+//!   had queued before;
+//! - *signals*: what muxcool peers tell each other (section 11), which nobody
+//!   waits to queue either: before everything else, and at the most one of a
+//!   kind, or of a kind and session.
 //!
 //! What a session had queued when it failed is taken back. If its New is among
 //! it, the peer never hears of the session: an End that overtook the New would
@@ -18,9 +21,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
 use parking_lot::Mutex;
 
-use super::frame::{SessionStatus, end_frame};
+use super::extension::{Hello, MAX_CREDITS, Message};
+use super::frame::{SessionStatus, end_frame, keep_alive_header, keep_header};
 use crate::buf::Buf;
-use crate::limits::{CARRIER_PIPE, CONTROL_PIPE};
+use crate::limits::{CARRIER_PIPE, CONTROL_PIPE, PONGS, PROBE_SESSION};
 use crate::link::{LinkError, Writer};
 use crate::pipe::{PipeError, PipeReader, PipeWriter, pipe};
 
@@ -30,6 +34,7 @@ pub(super) struct Outgoing {
     data: PipeWriter,
     control: PipeWriter,
     ends: Mutex<Ends>,
+    signals: Mutex<Signals>,
     nudge: Sender<()>,
 }
 
@@ -49,6 +54,19 @@ struct Ends {
     after_data: BTreeSet<u16>,
 }
 
+#[derive(Debug, Default)]
+struct Signals {
+    /// Leaves in front of the first frame, and does not make one by itself.
+    greeting: Option<Hello>,
+    hello: Option<Hello>,
+    ping: Option<u64>,
+    pongs: VecDeque<u64>,
+    credits: BTreeMap<u16, u64>,
+    drain: bool,
+    /// A frame that a plain peer answers with End.
+    probe: bool,
+}
+
 /// Both sides of a carrier's lanes.
 pub(super) fn lanes() -> (Outgoing, Lanes) {
     let (data_reader, data) = pipe(CARRIER_PIPE);
@@ -58,6 +76,7 @@ pub(super) fn lanes() -> (Outgoing, Lanes) {
         data,
         control,
         ends: Mutex::default(),
+        signals: Mutex::default(),
         nudge,
     };
     let lanes = Lanes {
@@ -98,6 +117,67 @@ impl Outgoing {
     pub(super) fn end_after_data(&self, id: u16) {
         self.ends.lock().after_data.insert(id);
         self.nudge();
+    }
+
+    /// Makes HELLO leave in one write with the first frame, in front of it.
+    pub(super) fn greet(&self, hello: Hello) {
+        self.signals.lock().greeting = Some(hello);
+    }
+
+    /// Answers a peer's HELLO.
+    pub(super) fn hello(&self, hello: Hello) {
+        self.signal(|signals| signals.hello = Some(hello));
+    }
+
+    /// Asks a muxcool peer for a PONG.
+    pub(super) fn ping(&self, nonce: u64) {
+        self.signal(|signals| signals.ping = Some(nonce));
+    }
+
+    /// Answers a PING. A peer that asks faster than it reads gets fewer.
+    pub(super) fn pong(&self, nonce: u64) {
+        self.signal(|signals| {
+            if signals.pongs.len() < PONGS {
+                signals.pongs.push_back(nonce);
+            }
+        });
+    }
+
+    /// Grants a session's payload up to `offset`.
+    pub(super) fn credit(&self, id: u16, offset: u64) {
+        self.signal(|signals| {
+            signals.credits.insert(id, offset);
+        });
+    }
+
+    /// Asks for no more sessions.
+    pub(super) fn drain(&self) {
+        self.signal(|signals| signals.drain = true);
+    }
+
+    /// Asks a plain peer for an End (section 14).
+    pub(super) fn probe(&self) {
+        self.signal(|signals| signals.probe = true);
+    }
+
+    fn signal(&self, note: impl FnOnce(&mut Signals)) {
+        note(&mut self.signals.lock());
+        self.nudge();
+    }
+
+    /// The frames that the signals make, but for the greeting.
+    fn take_signals(&self) -> Vec<Buf> {
+        let mut signals = self.signals.lock();
+        let greeting = signals.greeting.take();
+        let taken = std::mem::take(&mut *signals);
+        signals.greeting = greeting;
+        drop(signals);
+        taken.into_frames()
+    }
+
+    fn take_greeting(&self) -> Option<Buf> {
+        let hello = self.signals.lock().greeting.take()?;
+        signals_frame(&[Message::Hello(hello)])
     }
 
     /// Lets the writer send what is queued, and then end the carrier.
@@ -166,6 +246,7 @@ impl Lanes {
         // Taken before the data is counted: what these sessions had queued
         // before their End is then among it.
         let orderly = outgoing.take_orderly();
+        batch.extend(outgoing.take_signals());
         let mut urgent = outgoing.take_urgent();
         let control_over = take_queued(&self.control, batch)?;
         let data_over = take_queued(&self.data, batch)?;
@@ -175,6 +256,11 @@ impl Lanes {
         }
         for id in orderly {
             batch.push_back(Buf::copy_of(&end_frame(id, false)));
+        }
+        if !batch.is_empty()
+            && let Some(greeting) = outgoing.take_greeting()
+        {
+            batch.push_front(greeting);
         }
         Ok(control_over && data_over)
     }
@@ -190,6 +276,41 @@ impl Lanes {
             let _ = self.nudged.try_recv();
         }
     }
+}
+
+impl Signals {
+    fn into_frames(self) -> Vec<Buf> {
+        let mut messages: Vec<Message> = Vec::new();
+        messages.extend(self.hello.map(Message::Hello));
+        messages.extend(self.pongs.into_iter().map(Message::Pong));
+        messages.extend(self.ping.map(Message::Ping));
+        if self.drain {
+            messages.push(Message::Drain);
+        }
+        let credits: Vec<(u16, u64)> = self.credits.into_iter().collect();
+        let mut frames: Vec<Buf> = signals_frame(&messages).into_iter().collect();
+        for some in credits.chunks(MAX_CREDITS) {
+            frames.extend(signals_frame(&[Message::Credit(some.to_vec())]));
+        }
+        if self.probe {
+            frames.push(Buf::copy_of(&keep_header(PROBE_SESSION, 0)));
+        }
+        frames
+    }
+}
+
+/// One frame with these messages; none without any.
+fn signals_frame(messages: &[Message]) -> Option<Buf> {
+    if messages.is_empty() {
+        return None;
+    }
+    let mut data = Vec::new();
+    for message in messages {
+        message.encode(&mut data);
+    }
+    let mut frame = Buf::copy_of(&data);
+    frame.prepend(&keep_alive_header(data.len()));
+    Some(frame)
 }
 
 /// Takes as many buffers as are queued at the call. Returns whether the pipe

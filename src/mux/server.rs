@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{debug, info};
 
 use super::MuxError;
-use super::carrier::{Carrier, Cause, Role};
+use super::carrier::{Carrier, CarrierOptions, Cause, End, Role};
 use super::halves;
 use super::session::Session;
 use super::stream::MuxStream;
@@ -35,10 +35,12 @@ impl ServerWorker {
         dispatcher: Arc<dyn Dispatcher>,
         origin: Request,
     ) -> Result<Self, MuxError> {
-        Self::start_with(link, dispatcher, origin, || {})
+        let options = CarrierOptions::default();
+        Self::start_with(link, dispatcher, origin, &options, || {})
     }
 
-    /// As [`start`](Self::start), and calls `ended` when the carrier has ended.
+    /// As [`start`](Self::start), with settings, and calls `ended` when the
+    /// carrier has ended.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -46,9 +48,10 @@ impl ServerWorker {
         link: Link,
         dispatcher: Arc<dyn Dispatcher>,
         origin: Request,
+        options: &CarrierOptions,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, MuxError> {
-        Self::with_role(link, Dispatching::new(dispatcher, origin), ended)
+        Self::with_role(link, Dispatching::new(dispatcher, origin), options, ended)
     }
 
     /// Serves `link` as [`start`](Self::start) does, on the calling thread,
@@ -60,8 +63,9 @@ impl ServerWorker {
         link: Link,
         dispatcher: Arc<dyn Dispatcher>,
         origin: Request,
+        options: &CarrierOptions,
     ) -> Result<(), MuxError> {
-        let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
+        let (carrier, reader) = Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
         info!("carrier {} accepted", carrier.number());
         carrier.read_loop(reader, Dispatching::new(dispatcher, origin));
         carrier.end_and_join("ended");
@@ -71,9 +75,10 @@ impl ServerWorker {
     fn with_role(
         link: Link,
         role: impl Role,
+        options: &CarrierOptions,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, MuxError> {
-        let (carrier, reader) = Carrier::start(link).map_err(MuxError::Thread)?;
+        let (carrier, reader) = Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
         let worker = Self { carrier };
         worker
             .start_thread(reader, role, ended)
@@ -104,6 +109,23 @@ impl ServerWorker {
     /// Whether the carrier has ended.
     pub fn is_closed(&self) -> bool {
         self.carrier.closed().is_done()
+    }
+
+    /// Asks the client for no more sessions; those that are open finish. A
+    /// plain client does not understand it.
+    pub fn drain(&self) {
+        if !self.carrier.peer().is_plain() {
+            self.carrier.outgoing().drain();
+        }
+    }
+
+    /// Asks the peer for an answer, ahead of queued data, and says how long it
+    /// took. Every member of the family answers.
+    ///
+    /// # Errors
+    /// [`MuxError::TimedOut`] after `limit`, [`MuxError::CarrierLost`].
+    pub fn ping(&self, limit: Duration) -> Result<Duration, MuxError> {
+        self.carrier.ping(limit)
     }
 
     /// Waits for the carrier's end, `limit` at the most; returns whether it
@@ -245,8 +267,16 @@ impl MuxServer {
     /// # Errors
     /// [`MuxError::Thread`].
     pub fn new(link: Link) -> Result<Self, MuxError> {
+        Self::with_options(link, &CarrierOptions::default())
+    }
+
+    /// As [`new`](Self::new), with settings.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_options(link: Link, options: &CarrierOptions) -> Result<Self, MuxError> {
         let (backlog, accepted) = bounded(ACCEPT_BACKLOG);
-        let worker = ServerWorker::with_role(link, Accepting { backlog }, || {})?;
+        let worker = ServerWorker::with_role(link, Accepting { backlog }, options, || {})?;
         Ok(Self { worker, accepted })
     }
 

@@ -5,7 +5,7 @@
 //! read, written or interrupted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use log::debug;
@@ -13,13 +13,14 @@ use parking_lot::Mutex;
 
 use super::MuxError;
 use super::carrier::Carrier;
+use super::flow::{Flow, deadline};
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
-use crate::limits::{FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM};
+use crate::limits::{END_QUIET, FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
-use crate::sync::Done;
+use crate::sync::{Done, Next, Periodic};
 
 /// A session of a carrier, from the moment it has an id until both sides have
 /// ended it.
@@ -28,7 +29,12 @@ pub(super) struct Session {
     target: Destination,
     carrier: Arc<Carrier>,
     inlet: Inlet,
+    flow: Flow,
     ends: Mutex<Ends>,
+    /// Pieces that have arrived; a change of it shows that more does.
+    arrivals: AtomicU64,
+    /// Sends the End that waits for a plain server's answer.
+    end_timer: Mutex<Option<Periodic>>,
     /// Frees who reads what this side sends, once nobody wants it any more.
     source: Mutex<Option<Handle>>,
     is_over: AtomicBool,
@@ -41,6 +47,8 @@ struct Ends {
     /// The peer knows of the session, or New is queued.
     announced: bool,
     local: bool,
+    /// This side has ended, but End has not been sent yet.
+    end_is_due: bool,
     remote: bool,
     over: bool,
     failure: Option<Failure>,
@@ -93,10 +101,13 @@ impl Session {
     fn with_ends(id: u16, target: Destination, carrier: Arc<Carrier>, ends: Ends) -> Arc<Self> {
         Arc::new(Self {
             id,
-            inlet: Inlet::new(target.network),
+            inlet: Inlet::new(target.network, !carrier.peer().is_plain()),
+            flow: Flow::new(carrier.peer()),
             target,
             carrier,
             ends: Mutex::new(ends),
+            arrivals: AtomicU64::new(0),
+            end_timer: Mutex::new(None),
             source: Mutex::new(None),
             is_over: AtomicBool::new(false),
             over: Done::new(),
@@ -129,7 +140,7 @@ impl Session {
         if self.is_over() {
             self.stop_source();
         }
-        let step = self.inlet.attach(consumer);
+        let step = self.inlet.attach(consumer, &|len| self.consumed(len));
         self.take_step(step);
     }
 
@@ -140,8 +151,49 @@ impl Session {
 
     /// Called by the carrier's reader, for a piece of a stream or a datagram.
     pub(super) fn deliver(self: &Arc<Self>, data: &[u8]) {
-        let step = self.inlet.deliver(data);
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        if !self.keeps_to_credit(data.len()) {
+            debug!("session {}: peer ignores its credit", self.name());
+            return self.fail();
+        }
+        let peer = self.carrier.peer();
+        let consumed = |len| self.consumed(len);
+        let step = self.inlet.deliver(data, &consumed, &|begins| peer.hold_up(begins));
         self.take_step(step);
+    }
+
+    /// A plain peer has no credit to keep to.
+    fn keeps_to_credit(&self, len: usize) -> bool {
+        self.network() == Network::Udp || self.flow.receive(len) || self.carrier.peer().is_plain()
+    }
+
+    /// The consumer has taken `len` bytes; the peer may be told.
+    fn consumed(&self, len: usize) {
+        if self.network() == Network::Udp {
+            return;
+        }
+        let peer = self.carrier.peer();
+        if let Some(offset) = self.flow.consume(len, peer)
+            && !peer.is_plain()
+        {
+            self.carrier.outgoing().credit(self.id, offset);
+        }
+    }
+
+    /// The peer grants payload up to `offset`.
+    pub(super) fn granted(&self, offset: u64) {
+        self.flow.grant(offset);
+    }
+
+    /// The peer, plain until now, has said HELLO.
+    pub(super) fn peer_said_hello(&self, window: u32) {
+        if self.network() == Network::Udp {
+            return;
+        }
+        self.inlet.rely_on_credit();
+        let offset = self.flow.limit_to(window);
+        self.carrier.outgoing().credit(self.id, offset);
+        self.send_due_end();
     }
 
     fn take_step(self: &Arc<Self>, step: Result<Step, ConsumerGone>) {
@@ -157,7 +209,8 @@ impl Session {
         let session = self.clone();
         let name = format!("mux-dr-{}", self.name());
         let spawned = self.carrier.spawn(&name, move || {
-            if session.inlet.drain(consumer).is_err() {
+            let consumed = |len| session.consumed(len);
+            if session.inlet.drain(consumer, &consumed).is_err() {
                 session.fail();
             }
             session.settle();
@@ -189,6 +242,7 @@ impl Session {
             self.carrier.outgoing().end_now(self.id, false);
             self.stop_source();
         }
+        self.send_due_end();
         if whole || local {
             self.finish(None);
         }
@@ -199,7 +253,7 @@ impl Session {
     /// Sends New, with `payload` if there is one.
     pub(super) fn send_new(&self, payload: Option<Buf>) -> Result<(), LinkError> {
         let (first, rest) = match payload {
-            Some(payload) if !self.fits(&payload) => (None, Some(payload)),
+            Some(payload) if !self.goes_with_new(&payload) => (None, Some(payload)),
             payload => (payload, None),
         };
         self.queue(self.new_frame(first), None)?;
@@ -208,6 +262,11 @@ impl Session {
             Some(rest) => self.send(rest, None),
             None => Ok(()),
         }
+    }
+
+    fn goes_with_new(&self, payload: &Buf) -> bool {
+        let has_credit = || self.network() == Network::Udp || self.flow.take_whole(payload.len());
+        self.fits(payload) && has_credit()
     }
 
     /// New is queued. If the session failed meanwhile, its End follows now:
@@ -259,17 +318,19 @@ impl Session {
         }
     }
 
-    /// In frames of at most [`FRAME_PAYLOAD`].
+    /// In frames of at most [`FRAME_PAYLOAD`], as credit allows.
     fn send_stream(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
-        while payload.len() > FRAME_PAYLOAD {
-            let piece = Buf::copy_of(&payload.as_slice()[..FRAME_PAYLOAD]);
-            payload.advance(FRAME_PAYLOAD);
+        let until = deadline(limit);
+        while !payload.is_empty() {
+            let len = self.flow.take(payload.len().min(FRAME_PAYLOAD), until)?;
+            if len == payload.len() {
+                return self.send_keep(payload, limit);
+            }
+            let piece = Buf::copy_of(payload.as_slice().get(..len).unwrap_or_default());
+            payload.advance(len);
             self.send_keep(piece, limit)?;
         }
-        match payload.is_empty() {
-            true => Ok(()),
-            false => self.send_keep(payload, limit),
-        }
+        Ok(())
     }
 
     fn send_keep(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
@@ -310,7 +371,7 @@ impl Session {
     }
 
     /// No more comes from this side: sends End behind what was sent.
-    pub(super) fn end_local(&self) -> Result<(), LinkError> {
+    pub(super) fn end_local(self: &Arc<Self>) -> Result<(), LinkError> {
         let mut ends = self.ends.lock();
         if ends.over {
             return match ends.failure {
@@ -322,16 +383,62 @@ impl Session {
             return Ok(());
         }
         let (announced, remote) = (ends.announced, ends.remote);
+        ends.end_is_due = announced;
         drop(ends);
-        if announced {
-            self.carrier.outgoing().end_after_data(self.id);
-        } else {
+        if !announced {
             self.inlet.finish();
+        } else if remote || !self.waits_with_end() {
+            self.send_due_end();
+        } else {
+            self.send_end_when_quiet();
         }
         if remote || !announced {
             self.finish(None);
         }
         Ok(())
+    }
+
+    /// Whether the peer would take End for more than a half-close: a plain
+    /// server cuts its answer soon after it (section 13).
+    fn waits_with_end(&self) -> bool {
+        self.network() == Network::Tcp && self.carrier.peers_end_cuts_answers()
+    }
+
+    /// Sends End once nothing has arrived for [`END_QUIET`].
+    fn send_end_when_quiet(self: &Arc<Self>) {
+        self.carrier.with_sessions(|table| table.end_is_due(self.id));
+        let session = Arc::downgrade(self);
+        let mut seen = self.arrivals.load(Ordering::Relaxed);
+        let timer = self.carrier.timer().schedule(END_QUIET, move || {
+            let Some(session) = session.upgrade() else {
+                return Next::Stop;
+            };
+            let now = session.arrivals.load(Ordering::Relaxed);
+            if std::mem::replace(&mut seen, now) != now {
+                return Next::After(END_QUIET);
+            }
+            session.send_due_end();
+            Next::Stop
+        });
+        *self.end_timer.lock() = Some(timer);
+    }
+
+    /// Sends the End that is due, if one is.
+    fn send_due_end(&self) {
+        let mut ends = self.ends.lock();
+        let due = std::mem::take(&mut ends.end_is_due) && ends.failure.is_none();
+        drop(ends);
+        if due {
+            self.carrier.outgoing().end_after_data(self.id);
+        }
+    }
+
+    /// Who sends cannot go on. What arrived before both sides had ended is
+    /// still consumed.
+    pub(super) fn source_failed(&self) {
+        if let Finish::First { announced: true } = self.finish(Some(Failure::Local)) {
+            self.carrier.outgoing().end_now(self.id, true);
+        }
     }
 
     /// This side cannot go on: ends both directions with an error.
@@ -367,6 +474,9 @@ impl Session {
         let announced = ends.announced;
         drop(ends);
         self.is_over.store(true, Ordering::SeqCst);
+        self.flow.end();
+        let end_timer = self.end_timer.lock().take();
+        drop(end_timer);
         if failure.is_some() {
             self.inlet.abort();
             self.stop_source();

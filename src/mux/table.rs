@@ -1,6 +1,6 @@
 //! The sessions of one carrier: ids, entries, and whether more may come.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::limits::MAX_SESSION_ID;
 
@@ -12,6 +12,9 @@ pub struct SessionManager<S> {
     last_id: u16,
     /// Sessions ever made.
     total: u32,
+    /// Sessions whose End waits for the rest of an answer: they do not count
+    /// against the concurrency.
+    ending: HashSet<u16>,
     closed: bool,
 }
 
@@ -44,6 +47,7 @@ impl<S> SessionManager<S> {
             entries: HashMap::new(),
             last_id: 0,
             total: 0,
+            ending: HashSet::new(),
             closed: false,
         }
     }
@@ -71,7 +75,8 @@ impl<S> SessionManager<S> {
         if self.last_id >= MAX_SESSION_ID || reached(strategy.max_connection, self.total) {
             return Err(TableError::Exhausted);
         }
-        if reached(strategy.max_concurrency, self.len() as u32) {
+        let busy = self.len() - self.ending.len();
+        if reached(strategy.max_concurrency, busy as u32) {
             return Err(TableError::Full);
         }
         Ok(())
@@ -101,7 +106,21 @@ impl<S> SessionManager<S> {
 
     /// Takes the session with this id out.
     pub fn remove(&mut self, id: u16) -> Option<S> {
+        self.ending.remove(&id);
         self.entries.remove(&id)
+    }
+
+    /// The session has nothing more to send, and only waits for the rest of an
+    /// answer.
+    pub fn end_is_due(&mut self, id: u16) {
+        if self.entries.contains_key(&id) {
+            self.ending.insert(id);
+        }
+    }
+
+    /// All sessions.
+    pub fn iter(&self) -> impl Iterator<Item = &S> {
+        self.entries.values()
     }
 
     /// Sessions open now.
@@ -127,6 +146,7 @@ impl<S> SessionManager<S> {
     /// Takes no more sessions, and hands out those that are there.
     pub fn close(&mut self) -> Vec<S> {
         self.closed = true;
+        self.ending.clear();
         self.entries.drain().map(|(_, session)| session).collect()
     }
 

@@ -1,0 +1,107 @@
+//! A session's flow control at work: the senders that wait for credit, and
+//! what is granted as the consumer takes.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::credit::{ReceiveCredit, SendCredit};
+use super::inlet::parked_in_process;
+use super::peer::Peer;
+use crate::limits::PARKED_PER_PROCESS;
+use crate::link::LinkError;
+
+/// Both directions' credit of one stream.
+pub(super) struct Flow {
+    send: Mutex<Sending>,
+    /// Credit has come, or the session is over.
+    changed: Condvar,
+    receive: Mutex<ReceiveCredit>,
+}
+
+struct Sending {
+    credit: SendCredit,
+    over: bool,
+}
+
+impl Flow {
+    /// For a session on a carrier with this peer.
+    pub(super) fn new(peer: &Peer) -> Self {
+        let mut credit = SendCredit::plain();
+        if let Some(hello) = peer.hello() {
+            credit.limit_to(hello.window);
+        }
+        Self {
+            send: Mutex::new(Sending {
+                credit,
+                over: false,
+            }),
+            changed: Condvar::new(),
+            receive: Mutex::new(ReceiveCredit::new()),
+        }
+    }
+
+    /// Takes credit for up to `wanted` bytes, at least one; waits for it, until
+    /// `deadline` if there is one.
+    pub(super) fn take(&self, wanted: usize, deadline: Option<Instant>) -> Result<usize, LinkError> {
+        let mut send = self.send.lock();
+        loop {
+            if send.over {
+                return Err(LinkError::Reset);
+            }
+            let taken = send.credit.take(wanted);
+            if taken > 0 {
+                return Ok(taken);
+            }
+            match deadline {
+                None => self.changed.wait(&mut send),
+                Some(at) if self.changed.wait_until(&mut send, at).timed_out() => {
+                    return Err(LinkError::TimedOut);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Takes credit for all of `len` bytes, or none, without waiting.
+    pub(super) fn take_whole(&self, len: usize) -> bool {
+        self.send.lock().credit.take_whole(len)
+    }
+
+    /// The peer grants payload up to `offset`.
+    pub(super) fn grant(&self, offset: u64) {
+        self.send.lock().credit.grant(offset);
+        self.changed.notify_all();
+    }
+
+    /// The peer has said HELLO. Returns what it is to be granted at once.
+    pub(super) fn limit_to(&self, window: u32) -> u64 {
+        self.send.lock().credit.limit_to(window);
+        self.receive.lock().granted()
+    }
+
+    /// Nobody sends any more.
+    pub(super) fn end(&self) {
+        self.send.lock().over = true;
+        self.changed.notify_all();
+    }
+
+    /// `len` bytes have arrived. Returns whether the peer keeps to its credit.
+    pub(super) fn receive(&self, len: usize) -> bool {
+        self.receive.lock().receive(len)
+    }
+
+    /// The consumer has taken `len` bytes. Returns what to grant, if anything.
+    ///
+    /// While too much waits in this process, windows do not grow.
+    pub(super) fn consume(&self, len: usize, peer: &Peer) -> Option<u64> {
+        let may_grow = parked_in_process() < PARKED_PER_PROCESS;
+        let round_trip = may_grow.then(|| peer.round_trip());
+        self.receive.lock().consume(len, Instant::now(), round_trip)
+    }
+}
+
+/// When a wait of `limit` ends.
+pub(super) fn deadline(limit: Option<Duration>) -> Option<Instant> {
+    limit.map(|limit| Instant::now() + limit)
+}
