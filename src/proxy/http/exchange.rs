@@ -96,7 +96,7 @@ impl Visit {
         link: Link,
         outgoing: Outgoing,
     ) -> Result<Option<Visit>, ProxyError> {
-        let (target, mut uplink) = (link.reader.handle(), link.writer);
+        let (target, uplink) = (link.reader.handle(), link.writer);
         let exchange = Arc::new(Exchange::default());
         let keep = outgoing.asked.keep;
         let alarm = Alarm {
@@ -113,21 +113,35 @@ impl Visit {
             answered: false,
         };
         let reply = spawn("http-reply", move || reply.run())?;
-        let (head, body) = (&outgoing.head, outgoing.body);
-        let chunked = body == Body::Chunked;
-        let sent = send(head, body, &mut self.requests, chunked, uplink.as_mut());
-        let at_fault = sent.as_ref().is_err_and(SendError::is_source);
-        if at_fault {
-            // First: aborting may wake the other thread, which asks why.
-            exchange.cancel(&target);
-            uplink.abort();
-        }
-        exchange.request_ended(uplink, sent.is_ok());
-        let next = !at_fault && watch(&mut self.requests, &exchange, &target, keep && sent.is_ok());
+        let message = (&*outgoing.head, outgoing.body);
+        let sent = send_request(&mut self.requests, message, uplink, &exchange, &target);
+        let next = match &sent {
+            Err(e) if e.is_source() => false,
+            _ => watch(&mut self.requests, &exchange, &target, keep && sent.is_ok()),
+        };
         // A panic over there was reported by its thread.
         let outcome = reply.join().map_err(|_| LinkError::Reset)?;
         conclude(self.requests, outcome, sent, next)
     }
+}
+
+/// Sends the request, and hands over the target's writer in any case.
+fn send_request(
+    requests: &mut Source<TcpReader>,
+    (head, body): (&[u8], Body),
+    mut uplink: Box<dyn Writer>,
+    exchange: &Exchange,
+    target: &Handle,
+) -> Result<(), SendError> {
+    let chunked = body == Body::Chunked;
+    let sent = send(head, body, requests, chunked, uplink.as_mut());
+    if sent.as_ref().is_err_and(SendError::is_source) {
+        // First: aborting may wake the other thread, which asks why.
+        exchange.cancel(target);
+        uplink.abort();
+    }
+    exchange.request_ended(uplink, sent.is_ok());
+    sent
 }
 
 /// Waits for what the visitor does while it is answered. Returns whether its
