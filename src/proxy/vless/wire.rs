@@ -208,6 +208,8 @@ fn read_addons(cursor: &mut Cursor) -> Result<Addons, HeaderError> {
 fn parse_addons(bytes: &[u8]) -> protobuf::Result<Addons> {
     let mut addons = Addons::default();
     let mut input = CodedInputStream::from_bytes(bytes);
+    // Without a limit a length field alone would allocate up to 10 MB.
+    input.push_limit(bytes.len() as u64)?;
     while let Some(tag) = input.read_raw_tag_or_eof()? {
         match tag {
             FLOW_TAG => addons.flow = input.read_string()?,
