@@ -60,7 +60,7 @@ pub const CARRIER_PIPE: usize = 64 * 1024;
 pub const CONTROL_PIPE: usize = 16 * 1024;
 
 /// Bytes that may wait between a session and an application that reads it.
-pub const SESSION_PIPE: usize = 64 * 1024;
+pub const SESSION_PIPE: usize = 256 * 1024;
 
 /// Bytes that one session may park, beyond what its consumer takes at once,
 /// before the carrier's reader waits for it.
@@ -75,9 +75,6 @@ pub const PARKED_DATAGRAMS: usize = 64;
 
 /// Most payload bytes that we put in one frame of a stream.
 pub const FRAME_PAYLOAD: usize = 32 * 1024;
-
-/// Bytes that a carrier's reader asks its link for at once.
-pub const CARRIER_READ: usize = 128 * 1024;
 
 /// Bytes of each session's stream that a muxcool peer may send before it is
 /// granted more (section 11).

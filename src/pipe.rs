@@ -106,7 +106,9 @@ impl Shared {
 
     fn release(&self, charge: usize) {
         let before = self.queued.fetch_sub(charge, Ordering::SeqCst);
-        if before - charge <= self.limit {
+        // Not at once when there is room for one write: reader and writer
+        // would take turns buffer by buffer, with a context switch for each.
+        if before - charge <= self.limit / 2 {
             self.pass_the_word();
         }
     }

@@ -18,7 +18,7 @@ use access::AccessLog;
 
 use crate::config::{LogTarget, Plan};
 use crate::link::{Access, Dispatcher};
-use crate::mux::MuxDispatcher;
+use crate::mux::{CarrierOptions, MuxDispatcher};
 use crate::reverse::{Bridge, Portal};
 use crate::router::{OutboundManager, Router};
 use crate::sync::{Done, Timer};
@@ -58,7 +58,10 @@ impl App {
                 .push(Portal::new(portal, outbounds.clone(), &timer)?);
         }
         let router: Arc<dyn Dispatcher> = Arc::new(Router::new(plan.router, outbounds));
-        let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(router.clone()));
+        let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(
+            router.clone(),
+            CarrierOptions::default(),
+        ));
         let access = app.access.clone().map(|log| log as Arc<dyn Access>);
         for inbound in plan.inbounds {
             let running = inbounds::start(inbound, &entrance, access.as_ref(), &timer)?;

@@ -188,7 +188,10 @@ impl Carrier {
             }
             Verdict::Suspect(wait) => {
                 if self.peer.become_suspect() {
-                    warn!("carrier {}: peer is silent, others are preferred", self.number);
+                    warn!(
+                        "carrier {}: peer is silent, others are preferred",
+                        self.number
+                    );
                 }
                 Next::After(wait)
             }
@@ -241,7 +244,8 @@ impl Carrier {
         if self.end == End::Server {
             self.outgoing.hello(HELLO);
         }
-        let sessions: Vec<Arc<Session>> = self.with_sessions(|table| table.iter().cloned().collect());
+        let sessions: Vec<Arc<Session>> =
+            self.with_sessions(|table| table.iter().cloned().collect());
         for session in sessions {
             session.peer_said_hello(hello.window);
         }

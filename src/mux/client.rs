@@ -75,7 +75,8 @@ impl ClientWorker {
     /// # Errors
     /// [`MuxError::Thread`].
     pub fn new(link: Link, options: ClientOptions) -> Result<Self, MuxError> {
-        let (carrier, reader) = Carrier::start(link, End::Client, &options.carrier).map_err(MuxError::Thread)?;
+        let (carrier, reader) =
+            Carrier::start(link, End::Client, &options.carrier).map_err(MuxError::Thread)?;
         let worker = Self {
             carrier,
             options,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::ServerWorker;
+use super::{CarrierOptions, ServerWorker};
 use crate::limits::MUX_DOMAIN;
 use crate::link::{DispatchError, Dispatcher, Link, Request};
 
@@ -9,12 +9,13 @@ use crate::link::{DispatchError, Dispatcher, Link, Request};
 /// there is no mux within mux.
 pub struct MuxDispatcher {
     inner: Arc<dyn Dispatcher>,
+    options: CarrierOptions,
 }
 
 impl MuxDispatcher {
-    /// A dispatcher in front of `inner`.
-    pub fn new(inner: Arc<dyn Dispatcher>) -> Self {
-        Self { inner }
+    /// A dispatcher in front of `inner`; its carriers have these settings.
+    pub fn new(inner: Arc<dyn Dispatcher>, options: CarrierOptions) -> Self {
+        Self { inner, options }
     }
 }
 
@@ -23,11 +24,8 @@ impl Dispatcher for MuxDispatcher {
         if request.target.address.domain() != Some(MUX_DOMAIN) {
             return self.inner.dispatch(request, link);
         }
-        Ok(ServerWorker::serve(
-            link,
-            self.inner.clone(),
-            request.clone(),
-        )?)
+        let (inner, origin) = (self.inner.clone(), request.clone());
+        Ok(ServerWorker::serve(link, inner, origin, &self.options)?)
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {

@@ -134,7 +134,8 @@ fn decode(kind: u8, body: &[u8]) -> Result<Option<Message>, ExtensionError> {
         PONG if body.len() == 8 => Message::Pong(cursor.u64("nonce")?),
         DRAIN if body.is_empty() => Message::Drain,
         CREDIT | PING | PONG | DRAIN => return Err(bad_length),
-        _ => return Ok(None), // PAD, and what later versions may add
+        PAD => return Ok(None), // there to fill a frame
+        _ => return Ok(None),   // what later versions may add
     };
     Ok(Some(message))
 }

@@ -43,7 +43,11 @@ impl Flow {
 
     /// Takes credit for up to `wanted` bytes, at least one; waits for it, until
     /// `deadline` if there is one.
-    pub(super) fn take(&self, wanted: usize, deadline: Option<Instant>) -> Result<usize, LinkError> {
+    pub(super) fn take(
+        &self,
+        wanted: usize,
+        deadline: Option<Instant>,
+    ) -> Result<usize, LinkError> {
         let mut send = self.send.lock();
         loop {
             if send.over {

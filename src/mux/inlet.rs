@@ -586,8 +586,14 @@ mod tests {
     fn parked_bytes_wait_for_the_consumer() {
         let next = Arc::new(AtomicUsize::new(0));
         let inlet = Inlet::new(Network::Tcp, false);
-        assert!(matches!(inlet.deliver(&[0, 1, 2], &ignore, &|_| {}), Ok(Step::None)));
-        assert!(matches!(inlet.deliver(&[3, 4], &ignore, &|_| {}), Ok(Step::None)));
+        assert!(matches!(
+            inlet.deliver(&[0, 1, 2], &ignore, &|_| {}),
+            Ok(Step::None)
+        ));
+        assert!(matches!(
+            inlet.deliver(&[3, 4], &ignore, &|_| {}),
+            Ok(Step::None)
+        ));
         inlet.finish();
         let consumer = Counting {
             next: next.clone(),

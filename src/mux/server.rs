@@ -65,7 +65,8 @@ impl ServerWorker {
         origin: Request,
         options: &CarrierOptions,
     ) -> Result<(), MuxError> {
-        let (carrier, reader) = Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
+        let (carrier, reader) =
+            Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
         info!("carrier {} accepted", carrier.number());
         carrier.read_loop(reader, Dispatching::new(dispatcher, origin));
         carrier.end_and_join("ended");
@@ -78,7 +79,8 @@ impl ServerWorker {
         options: &CarrierOptions,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, MuxError> {
-        let (carrier, reader) = Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
+        let (carrier, reader) =
+            Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
         let worker = Self { carrier };
         worker
             .start_thread(reader, role, ended)

@@ -158,7 +158,9 @@ impl Session {
         }
         let peer = self.carrier.peer();
         let consumed = |len| self.consumed(len);
-        let step = self.inlet.deliver(data, &consumed, &|begins| peer.hold_up(begins));
+        let step = self
+            .inlet
+            .deliver(data, &consumed, &|begins| peer.hold_up(begins));
         self.take_step(step);
     }
 
@@ -406,7 +408,8 @@ impl Session {
 
     /// Sends End once nothing has arrived for [`END_QUIET`].
     fn send_end_when_quiet(self: &Arc<Self>) {
-        self.carrier.with_sessions(|table| table.end_is_due(self.id));
+        self.carrier
+            .with_sessions(|table| table.end_is_due(self.id));
         let session = Arc::downgrade(self);
         let mut seen = self.arrivals.load(Ordering::Relaxed);
         let timer = self.carrier.timer().schedule(END_QUIET, move || {

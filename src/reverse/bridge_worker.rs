@@ -7,7 +7,7 @@ use super::control::{Control, State};
 use super::is_control_domain;
 use crate::error::chain;
 use crate::link::{DispatchError, Dispatcher, Link, Request};
-use crate::mux::ServerWorker;
+use crate::mux::{CarrierOptions, ServerWorker};
 use crate::net::Network;
 
 /// A carrier to the portal, as its bridge sees it: a mux server, and what the
@@ -46,7 +46,8 @@ impl BridgeWorker {
             state: state.clone(),
             changed: changed.clone(),
         });
-        let server = ServerWorker::start_with(link, sessions, origin, move || changed())?;
+        let options = CarrierOptions::default();
+        let server = ServerWorker::start_with(link, sessions, origin, &options, move || changed())?;
         Ok(Self { server, state })
     }
 

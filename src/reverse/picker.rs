@@ -74,7 +74,7 @@ impl WorkerPicker for StaticMuxPicker {
         workers
             .iter()
             .filter(|worker| worker.takes_sessions())
-            .min_by_key(|worker| (worker.is_draining(), worker.active_connections()))
+            .min_by_key(|worker| worker.reluctance())
             .map(|worker| worker.client().clone())
             .ok_or(MuxError::NoWorker)
     }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use super::control::Control;
 use crate::limits::{CONTROL_DOMAINS, DRAIN_AFTER, HEARTBEAT};
 use crate::link::{Link, LinkError};
-use crate::mux::{ClientOptions, ClientWorker, ControlSession, MuxError};
+use crate::mux::{CarrierOptions, ClientOptions, ClientWorker, ControlSession, MuxError};
 use crate::net::Destination;
 use crate::sync::{Periodic, Timer};
 
@@ -30,7 +30,10 @@ impl PortalWorker {
     pub fn new(link: Link, control_domain: &str, timer: &Timer) -> Result<Arc<Self>, MuxError> {
         let options = ClientOptions {
             keep_idle: true,
-            clock: timer.clock().clone(),
+            carrier: CarrierOptions {
+                timer: Some(timer.clone()),
+                ..CarrierOptions::default()
+            },
             ..ClientOptions::default()
         };
         let client = Arc::new(ClientWorker::new(link, options)?);
@@ -56,6 +59,14 @@ impl PortalWorker {
     /// Whether the bridge was told that the carrier drains.
     pub fn is_draining(&self) -> bool {
         self.client.is_draining()
+    }
+
+    /// How much others are to be preferred: first those that are not in
+    /// doubt, then those that do not drain, then those with fewer sessions.
+    pub(super) fn reluctance(&self) -> impl Ord + use<> {
+        let client = &self.client;
+        let doubtful = client.is_doubtful();
+        (doubtful, client.is_draining(), client.active_connections())
     }
 
     /// Whether the carrier has ended.
