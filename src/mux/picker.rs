@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -15,7 +16,8 @@ pub trait WorkerPicker: Send + Sync {
     /// A worker that was not full when it was looked at.
     ///
     /// # Errors
-    /// [`MuxError::NoWorker`], or why none could be made.
+    /// [`MuxError::NoWorker`], also if another caller's attempt to make one
+    /// failed while this one waited for it; or why none could be made.
     fn pick_available(&self) -> Result<Arc<ClientWorker>, MuxError>;
 
     /// Ends all workers and waits for them; nothing is picked any more.
@@ -45,16 +47,23 @@ pub struct IncrementalWorkerPicker<F> {
 struct State {
     workers: Vec<Arc<ClientWorker>>,
     /// Set while one caller makes a worker; the others wait for it.
-    making: Option<Arc<Done>>,
+    making: Option<Arc<Making>>,
     cleanup: Option<Periodic>,
     closed: bool,
+}
+
+/// One attempt to make a worker.
+#[derive(Default)]
+struct Making {
+    over: Done,
+    succeeded: AtomicBool,
 }
 
 /// What a caller has to do.
 enum Turn {
     Use(Arc<ClientWorker>),
-    Wait(Arc<Done>),
-    Make(Arc<Done>),
+    Wait(Arc<Making>),
+    Make(Arc<Making>),
 }
 
 impl<F: ClientWorkerFactory> IncrementalWorkerPicker<F> {
@@ -72,11 +81,15 @@ impl<F: ClientWorkerFactory> IncrementalWorkerPicker<F> {
         self.state.lock().workers.len()
     }
 
-    /// Dials without the lock; whoever comes meanwhile waits for the outcome.
-    fn make(&self, made: &Done) -> Result<Arc<ClientWorker>, MuxError> {
+    /// Dials without the lock; whoever comes meanwhile waits for the outcome
+    /// and shares it.
+    fn make(&self, making: &Making) -> Result<Arc<ClientWorker>, MuxError> {
+        let _over = MakingIsOver {
+            state: &self.state,
+            making,
+        };
         let outcome = self.factory.create().map(Arc::new);
         let mut state = self.state.lock();
-        state.making = None;
         let rejected = match (&outcome, state.closed) {
             (Ok(worker), false) => {
                 state.workers.push(worker.clone());
@@ -89,14 +102,12 @@ impl<F: ClientWorkerFactory> IncrementalWorkerPicker<F> {
             state.cleanup = Some(self.start_cleanup());
         }
         drop(state);
-        made.signal();
-        match rejected {
-            Some(worker) => {
-                worker.close();
-                Err(MuxError::Closed)
-            }
-            None => outcome,
+        if let Some(worker) = rejected {
+            worker.close();
+            return Err(MuxError::Closed);
         }
+        making.succeeded.store(outcome.is_ok(), Ordering::SeqCst);
+        outcome
     }
 
     fn start_cleanup(&self) -> Periodic {
@@ -106,6 +117,29 @@ impl<F: ClientWorkerFactory> IncrementalWorkerPicker<F> {
                 clean_up(&state);
             }
         })
+    }
+}
+
+/// Frees those who wait, also if the factory panics.
+struct MakingIsOver<'a> {
+    state: &'a Mutex<State>,
+    making: &'a Making,
+}
+
+impl Drop for MakingIsOver<'_> {
+    fn drop(&mut self) {
+        self.state.lock().making = None;
+        self.making.over.signal();
+    }
+}
+
+impl Making {
+    fn wait(&self) -> Result<(), MuxError> {
+        self.over.wait();
+        match self.succeeded.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => Err(MuxError::NoWorker),
+        }
     }
 }
 
@@ -135,7 +169,7 @@ impl State {
         if let Some(making) = &self.making {
             return Ok(Turn::Wait(making.clone()));
         }
-        let making = Arc::new(Done::new());
+        let making = Arc::new(Making::default());
         self.making = Some(making.clone());
         Ok(Turn::Make(making))
     }
@@ -147,8 +181,8 @@ impl<F: ClientWorkerFactory> WorkerPicker for IncrementalWorkerPicker<F> {
             let turn = self.state.lock().turn()?;
             match turn {
                 Turn::Use(worker) => return Ok(worker),
-                Turn::Wait(made) => made.wait(),
-                Turn::Make(made) => return self.make(&made),
+                Turn::Wait(making) => making.wait()?,
+                Turn::Make(making) => return self.make(&making),
             }
         }
     }
