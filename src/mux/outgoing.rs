@@ -7,6 +7,10 @@
 //!   the most. Those with the error bit, and answers to unknown ids, leave
 //!   before queued data; an orderly one leaves after the data that its session
 //!   had queued before.
+//!
+//! What a session had queued when it failed is taken back. If its New is among
+//! it, the peer never hears of the session: an End that overtook the New would
+//! leave the peer with a session that nobody ends.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -14,7 +18,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
 use parking_lot::Mutex;
 
-use super::frame::end_frame;
+use super::frame::{SessionStatus, end_frame};
 use crate::buf::Buf;
 use crate::limits::{CARRIER_PIPE, CONTROL_PIPE};
 use crate::link::{LinkError, Writer};
@@ -83,6 +87,9 @@ impl Outgoing {
     pub(super) fn end_now(&self, id: u16, error: bool) {
         let mut ends = self.ends.lock();
         *ends.now.entry(id).or_default() |= error;
+        if error {
+            ends.after_data.remove(&id);
+        }
         drop(ends);
         self.nudge();
     }
@@ -159,11 +166,13 @@ impl Lanes {
         // Taken before the data is counted: what these sessions had queued
         // before their End is then among it.
         let orderly = outgoing.take_orderly();
-        for (id, error) in outgoing.take_urgent() {
-            batch.push_back(Buf::copy_of(&end_frame(id, error)));
-        }
+        let mut urgent = outgoing.take_urgent();
         let control_over = take_queued(&self.control, batch)?;
         let data_over = take_queued(&self.data, batch)?;
+        take_back(batch, &mut urgent);
+        for (id, error) in urgent.into_iter().rev() {
+            batch.push_front(Buf::copy_of(&end_frame(id, error)));
+        }
         for id in orderly {
             batch.push_back(Buf::copy_of(&end_frame(id, false)));
         }
@@ -197,9 +206,38 @@ fn take_queued(pipe: &PipeReader, batch: &mut VecDeque<Buf>) -> Result<bool, Pip
     Ok(false)
 }
 
+/// Takes back the frames of sessions that failed, and the Ends of those among
+/// them of which the peer has not heard.
+fn take_back(batch: &mut VecDeque<Buf>, ends: &mut BTreeMap<u16, bool>) {
+    if !ends.values().any(|error| *error) {
+        return;
+    }
+    let mut unheard_of = BTreeSet::new();
+    batch.retain(|frame| {
+        let Some((id, is_new)) = frame_head(frame.as_slice()) else {
+            return true;
+        };
+        let failed = ends.get(&id) == Some(&true);
+        if failed && is_new {
+            unheard_of.insert(id);
+        }
+        !failed
+    });
+    ends.retain(|id, _| !unheard_of.contains(id));
+}
+
+/// Id of a frame that we made, and whether it is a New.
+fn frame_head(frame: &[u8]) -> Option<(u16, bool)> {
+    let (&[_, _, id_hi, id_lo, status], _) = frame.split_first_chunk()?;
+    let is_new = status == SessionStatus::New as u8;
+    Some((u16::from_be_bytes([id_hi, id_lo]), is_new))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mux::frame::{keep_header, new_header};
+    use crate::net::Destination;
 
     fn frames(batch: &VecDeque<Buf>) -> Vec<Vec<u8>> {
         batch.iter().map(|buf| buf.as_slice().to_vec()).collect()
@@ -215,6 +253,38 @@ mod tests {
         let mut batch = VecDeque::new();
         assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(true));
         let expected: [&[u8]; 4] = [&end_frame(2, true), b"beat", b"data", &end_frame(1, false)];
+        assert_eq!(frames(&batch), expected);
+    }
+
+    #[test]
+    fn a_failed_session_takes_back_what_it_had_queued() {
+        let (outgoing, lanes) = lanes();
+        let keep = |id| {
+            let mut frame = Buf::copy_of(b"x");
+            frame.prepend(&keep_header(id, 1));
+            frame
+        };
+        for id in [1, 2, 3] {
+            outgoing.data(keep(id), None).unwrap();
+        }
+        let target = Destination::tcp("example.com", 80).unwrap();
+        for id in [4, 5] {
+            let new = Buf::copy_of(&new_header(id, &target, None));
+            outgoing.data(new, None).unwrap();
+        }
+        outgoing.end_after_data(1);
+        outgoing.end_now(1, true);
+        outgoing.end_now(3, false);
+        outgoing.end_now(4, true);
+        let mut batch = VecDeque::new();
+        assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(true));
+        let expected = [
+            end_frame(1, true).to_vec(),
+            end_frame(3, false).to_vec(),
+            keep(2).as_slice().to_vec(),
+            keep(3).as_slice().to_vec(),
+            new_header(5, &target, None),
+        ];
         assert_eq!(frames(&batch), expected);
     }
 

@@ -138,7 +138,7 @@ fn admit(
     target: Destination,
     limit: usize,
 ) -> Option<Arc<Session>> {
-    let session = Session::new(id, target, carrier.clone());
+    let session = Session::of_peer(id, target, carrier.clone());
     let entry = session.clone();
     match carrier.with_sessions(|table| table.insert(id, entry, limit)) {
         Ok(()) => {

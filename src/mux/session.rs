@@ -38,10 +38,20 @@ pub(super) struct Session {
 /// Which sides have said that no more comes from them.
 #[derive(Default)]
 struct Ends {
+    /// The peer knows of the session, or New is queued.
+    announced: bool,
     local: bool,
     remote: bool,
     over: bool,
     failure: Option<Failure>,
+}
+
+/// What a cause for a session's end was.
+enum Finish {
+    /// The first; and whether the peer knows of the session.
+    First { announced: bool },
+    /// Not the first.
+    Late,
 }
 
 /// Why a session ended otherwise than in an orderly way.
@@ -66,13 +76,27 @@ impl From<Failure> for MuxError {
 }
 
 impl Session {
+    /// A session of this side's, to be [announced](Self::send_new).
     pub(super) fn new(id: u16, target: Destination, carrier: Arc<Carrier>) -> Arc<Self> {
+        Self::with_ends(id, target, carrier, Ends::default())
+    }
+
+    /// A session that the peer has announced.
+    pub(super) fn of_peer(id: u16, target: Destination, carrier: Arc<Carrier>) -> Arc<Self> {
+        let ends = Ends {
+            announced: true,
+            ..Ends::default()
+        };
+        Self::with_ends(id, target, carrier, ends)
+    }
+
+    fn with_ends(id: u16, target: Destination, carrier: Arc<Carrier>, ends: Ends) -> Arc<Self> {
         Arc::new(Self {
             id,
             inlet: Inlet::new(target.network),
             target,
             carrier,
-            ends: Mutex::default(),
+            ends: Mutex::new(ends),
             source: Mutex::new(None),
             is_over: AtomicBool::new(false),
             over: Done::new(),
@@ -150,16 +174,17 @@ impl Session {
     /// goes out. A second one says that the answer is not wanted either.
     /// Datagram sessions have no half-close.
     pub(super) fn remote_end(&self, error: bool) {
-        let mut ends = self.ends.lock();
-        let again = std::mem::replace(&mut ends.remote, true);
-        let local = ends.local;
-        drop(ends);
         if error {
             self.finish(Some(Failure::Peer));
             return;
         }
-        self.inlet.finish();
+        let mut ends = self.ends.lock();
+        let again = std::mem::replace(&mut ends.remote, true);
         let whole = again || self.network() == Network::Udp;
+        let local = ends.local;
+        ends.local |= whole; // so that only one End leaves (A17)
+        drop(ends);
+        self.inlet.finish();
         if whole && !local {
             self.carrier.outgoing().end_now(self.id, false);
             self.stop_source();
@@ -173,13 +198,27 @@ impl Session {
 
     /// Sends New, with `payload` if there is one.
     pub(super) fn send_new(&self, payload: Option<Buf>) -> Result<(), LinkError> {
-        match payload {
-            Some(first) if self.fits(&first) => self.queue(self.new_frame(Some(first)), None),
-            Some(first) => {
-                self.queue(self.new_frame(None), None)?;
-                self.send(first, None)
-            }
-            None => self.queue(self.new_frame(None), None),
+        let (first, rest) = match payload {
+            Some(payload) if !self.fits(&payload) => (None, Some(payload)),
+            payload => (payload, None),
+        };
+        self.queue(self.new_frame(first), None)?;
+        self.announced();
+        match rest {
+            Some(rest) => self.send(rest, None),
+            None => Ok(()),
+        }
+    }
+
+    /// New is queued. If the session failed meanwhile, its End follows now:
+    /// before, it would have been for an id that the peer does not know (A12).
+    fn announced(&self) {
+        let mut ends = self.ends.lock();
+        ends.announced = true;
+        let failed = ends.failure == Some(Failure::Local);
+        drop(ends);
+        if failed {
+            self.carrier.outgoing().end_now(self.id, true);
         }
     }
 
@@ -201,7 +240,11 @@ impl Session {
             true => frame.prepend(&new_header(self.id, &self.target, Some(payload.len()))),
             false => frame.prepend(&keep_header(self.id, payload.len())),
         }
-        Ok(self.carrier.outgoing().control(frame)?)
+        self.carrier.outgoing().control(frame)?;
+        if first {
+            self.announced();
+        }
+        Ok(())
     }
 
     /// Sends one buffer: bytes of the stream, or one datagram. Waits while the
@@ -278,10 +321,14 @@ impl Session {
         if std::mem::replace(&mut ends.local, true) {
             return Ok(());
         }
-        let remote = ends.remote;
+        let (announced, remote) = (ends.announced, ends.remote);
         drop(ends);
-        self.carrier.outgoing().end_after_data(self.id);
-        if remote {
+        if announced {
+            self.carrier.outgoing().end_after_data(self.id);
+        } else {
+            self.inlet.finish();
+        }
+        if remote || !announced {
             self.finish(None);
         }
         Ok(())
@@ -289,10 +336,10 @@ impl Session {
 
     /// This side cannot go on: ends both directions with an error.
     pub(super) fn fail(&self) {
-        if self.finish(Some(Failure::Local)) {
-            self.carrier.outgoing().end_now(self.id, true);
-        } else {
-            self.stop_consumer();
+        match self.finish(Some(Failure::Local)) {
+            Finish::First { announced: true } => self.carrier.outgoing().end_now(self.id, true),
+            Finish::First { announced: false } => {}
+            Finish::Late => self.stop_consumer(),
         }
     }
 
@@ -310,13 +357,14 @@ impl Session {
 
     // --- Both -------------------------------------------------------------
 
-    /// Ends the session; the first cause wins. Returns whether it was this one.
-    fn finish(&self, failure: Option<Failure>) -> bool {
+    /// Ends the session; the first cause wins.
+    fn finish(&self, failure: Option<Failure>) -> Finish {
         let mut ends = self.ends.lock();
         if std::mem::replace(&mut ends.over, true) {
-            return false;
+            return Finish::Late;
         }
         ends.failure = failure;
+        let announced = ends.announced;
         drop(ends);
         self.is_over.store(true, Ordering::SeqCst);
         if failure.is_some() {
@@ -325,7 +373,7 @@ impl Session {
         }
         self.over.signal();
         self.settle();
-        true
+        Finish::First { announced }
     }
 
     /// Gives up the session's place once both sides have ended it and all that
