@@ -11,9 +11,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use muxcool::limits::IDLE_CHECK;
 use muxcool::link::{DispatchError, Dispatcher, Link, LinkError, Request};
-use muxcool::mux::{ClientOptions, MuxError, ServerWorker};
+use muxcool::mux::{CarrierOptions, ClientOptions, MuxError, ServerWorker};
 use muxcool::net::{Destination, Network};
-use muxcool::sync::ManualClock;
+use muxcool::sync::{ManualClock, Timer};
 use serde_json::Value;
 
 use mux_support::frames::{Frame, Script, parse};
@@ -598,7 +598,11 @@ fn an_idle_client_closes() {
     let _scene = scene();
     let manual = ManualClock::new();
     let client = Client::with(ClientOptions {
-        clock: manual.clock(),
+        carrier: CarrierOptions {
+            timer: Some(Timer::new(manual.clock()).unwrap()),
+            liveness: None,
+            ..CarrierOptions::default()
+        },
         ..ClientOptions::default()
     });
     let seconds = text(&run_of("client_behaviour", CLIENT_RUNS[12]), "seconds").to_owned();

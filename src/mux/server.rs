@@ -182,10 +182,10 @@ fn admit(
 /// An id that is in use is the peer's mistake: neither session can be told
 /// from the other any more, so both end with an error (A15).
 fn refuse(carrier: &Carrier, id: u16) {
-    if let Some(old) = carrier.session(id) {
-        old.fail();
+    match carrier.session(id) {
+        Some(old) if !old.is_over() => old.fail(), // which sends End
+        _ => carrier.outgoing().end_now(id, true),
     }
-    carrier.outgoing().end_now(id, true);
 }
 
 /// Takes sessions to a dispatcher, each on a thread of its own.

@@ -108,6 +108,11 @@ fn parse_one(bytes: &[u8]) -> Option<(Frame, usize)> {
     Some((frame, len))
 }
 
+fn is_between_muxcool_peers(frame: &Frame) -> bool {
+    let is_signal = frame.status == KEEP_ALIVE && frame.id == 0;
+    is_signal || *frame == Frame::keep(PROBE, b"")
+}
+
 /// A scripted peer on the far end of a worker's carrier.
 pub struct Script {
     pub carrier: Party,
@@ -148,7 +153,18 @@ impl Script {
         }
     }
 
+    /// As the whole family does, this peer reads past what muxcool peers tell
+    /// each other; and it lets probes of it go unanswered.
     fn next(&mut self) -> Frame {
+        loop {
+            let frame = self.next_of_any_kind();
+            if !is_between_muxcool_peers(&frame) {
+                return frame;
+            }
+        }
+    }
+
+    fn next_of_any_kind(&mut self) -> Frame {
         let mut bytes = self.carrier.read(2);
         let len = usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
         bytes.extend(self.carrier.read(len));
@@ -183,6 +199,7 @@ impl Script {
         self.carrier.close();
         let mut frames: Vec<Frame> = self.seen.into();
         frames.extend(parse(&self.carrier.read_to_end()));
+        frames.retain(|frame| !is_between_muxcool_peers(frame));
         frames
     }
 }

@@ -5,6 +5,7 @@
 pub mod tasks;
 
 pub mod frames;
+pub mod logs;
 pub mod party;
 pub mod rig;
 pub mod scene;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::{Mutex, MutexGuard};
 
+use super::logs;
 use super::tasks::{names, wait_until};
 
 /// Bound of a whole test; reached only by a deadlock.
@@ -15,6 +16,7 @@ static STAGE: Mutex<()> = Mutex::new(());
 
 /// Held by a test from its first line to its last.
 pub struct Scene {
+    panics_wanted: bool,
     over: Option<Sender<()>>,
     _stage: MutexGuard<'static, ()>,
 }
@@ -22,6 +24,7 @@ pub struct Scene {
 /// Waits until no other test of this process runs.
 pub fn scene() -> Scene {
     let stage = STAGE.lock();
+    logs::start();
     let (over, ended) = bounded::<()>(0);
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     std::thread::Builder::new()
@@ -34,8 +37,16 @@ pub fn scene() -> Scene {
         })
         .unwrap();
     Scene {
+        panics_wanted: false,
         over: Some(over),
         _stage: stage,
+    }
+}
+
+impl Scene {
+    /// For a test in which a thread of the crate panics on purpose.
+    pub fn panics_are_wanted(&mut self) {
+        self.panics_wanted = true;
     }
 }
 
@@ -43,6 +54,7 @@ impl Drop for Scene {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             no_mux_threads();
+            assert_eq!(self.panics_wanted, !logs::panics().is_empty());
         }
         self.over.take();
     }
