@@ -8,6 +8,7 @@
 
 mod dispatch;
 mod error;
+mod nowhere;
 mod pipes;
 mod relay;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use dispatch::{Access, DispatchError, Dispatcher, Outbound, Request};
 pub use error::LinkError;
+pub use nowhere::Nowhere;
 pub use pipes::{PipeLinkReader, PipeLinkWriter, pair};
 pub use relay::{copy, relay};
 

@@ -1,6 +1,5 @@
 //! The client end of a carrier: it opens sessions.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,9 +13,8 @@ use super::halves;
 use super::session::Session;
 use super::stream::MuxStream;
 use super::table::ClientStrategy;
-use crate::buf::Buf;
 use crate::limits::{FIRST_PAYLOAD_WAIT, IDLE_CHECK};
-use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
+use crate::link::{Interrupt, Link, LinkError, Nowhere, Reader, Writer};
 use crate::net::Destination;
 use crate::sync::Clock;
 
@@ -132,7 +130,7 @@ impl ClientWorker {
     /// As [`open`](Self::open).
     pub fn open_control(&self, target: Destination) -> Result<ControlSession, MuxError> {
         let session = self.allocate(target)?;
-        session.attach(Box::new(Discard), Arc::new(Unread));
+        session.attach(Box::new(Nowhere), Nowhere::handle());
         Ok(ControlSession {
             session,
             opened: false,
@@ -337,37 +335,6 @@ impl std::fmt::Debug for ControlSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ControlSession({})", self.session.name())
     }
-}
-
-/// Takes everything to nowhere.
-struct Discard;
-
-impl Writer for Discard {
-    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
-        batch.clear();
-        Ok(())
-    }
-
-    fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
-        Ok(data.len())
-    }
-
-    fn close(&mut self) -> Result<(), LinkError> {
-        Ok(())
-    }
-
-    fn abort(&mut self) {}
-
-    fn handle(&self) -> Handle {
-        Arc::new(Unread)
-    }
-}
-
-/// Nobody waits here.
-struct Unread;
-
-impl Interrupt for Unread {
-    fn interrupt(&self) {}
 }
 
 /// Body of `mux-mon-N`: ends the carrier when during a whole period no session

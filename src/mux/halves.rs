@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::SESSION_PIPE;
-use crate::link::{Handle, Interrupt, Link, LinkError, PipeLinkWriter, Reader, Writer};
+use crate::link::{Handle, Interrupt, Link, LinkError, Nowhere, PipeLinkWriter, Reader, Writer};
 use crate::pipe::{PipeReader, pipe};
 use crate::sync::Done;
 
@@ -30,13 +30,6 @@ impl Interrupt for FailSession {
     }
 }
 
-/// Interrupts nobody.
-struct Nobody;
-
-impl Interrupt for Nobody {
-    fn interrupt(&self) {}
-}
-
 /// What the session receives. It is best [forwarded](Reader::forward); read by
 /// hand it goes through a pipe.
 struct SessionReader {
@@ -50,7 +43,7 @@ impl SessionReader {
         let session = &self.session;
         self.source.get_or_insert_with(|| {
             let (reader, writer) = pipe(SESSION_PIPE);
-            session.attach(Box::new(PipeLinkWriter::new(writer)), Arc::new(Nobody));
+            session.attach(Box::new(PipeLinkWriter::new(writer)), Nowhere::handle());
             reader
         })
     }
@@ -92,7 +85,7 @@ impl Drop for SessionReader {
         }
         let (_, deaf) = pipe(SESSION_PIPE);
         self.session
-            .attach(Box::new(PipeLinkWriter::new(deaf)), Arc::new(Nobody));
+            .attach(Box::new(PipeLinkWriter::new(deaf)), Nowhere::handle());
     }
 }
 

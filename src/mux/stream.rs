@@ -15,7 +15,7 @@ use super::MuxError;
 use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::{FRAME_PAYLOAD, SESSION_PIPE};
-use crate::link::{Handle, Interrupt, LinkError, PipeLinkWriter, Writer};
+use crate::link::{Handle, Interrupt, LinkError, Nowhere, PipeLinkWriter, Writer};
 use crate::net::{Destination, Network};
 use crate::pipe::{PipeError, PipeReader, pipe};
 
@@ -62,7 +62,8 @@ impl MuxStream {
             inner: PipeLinkWriter::new(writer),
             read_shut: read_shut.clone(),
         };
-        session.attach(Box::new(sink), Arc::new(NobodyReads));
+        // The application notices by itself when the session has ended.
+        session.attach(Box::new(sink), Nowhere::handle());
         Self {
             shared: Arc::new(Shared {
                 session,
@@ -216,13 +217,6 @@ impl Writer for Sink {
     fn handle(&self) -> Handle {
         self.inner.handle()
     }
-}
-
-/// The application notices by itself when the session has ended.
-struct NobodyReads;
-
-impl Interrupt for NobodyReads {
-    fn interrupt(&self) {}
 }
 
 fn check_timeout(timeout: Option<Duration>) -> io::Result<()> {

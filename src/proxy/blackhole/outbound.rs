@@ -1,13 +1,10 @@
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{OutboundOptions, Response};
 use crate::buf::Buf;
 use crate::limits::PARTING;
-use crate::link::{
-    self, DispatchError, Handle, Interrupt, Link, LinkError, Reader, Request, Writer,
-};
+use crate::link::{self, DispatchError, Handle, Link, LinkError, Nowhere, Reader, Request, Writer};
 use crate::proxy::stream::part;
 
 /// The answer as V2Ray writes it: line feeds alone, and two empty lines.
@@ -76,37 +73,8 @@ impl Reader for Answer {
     }
 
     fn handle(&self) -> Handle {
-        Arc::new(Nowhere)
+        Nowhere::handle()
     }
-}
-
-/// Takes everything, and forgets it. Nothing waits here, so there is nothing
-/// to interrupt.
-struct Nowhere;
-
-impl Writer for Nowhere {
-    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
-        batch.clear();
-        Ok(())
-    }
-
-    fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
-        Ok(data.len())
-    }
-
-    fn close(&mut self) -> Result<(), LinkError> {
-        Ok(())
-    }
-
-    fn abort(&mut self) {}
-
-    fn handle(&self) -> Handle {
-        Arc::new(Nowhere)
-    }
-}
-
-impl Interrupt for Nowhere {
-    fn interrupt(&self) {}
 }
 
 #[cfg(test)]
