@@ -64,7 +64,7 @@ fn a2_a_peer_that_does_not_read_its_answers_is_read_on() {
         ..Spec::default()
     };
     let (link, mut script) = Script::with(spec);
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
     // Many times as many answers as there is room for on the way back.
     for id in 100..40_000 {

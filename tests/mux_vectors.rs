@@ -128,7 +128,7 @@ impl Run {
         // which is the datagram one.
         self.taken
             .sort_by_key(|t| std::cmp::Reverse(t.destination().to_string()));
-        let got = self.taken.iter_mut().map(|t| describe(t)).collect();
+        let got = self.taken.iter_mut().map(describe).collect();
         let dispatched = self.taken.iter().map(|t| t.destination().to_string());
         let dispatched = dispatched.collect();
         let (active, closed) = (self.worker.active_connections(), self.worker.is_closed());
@@ -326,7 +326,7 @@ fn the_server_does_as_the_reference_did() {
     for (name, play) in SERVER_RUNS {
         let run = run_of("server_behaviour", name);
         let mut expected = Outcome::of_the_reference(&run);
-        let (dispatcher, targets) = Targets::new(Taking::ByHand);
+        let (dispatcher, targets) = Targets::start(Taking::ByHand);
         let mut fed = Run::feed(&run, dispatcher, targets);
         play(&mut fed);
         let mut outcome = fed.outcome();
@@ -402,7 +402,7 @@ fn data_for_a_dead_writer_is_answered_with_one_end() {
 fn new_udp_empty_packet() {
     let _scene = scene();
     let run = run_of("server_behaviour", "new-udp-empty-packet");
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let mut fed = Run::feed(&run, dispatcher, targets);
     fed.script.sync();
     let first = fed.target();

@@ -180,7 +180,8 @@ impl Carrier {
 
     fn look(&self, liveness: &mut Liveness) -> Next {
         let now = self.timer.clock().now();
-        match liveness.look(self.peer.take_heard(), now) {
+        let heard = self.peer.take_heard() || self.cannot_answer();
+        match liveness.look(heard, now) {
             Verdict::Fine(wait) => Next::After(wait),
             Verdict::Probe(wait) => {
                 self.send_probe(None);
@@ -200,6 +201,13 @@ impl Carrier {
                 Next::Stop
             }
         }
+    }
+
+    /// A plain peer that stops reading for one session's sake reads no probe
+    /// either, and that is no reason to end the others. A muxcool peer always
+    /// reads.
+    fn cannot_answer(&self) -> bool {
+        self.peer.is_plain() && self.outgoing.is_writing()
     }
 
     fn send_probe(&self, asked_by: Option<Sender<Duration>>) {

@@ -14,7 +14,7 @@ use super::session::Session;
 use super::stream::MuxStream;
 use super::table::ClientStrategy;
 use crate::limits::{FIRST_PAYLOAD_WAIT, IDLE_CHECK};
-use crate::link::{Interrupt, Link, LinkError, Nowhere, Reader, Writer};
+use crate::link::{Link, LinkError, Nowhere, Reader};
 use crate::net::Destination;
 use crate::sync::Clock;
 

@@ -16,6 +16,7 @@
 //! leave the peer with a session that nobody ends.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, bounded};
@@ -36,6 +37,7 @@ pub(super) struct Outgoing {
     ends: Mutex<Ends>,
     signals: Mutex<Signals>,
     nudge: Sender<()>,
+    writing: AtomicBool,
 }
 
 /// The emptying side, for the writer thread.
@@ -77,6 +79,7 @@ pub(super) fn lanes() -> (Outgoing, Lanes) {
         control,
         ends: Mutex::default(),
         signals: Mutex::default(),
+        writing: AtomicBool::new(false),
         nudge,
     };
     let lanes = Lanes {
@@ -160,6 +163,12 @@ impl Outgoing {
         self.signal(|signals| signals.probe = true);
     }
 
+    /// Whether the carrier's link is taking a write at this moment, or lets it
+    /// wait.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Relaxed)
+    }
+
     fn signal(&self, note: impl FnOnce(&mut Signals)) {
         note(&mut self.signals.lock());
         self.nudge();
@@ -217,7 +226,9 @@ impl Lanes {
     pub(super) fn run(self, outgoing: &Outgoing, writer: &mut dyn Writer) -> Result<(), LinkError> {
         let mut batch = VecDeque::new();
         while self.next_batch(outgoing, &mut batch)? {
+            outgoing.writing.store(true, Ordering::Relaxed);
             writer.write(&mut batch)?;
+            outgoing.writing.store(false, Ordering::Relaxed);
         }
         writer.close()
     }

@@ -15,7 +15,7 @@ use super::MuxError;
 use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::{FRAME_PAYLOAD, SESSION_PIPE};
-use crate::link::{Handle, Interrupt, LinkError, Nowhere, PipeLinkWriter, Writer};
+use crate::link::{Handle, LinkError, Nowhere, PipeLinkWriter, Writer};
 use crate::net::{Destination, Network};
 use crate::pipe::{PipeError, PipeReader, pipe};
 

@@ -79,7 +79,7 @@ impl Server {
     }
 
     pub fn taking(taking: Taking) -> Self {
-        let (dispatcher, targets) = Targets::new(taking);
+        let (dispatcher, targets) = Targets::start(taking);
         let mut server = Self::dispatching(dispatcher);
         server.targets = targets;
         server

@@ -35,7 +35,7 @@ pub struct Target {
 }
 
 impl Targets {
-    pub fn new(taking: Taking) -> (Arc<dyn Dispatcher>, Receiver<Target>) {
+    pub fn start(taking: Taking) -> (Arc<dyn Dispatcher>, Receiver<Target>) {
         let (offer, targets) = unbounded();
         (Arc::new(Targets { taking, offer }), targets)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{OutboundOptions, Response};
 use crate::buf::Buf;
 use crate::limits::PARTING;
-use crate::link::{self, DispatchError, Handle, Link, LinkError, Nowhere, Reader, Request, Writer};
+use crate::link::{self, DispatchError, Handle, Link, LinkError, Nowhere, Reader, Request};
 use crate::proxy::stream::part;
 
 /// The answer as V2Ray writes it: line feeds alone, and two empty lines.
