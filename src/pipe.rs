@@ -282,7 +282,10 @@ impl PipeWriter {
     fn write_before(&self, buf: Buf, deadline: &Receiver<Instant>) -> Result<(), PipeError> {
         let buf = buf.compact();
         let charge = self.shared.charge(&buf);
-        if !self.shared.admit(charge) {
+        // Behind those who wait: a writer that never pauses must not keep the
+        // others out (A6).
+        let alone = self.shared.waiting.load(Ordering::SeqCst) == 0;
+        if !(alone && self.shared.admit(charge)) {
             self.wait_for_room(charge, deadline)?;
         }
         self.send(buf, charge)
@@ -304,17 +307,20 @@ impl PipeWriter {
             .map_err(|e| (e, Buf::with_capacity(0)))
     }
 
+    /// Waiters are woken in turn, for the channel of words is fair. Whoever
+    /// finds others waiting has no turn before the first word; there will be
+    /// one, from the reader or from a waiter that leaves.
     fn wait_for_room(&self, charge: usize, deadline: &Receiver<Instant>) -> Result<(), PipeError> {
-        self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut my_turn = self.shared.waiting.fetch_add(1, Ordering::SeqCst) == 0;
         let admitted = loop {
             if let Some(reason) = self.end_reason() {
                 break Err(reason);
             }
-            if self.shared.admit(charge) {
+            if my_turn && self.shared.admit(charge) {
                 break Ok(());
             }
             select! {
-                recv(self.shared.room) -> _ => {}
+                recv(self.shared.room) -> _ => my_turn = true,
                 recv(self.shared.closed.event()) -> _ => {}
                 recv(deadline) -> _ => break Err(PipeError::TimedOut),
             }
@@ -399,5 +405,25 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queued = self.queued.load(Ordering::SeqCst);
         write!(f, "Pipe({queued} of {} bytes)", self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A writer that never pauses must not overtake one that has been woken
+    /// and has not come to run yet (A6).
+    #[test]
+    fn a06_a_writer_queues_behind_those_who_wait() {
+        let (_reader, writer) = pipe(64 * 1024);
+        let shared = writer.shared.clone();
+        let write = || writer.write_timeout(Buf::copy_of(b"x"), Duration::from_millis(1));
+        shared.waiting.fetch_add(1, Ordering::SeqCst); // somebody waits
+        assert_eq!(write(), Err(PipeError::TimedOut));
+        // The one that left in vain has passed on the word that is there now.
+        assert_eq!(write(), Ok(()));
+        shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        assert_eq!(write(), Ok(()));
     }
 }
