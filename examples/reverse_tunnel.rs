@@ -45,11 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let way = Arc::new(WayOut {
         portal: bridges.local_addr(),
     });
-    let options = BridgeOptions {
-        tag: "bridge".into(),
-        domain: DOMAIN.into(),
-    };
-    let bridge = Bridge::new(options, way, &timer)?;
+    let bridge = Bridge::new(BridgeOptions::new("bridge", DOMAIN), way, &timer)?;
     wait_for_carrier(&portal)?;
 
     let mut greeting = String::new();

@@ -76,6 +76,10 @@ pub const PARKED_DATAGRAMS: usize = 64;
 /// Most payload bytes that we put in one frame of a stream.
 pub const FRAME_PAYLOAD: usize = 32 * 1024;
 
+/// Smallest configurable window, and room to park, in bytes: with less than a
+/// frame's worth nothing would be sent whole.
+pub const LEAST_ROOM: usize = FRAME_PAYLOAD;
+
 /// Bytes of each session's stream that a muxcool peer may send before it is
 /// granted more (section 11).
 pub const INITIAL_WINDOW: u32 = 256 * 1024;
@@ -83,6 +87,10 @@ pub const INITIAL_WINDOW: u32 = 256 * 1024;
 /// Largest window of a session: what a paused reader may cost, and what a path
 /// of 50 ms and 2.5 Gbit/s holds.
 pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
+
+/// Largest configurable window, in bytes: a peer that is granted this much
+/// may send it all before its consumer takes any.
+pub const LARGEST_WINDOW: u64 = 1024 * 1024 * 1024;
 
 /// A round trip is taken to be at least this long when a window's growth is
 /// judged: on one machine it is shorter than a scheduler's turn.
@@ -103,6 +111,14 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
 
 /// Silence after which a carrier is ended.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// Shortest configurable time before a probe; no carrier is looked at more
+/// often, whatever remains of its times.
+pub const SHORTEST_PROBE: Duration = Duration::from_millis(10);
+
+/// Longest configurable time in which a peer or a consumer is waited for: a
+/// day, beyond which a mistake is likelier than a purpose.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Session id of probes to plain peers: never opened, so that every member of
 /// the family answers data for it with End.

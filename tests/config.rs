@@ -13,6 +13,7 @@ use muxcool::config::{
     self, ConfigError, InboundOptions, InboundPlan, LogTarget, MuxPlan, OutboundOptions,
     OutboundPlan, Plan,
 };
+use muxcool::mux::{CarrierOptions, LivenessTimes};
 use muxcool::net::Address;
 use muxcool::proxy::{blackhole, freedom};
 use muxcool::router::{Condition, DomainPattern, DomainStrategy};
@@ -377,6 +378,50 @@ fn levels_decide_the_times() {
             (seconds(5), times(30, 2, 7)),
             "{tag}"
         );
+    }
+}
+
+#[test]
+fn carriers_have_the_bounds_of_the_policy() {
+    let plan = valid("policy-mux.json");
+    let portal = &plan.portals[0].carrier;
+    for options in [&plan.mux, &plan.bridges[0].carrier, portal] {
+        assert!(options.extensions);
+        assert_eq!((options.window, options.max_window), (32 << 10, 1 << 20));
+        assert_eq!(options.parked, 64 << 10);
+        assert_eq!(options.stalled_session, seconds(7));
+        assert_eq!(options.end_quiet, seconds(0));
+        let times = LivenessTimes {
+            probe: seconds(1),
+            suspect: seconds(2),
+            dead: seconds(3),
+        };
+        assert_eq!(options.liveness, Some(times));
+        assert_eq!(options.check(), Ok(()));
+    }
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
+
+#[test]
+fn what_carriers_do_not_use_is_warned_of() {
+    let plan = valid("policy-mux-off.json");
+    assert!(!plan.mux.extensions);
+    assert_eq!(plan.mux.liveness, None);
+    let wanted = [
+        "3:45: policy.mux.window: has no effect: there is no credit without \"extensions\"",
+        "3:69: policy.mux.dead: has no effect: \"probe\" is 0",
+    ];
+    for (line, end) in plan.warnings.iter().zip(wanted) {
+        assert!(line.ends_with(end), "{line}\n{end}");
+    }
+    assert_eq!(plan.warnings.len(), wanted.len());
+}
+
+#[test]
+fn without_a_policy_carriers_have_the_librarys_defaults() {
+    for name in ["policy-absent.json", "policy.json"] {
+        let (plan, default) = (valid(name).mux, CarrierOptions::default());
+        assert_eq!(format!("{plan:?}"), format!("{default:?}"), "{name}");
     }
 }
 

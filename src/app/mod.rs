@@ -18,7 +18,7 @@ use access::AccessLog;
 
 use crate::config::{LogTarget, Plan};
 use crate::link::{Access, Dispatcher};
-use crate::mux::{CarrierOptions, MuxDispatcher};
+use crate::mux::MuxDispatcher;
 use crate::reverse::{Bridge, Portal};
 use crate::router::{OutboundManager, Router};
 use crate::sync::{Done, Timer};
@@ -51,17 +51,14 @@ impl App {
             closed: Done::new(),
         };
         for outbound in plan.outbounds {
-            outbounds.add_handler(outbounds::build(outbound, &timer))?;
+            outbounds.add_handler(outbounds::build(outbound, &plan.mux, &timer))?;
         }
         for portal in plan.portals {
             app.portals
                 .push(Portal::new(portal, outbounds.clone(), &timer)?);
         }
         let router: Arc<dyn Dispatcher> = Arc::new(Router::new(plan.router, outbounds));
-        let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(
-            router.clone(),
-            CarrierOptions::default(),
-        ));
+        let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(router.clone(), plan.mux));
         let access = app.access.clone().map(|log| log as Arc<dyn Access>);
         for inbound in plan.inbounds {
             let running = inbounds::start(inbound, &entrance, access.as_ref(), &timer)?;

@@ -6,19 +6,24 @@ use crate::config::{MuxPlan, OutboundOptions, OutboundPlan};
 use crate::limits::DEFAULT_MAX_CONNECTION;
 use crate::link::Outbound;
 use crate::mux::{
-    ClientManager, ClientOptions, ClientStrategy, DialingWorkerFactory, IncrementalWorkerPicker,
-    MuxOutbound,
+    CarrierOptions, ClientManager, ClientOptions, ClientStrategy, DialingWorkerFactory,
+    IncrementalWorkerPicker, MuxOutbound,
 };
 use crate::proxy::{blackhole, freedom, socks, vless};
 use crate::sync::Timer;
 use crate::transport::tcp::Idle;
 
-/// The outbound that a plan describes, with mux around it if it says so.
-pub(super) fn build(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
+/// The outbound that a plan describes, with mux around it if it says so, on
+/// carriers with the settings of `carrier`.
+pub(super) fn build(
+    plan: OutboundPlan,
+    carrier: &CarrierOptions,
+    timer: &Timer,
+) -> Arc<dyn Outbound> {
     let mux = plan.mux;
     let outbound = build_proxy(plan, timer);
     match mux {
-        Some(mux) => Arc::new(with_mux(outbound, mux, timer)),
+        Some(mux) => Arc::new(with_mux(outbound, mux, carrier.clone(), timer)),
         None => outbound,
     }
 }
@@ -40,12 +45,18 @@ fn build_proxy(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
     }
 }
 
-fn with_mux(outbound: Arc<dyn Outbound>, plan: MuxPlan, timer: &Timer) -> MuxOutbound {
+fn with_mux(
+    outbound: Arc<dyn Outbound>,
+    plan: MuxPlan,
+    carrier: CarrierOptions,
+    timer: &Timer,
+) -> MuxOutbound {
     let options = ClientOptions {
         strategy: ClientStrategy {
             max_concurrency: plan.concurrency,
             max_connection: DEFAULT_MAX_CONNECTION,
         },
+        carrier,
         ..ClientOptions::default()
     };
     let factory = DialingWorkerFactory::new(outbound.clone(), options);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::error::Place;
+use crate::mux::CarrierOptions;
 use crate::proxy::{blackhole, dokodemo, freedom, http, socks, vless};
 use crate::reverse::{BridgeOptions, PortalOptions};
 use crate::router::RouterOptions;
@@ -25,6 +26,9 @@ pub struct Plan {
     pub outbounds: Vec<OutboundPlan>,
     /// The rules. Each leads to the tag of an outbound or of a portal.
     pub router: RouterOptions,
+    /// Bounds of the mux carriers that inbounds take and outbounds dial; the
+    /// same are in the options of bridges and portals.
+    pub mux: CarrierOptions,
     /// Bridges of reverse tunnels; their tags act as inbound tags.
     pub bridges: Vec<BridgeOptions>,
     /// Portals of reverse tunnels; their tags act as outbound tags.

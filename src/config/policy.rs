@@ -1,18 +1,20 @@
-//! `policy`: the times of each level (section 4).
+//! `policy`: the times of each level (section 4), and the bounds of carriers.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::carriers;
 use super::error::ConfigError;
 use super::json::{Member, Node, Value};
 use super::notes::Notes;
 use super::read::{Fields, Keys};
 use super::words::quoted;
 use crate::limits::{CONN_IDLE, HALF_OPEN_IDLE, HANDSHAKE};
+use crate::mux::CarrierOptions;
 use crate::transport::tcp::IdleTimes;
 
 const POLICY: Keys = Keys {
-    known: &["levels", "system"],
+    known: &["levels", "system", "mux"],
     unsupported: &[],
 };
 
@@ -55,9 +57,10 @@ pub(super) struct Level {
     pub(super) downlink_only: Duration,
 }
 
-/// The levels that differ from the default.
+/// What differs from the defaults.
 pub(super) struct Policy {
     levels: HashMap<u32, Level>,
+    mux: CarrierOptions,
 }
 
 impl Policy {
@@ -77,8 +80,14 @@ impl Policy {
                 levels.insert(number, Level::read(&member.value, notes)?);
             }
         }
+        let mux = carriers::read(fields.get("mux"), notes)?;
         fields.finish()?;
-        Ok(Self { levels })
+        Ok(Self { levels, mux })
+    }
+
+    /// The bounds of mux carriers.
+    pub(super) fn mux(&self) -> &CarrierOptions {
+        &self.mux
     }
 
     /// The values of a level; the default for one that is not listed.
@@ -107,6 +116,7 @@ impl Policy {
         };
         Self {
             levels: HashMap::from([(1, level_1)]),
+            mux: CarrierOptions::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::read::{Fields, Keys};
 use super::tags::Tags;
 use super::words::quoted;
 use crate::limits::{CONTROL_DOMAINS, MUX_DOMAIN};
+use crate::mux::CarrierOptions;
 use crate::net::Address;
 use crate::reverse::{BridgeOptions, PortalOptions};
 
@@ -32,9 +33,10 @@ pub(super) struct Reverse {
 }
 
 /// Reads `reverse`. The tags of bridges are inbounds', those of portals
-/// outbounds'.
+/// outbounds'; the carriers of all have the same settings.
 pub(super) fn read(
     node: Option<&Node>,
+    carrier: &CarrierOptions,
     inbounds: &mut Tags,
     outbounds: &mut Tags,
 ) -> Result<Reverse, ConfigError> {
@@ -46,29 +48,36 @@ pub(super) fn read(
     let portals = fields.list("portals")?.iter();
     let reverse = Reverse {
         bridges: bridges
-            .map(|n| bridge(n, inbounds))
+            .map(|n| bridge(n, carrier, inbounds))
             .collect::<Result<_, _>>()?,
         portals: portals
-            .map(|n| portal(n, outbounds))
+            .map(|n| portal(n, carrier, outbounds))
             .collect::<Result<_, _>>()?,
     };
     fields.finish()?;
     Ok(reverse)
 }
 
-fn bridge(node: &Node, tags: &mut Tags) -> Result<BridgeOptions, ConfigError> {
+fn bridge(
+    node: &Node,
+    carrier: &CarrierOptions,
+    tags: &mut Tags,
+) -> Result<BridgeOptions, ConfigError> {
     let fields = Fields::open(node, &BRIDGE)?;
-    let bridge = BridgeOptions {
-        tag: tag(&fields, tags)?,
-        domain: domain(fields.need("domain")?)?,
-    };
+    let mut bridge = BridgeOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
+    bridge.carrier = carrier.clone();
     fields.finish()?;
     Ok(bridge)
 }
 
-fn portal(node: &Node, tags: &mut Tags) -> Result<PortalOptions, ConfigError> {
+fn portal(
+    node: &Node,
+    carrier: &CarrierOptions,
+    tags: &mut Tags,
+) -> Result<PortalOptions, ConfigError> {
     let fields = Fields::open(node, &PORTAL)?;
     let mut portal = PortalOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
+    portal.carrier = carrier.clone();
     if let Some(control) = fields.get("controlDomain") {
         let names = CONTROL_DOMAINS.map(|name| (name, name));
         portal.control_domain = control.choice("control domain", &names)?.into();

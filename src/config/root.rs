@@ -62,7 +62,12 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
     let outbounds = entries(fields.list("outbounds")?, |node| {
         outbound::read(node, &policy, &mut outbound_tags)
     })?;
-    let reverse = reverse::read(fields.get("reverse"), &mut inbound_tags, &mut outbound_tags)?;
+    let reverse = reverse::read(
+        fields.get("reverse"),
+        policy.mux(),
+        &mut inbound_tags,
+        &mut outbound_tags,
+    )?;
     let names = Names {
         inbounds: &inbound_tags,
         outbounds: &outbound_tags,
@@ -85,6 +90,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         inbounds,
         outbounds,
         router,
+        mux: policy.mux().clone(),
         bridges: reverse.bridges,
         portals: reverse.portals,
         warnings: notes.into_lines(),

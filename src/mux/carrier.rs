@@ -14,25 +14,20 @@ use super::MuxError;
 use super::codec::{Event, FrameDecoder};
 use super::extension::{Hello, Message};
 use super::frame::{FrameError, FrameMetadata, SessionStatus};
-use super::liveness::{Liveness, LivenessTimes, Verdict};
+use super::inlet::Bounds;
+use super::liveness::{Liveness, Verdict};
+use super::options::{CarrierOptions, LivenessTimes};
 use super::outgoing::{Lanes, Outgoing, lanes};
 use super::peer::Peer;
 use super::session::Session;
+use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
 use crate::limits::{
-    CLOSE_GRACE, INITIAL_WINDOW, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM,
-    PROBE_SESSION,
+    CLOSE_GRACE, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM, PROBE_SESSION,
 };
 use crate::link::{Handle, Link, Reader, Writer};
 use crate::net::{Destination, Network};
 use crate::sync::{Crew, Done, Next, Periodic, Timer};
-
-/// What this end says of itself.
-const HELLO: Hello = Hello {
-    window: INITIAL_WINDOW,
-    datagram: MAX_PLAIN_DATAGRAM as u16,
-    capabilities: 0,
-};
 
 /// What a peer's New means on this end of a carrier.
 pub(super) trait Role: Send + 'static {
@@ -60,29 +55,6 @@ pub(super) enum Cause {
     Failed(MuxError),
 }
 
-/// Settings of a carrier, the same on both ends.
-#[derive(Debug, Clone)]
-pub struct CarrierOptions {
-    /// Whether to speak with muxcool peers what others read past: credit,
-    /// probes, drain (section 11). On by default.
-    pub extensions: bool,
-    /// When a silent peer is probed, suspected and given up; `None` leaves all
-    /// of that to the transport.
-    pub liveness: Option<LivenessTimes>,
-    /// Runs the probes. By default the process's timer.
-    pub timer: Option<Timer>,
-}
-
-impl Default for CarrierOptions {
-    fn default() -> Self {
-        Self {
-            extensions: true,
-            liveness: Some(LivenessTimes::default()),
-            timer: None,
-        }
-    }
-}
-
 /// Which end of the carrier this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -96,8 +68,10 @@ pub(super) enum End {
 pub(super) struct Carrier {
     number: u32,
     end: End,
-    extensions: bool,
+    options: CarrierOptions,
     timer: Timer,
+    counters: Arc<Counters>,
+    bounds: Bounds,
     peer: Peer,
     /// Looks whether the peer is still there.
     watch: Mutex<Option<Periodic>>,
@@ -115,25 +89,32 @@ pub(super) struct Carrier {
 impl Carrier {
     /// Starts the writer thread on `link`. The caller reads, with
     /// [`read_loop`](Self::read_loop).
+    ///
+    /// # Errors
+    /// [`MuxError::Options`], [`MuxError::Thread`].
     pub(super) fn start(
         link: Link,
         end: End,
         options: &CarrierOptions,
-    ) -> io::Result<(Arc<Self>, Box<dyn Reader>)> {
+    ) -> Result<(Arc<Self>, Box<dyn Reader>), MuxError> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
+        options.check()?;
         let timer = match &options.timer {
             Some(timer) => timer.clone(),
-            None => Timer::global()?,
+            None => Timer::global().map_err(MuxError::Thread)?,
         };
         let (outgoing, lanes) = lanes();
         if options.extensions && end == End::Client {
-            outgoing.greet(HELLO);
+            outgoing.greet(hello(options));
         }
+        let counters = Arc::<Counters>::default();
         let carrier = Arc::new(Self {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             end,
-            extensions: options.extensions,
+            options: options.clone(),
             timer,
+            bounds: Bounds::new(options, counters.clone()),
+            counters,
             peer: Peer::new(),
             watch: Mutex::new(None),
             outgoing,
@@ -147,7 +128,9 @@ impl Carrier {
         let inner = carrier.clone();
         let writer = link.writer;
         let name = format!("mux-wr-{}", carrier.number);
-        carrier.spawn(&name, move || inner.write_loop(lanes, writer))?;
+        carrier
+            .spawn(&name, move || inner.write_loop(lanes, writer))
+            .map_err(MuxError::Thread)?;
         if let Some(times) = options.liveness {
             carrier.start_watch(times);
         }
@@ -156,6 +139,39 @@ impl Carrier {
 
     pub(super) fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    pub(super) fn options(&self) -> &CarrierOptions {
+        &self.options
+    }
+
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether it takes no more sessions is the worker's to say.
+    pub(super) fn stats(&self, closing: bool) -> WorkerStats {
+        let (total, active, parked) = self.with_sessions(|table| {
+            let parked = table.iter().map(|session| session.parked()).sum();
+            (table.total(), table.len() as u32, parked)
+        });
+        WorkerStats {
+            total,
+            active,
+            closing,
+            sent: self.outgoing.sent(),
+            received: self.counters.received.get(),
+            round_trip: self.peer.round_trip(),
+            parked,
+            held_up: self.peer.is_held_up(),
+            hold_ups: self.counters.hold_ups.get(),
+            stalled: self.counters.stalled.get(),
+            dropped: self.counters.dropped.get(),
+        }
     }
 
     pub(super) fn timer(&self) -> &Timer {
@@ -244,18 +260,18 @@ impl Carrier {
     }
 
     /// A second HELLO changes nothing.
-    fn welcome(&self, hello: Hello) {
-        if !self.peer.said_hello(hello) {
+    fn welcome(&self, theirs: Hello) {
+        if !self.peer.said_hello(theirs) {
             return;
         }
         debug!("carrier {}: the peer is muxcool", self.number);
         if self.end == End::Server {
-            self.outgoing.hello(HELLO);
+            self.outgoing.hello(hello(&self.options));
         }
         let sessions: Vec<Arc<Session>> =
             self.with_sessions(|table| table.iter().cloned().collect());
         for session in sessions {
-            session.peer_said_hello(hello.window);
+            session.peer_said_hello(theirs.window);
         }
         self.send_probe(None); // the first measure of the round trip
     }
@@ -394,6 +410,15 @@ impl Carrier {
     }
 }
 
+/// What this end says of itself.
+fn hello(options: &CarrierOptions) -> Hello {
+    Hello {
+        window: options.window,
+        datagram: MAX_PLAIN_DATAGRAM as u16,
+        capabilities: 0,
+    }
+}
+
 fn log_end(number: u32, cause: &Cause) {
     match cause {
         Cause::Closed(why) => info!("carrier {number} closed: {why}"),
@@ -425,6 +450,7 @@ impl<R: Role> Demux<'_, R> {
         let mut decoder = FrameDecoder::new();
         while let Some(buf) = reader.read()? {
             self.carrier.peer.hear();
+            self.carrier.counters.received.add(buf.len());
             let mut input = buf.as_slice();
             while let Some(event) = decoder.next(&mut input)? {
                 self.handle(event)?;
@@ -465,7 +491,9 @@ impl<R: Role> Demux<'_, R> {
                 self.end(id, metadata.option.has_error);
                 Current::Skip
             }
-            (SessionStatus::KeepAlive, _) if id == 0 && self.carrier.extensions => Current::Signals,
+            (SessionStatus::KeepAlive, _) if id == 0 && self.carrier.options.extensions => {
+                Current::Signals
+            }
             (SessionStatus::New | SessionStatus::KeepAlive, _) => Current::Skip,
         }
     }

@@ -8,53 +8,16 @@ use crossbeam_channel::select;
 use log::{debug, info};
 
 use super::MuxError;
-use super::carrier::{Carrier, CarrierOptions, Cause, End, Role};
+use super::carrier::{Carrier, Cause, End, Role};
 use super::halves;
+use super::options::ClientOptions;
 use super::session::Session;
+use super::stats::WorkerStats;
 use super::stream::MuxStream;
-use super::table::ClientStrategy;
-use crate::limits::{FIRST_PAYLOAD_WAIT, IDLE_CHECK};
+use crate::limits::IDLE_CHECK;
 use crate::link::{Link, LinkError, Nowhere, Reader};
 use crate::net::Destination;
 use crate::sync::Clock;
-
-/// Settings of a [`ClientWorker`].
-#[derive(Debug, Clone)]
-pub struct ClientOptions {
-    /// How many sessions it takes. By default without bounds.
-    pub strategy: ClientStrategy,
-    /// How long New waits for a session's first payload, to carry it; zero
-    /// never waits. A server that speaks first is delayed by this. Defaults to
-    /// [`FIRST_PAYLOAD_WAIT`].
-    pub first_payload_wait: Duration,
-    /// Whether the worker stays when it is idle, until it [drains](
-    /// ClientWorker::drain). Not by default.
-    pub keep_idle: bool,
-    /// What both ends have.
-    pub carrier: CarrierOptions,
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        Self {
-            strategy: ClientStrategy::default(),
-            first_payload_wait: FIRST_PAYLOAD_WAIT,
-            keep_idle: false,
-            carrier: CarrierOptions::default(),
-        }
-    }
-}
-
-/// Counts of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerStats {
-    /// Sessions ever made.
-    pub total: u32,
-    /// Sessions open now.
-    pub active: u32,
-    /// Whether it takes no more sessions.
-    pub closing: bool,
-}
 
 /// A carrier on which this side opens sessions.
 ///
@@ -71,10 +34,9 @@ impl ClientWorker {
     /// Starts a worker on `link`.
     ///
     /// # Errors
-    /// [`MuxError::Thread`].
+    /// [`MuxError::Options`], [`MuxError::Thread`].
     pub fn new(link: Link, options: ClientOptions) -> Result<Self, MuxError> {
-        let (carrier, reader) =
-            Carrier::start(link, End::Client, &options.carrier).map_err(MuxError::Thread)?;
+        let (carrier, reader) = Carrier::start(link, End::Client, &options.carrier)?;
         let worker = Self {
             carrier,
             options,
@@ -245,14 +207,9 @@ impl ClientWorker {
         self.carrier.closed().is_done()
     }
 
-    /// Counts, read together.
+    /// What it does and has done.
     pub fn stats(&self) -> WorkerStats {
-        let closing = self.is_closing();
-        self.carrier.with_sessions(|table| WorkerStats {
-            total: table.total(),
-            active: table.len() as u32,
-            closing,
-        })
+        self.carrier.stats(self.is_closing())
     }
 
     /// Waits for the carrier's end, `limit` at the most; returns whether it

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{INITIAL_WINDOW, MAX_FRAME_PAYLOAD, MAX_WINDOW, MIN_ROUND_TRIP};
+use crate::limits::{MAX_FRAME_PAYLOAD, MIN_ROUND_TRIP};
 
 /// How far this side may send. Offsets count from the session's first byte.
 #[derive(Debug, Clone)]
@@ -64,19 +64,21 @@ pub(super) struct ReceiveCredit {
     consumed: u64,
     granted: u64,
     window: u64,
+    max_window: u64,
     /// When the stretch began over which the window's growth is judged, and
     /// what had been consumed then.
     mark: Option<(Instant, u64)>,
 }
 
 impl ReceiveCredit {
-    /// With the window that HELLO names.
-    pub(super) fn new() -> Self {
+    /// With the window that HELLO names, which may grow to `max_window`.
+    pub(super) fn new(window: u32, max_window: u64) -> Self {
         Self {
             received: 0,
             consumed: 0,
-            granted: INITIAL_WINDOW.into(),
-            window: INITIAL_WINDOW.into(),
+            granted: window.into(),
+            window: window.into(),
+            max_window,
             mark: None,
         }
     }
@@ -125,7 +127,7 @@ impl ReceiveCredit {
         }
         let stretch = now.saturating_duration_since(since);
         if stretch < 2 * round_trip.max(MIN_ROUND_TRIP) {
-            self.window = (self.window * 2).min(MAX_WINDOW);
+            self.window = (self.window * 2).min(self.max_window);
         }
         self.mark = Some((now, self.consumed));
     }
@@ -136,6 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::{INITIAL_WINDOW, MAX_WINDOW};
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn a_window_grows_only_where_it_is_the_limit() {
         let start = Instant::now();
-        let mut credit = ReceiveCredit::new();
+        let mut credit = ReceiveCredit::new(INITIAL_WINDOW, 2 * u64::from(INITIAL_WINDOW));
         let window = u64::from(INITIAL_WINDOW);
         let slow = |n: u32| start + n * 500 * MILLISECOND;
         for n in 0..8 {
@@ -165,7 +168,7 @@ mod tests {
         for n in 0..8 {
             credit.consume(INITIAL_WINDOW as usize, fast(n), Some(50 * MILLISECOND));
         }
-        assert!(credit.window > window, "{credit:?}");
+        assert_eq!(credit.window, 2 * window, "{credit:?}");
     }
 
     /// One step of two peers' life.
@@ -238,7 +241,7 @@ mod tests {
         fn never_past_the_grant_and_never_stuck(steps in proptest::collection::vec(any_step(), 0..300)) {
             let mut model = Model {
                 sender: SendCredit::plain(),
-                receiver: ReceiveCredit::new(),
+                receiver: ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW),
                 flying: Vec::new(),
                 waiting: 0,
                 grants: Vec::new(),

@@ -13,7 +13,8 @@ pub struct MuxDispatcher {
 }
 
 impl MuxDispatcher {
-    /// A dispatcher in front of `inner`; its carriers have these settings.
+    /// A dispatcher in front of `inner`; its carriers have these settings. If
+    /// [they cannot](CarrierOptions::check), every carrier fails.
     pub fn new(inner: Arc<dyn Dispatcher>, options: CarrierOptions) -> Self {
         Self { inner, options }
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::extension::ExtensionError;
 use super::frame::FrameError;
+use super::options::OptionsError;
 use super::table::TableError;
 use crate::link::{DispatchError, LinkError};
 use crate::net::AddressError;
@@ -40,6 +41,8 @@ pub enum MuxError {
     CarrierTarget(AddressError),
     /// A carrier could not be dialled.
     Dial(DispatchError),
+    /// The carrier's settings are out of range.
+    Options(OptionsError),
     /// A thread could not be started.
     Thread(io::Error),
 }
@@ -61,6 +64,7 @@ impl fmt::Display for MuxError {
             MuxError::Link(_) => "carrier failed",
             MuxError::CarrierTarget(_) => "carrier has no valid target",
             MuxError::Dial(_) => "carrier could not be opened",
+            MuxError::Options(_) => "carrier cannot have these settings",
             MuxError::Thread(_) => "thread could not be started",
         })
     }
@@ -74,6 +78,7 @@ impl Error for MuxError {
             MuxError::Link(inner) => Some(inner),
             MuxError::CarrierTarget(inner) => Some(inner),
             MuxError::Dial(inner) => Some(inner),
+            MuxError::Options(inner) => Some(inner),
             MuxError::Thread(inner) => Some(inner),
             _ => None,
         }
@@ -102,6 +107,12 @@ impl From<ExtensionError> for MuxError {
     }
 }
 
+impl From<OptionsError> for MuxError {
+    fn from(e: OptionsError) -> Self {
+        MuxError::Options(e)
+    }
+}
+
 impl From<LinkError> for MuxError {
     fn from(e: LinkError) -> Self {
         MuxError::Link(e)
@@ -123,6 +134,7 @@ impl From<MuxError> for io::Error {
             MuxError::Frame(_) | MuxError::Extension(_) => io::ErrorKind::InvalidData,
             MuxError::Silent | MuxError::TimedOut => io::ErrorKind::TimedOut,
             MuxError::Closed | MuxError::IdsExhausted => io::ErrorKind::NotConnected,
+            MuxError::Options(_) => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, e)

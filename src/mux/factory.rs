@@ -12,7 +12,7 @@ pub trait ClientWorkerFactory: Send + Sync {
     /// Makes one; returns when its carrier is up.
     ///
     /// # Errors
-    /// [`MuxError::Dial`], [`MuxError::Thread`].
+    /// [`MuxError::Dial`], [`MuxError::Options`], [`MuxError::Thread`].
     fn create(&self) -> Result<ClientWorker, MuxError>;
 }
 
@@ -24,7 +24,8 @@ pub struct DialingWorkerFactory {
 }
 
 impl DialingWorkerFactory {
-    /// A factory for workers with these options.
+    /// A factory for workers with these options. If they [cannot](
+    /// super::CarrierOptions::check) be had, none is made.
     pub fn new(outbound: Arc<dyn Outbound>, options: ClientOptions) -> Self {
         Self { outbound, options }
     }

@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::credit::{ReceiveCredit, SendCredit};
 use super::inlet::parked_in_process;
+use super::options::CarrierOptions;
 use super::peer::Peer;
 use crate::limits::PARKED_PER_PROCESS;
 use crate::link::LinkError;
@@ -25,8 +26,8 @@ struct Sending {
 }
 
 impl Flow {
-    /// For a session on a carrier with this peer.
-    pub(super) fn new(peer: &Peer) -> Self {
+    /// For a session on a carrier with this peer and these settings.
+    pub(super) fn new(peer: &Peer, options: &CarrierOptions) -> Self {
         let mut credit = SendCredit::plain();
         if let Some(hello) = peer.hello() {
             credit.limit_to(hello.window);
@@ -37,7 +38,7 @@ impl Flow {
                 over: false,
             }),
             changed: Condvar::new(),
-            receive: Mutex::new(ReceiveCredit::new()),
+            receive: Mutex::new(ReceiveCredit::new(options.window, options.max_window)),
         }
     }
 
@@ -100,7 +101,7 @@ impl Flow {
     /// While too much waits in this process, windows do not grow.
     pub(super) fn consume(&self, len: usize, peer: &Peer) -> Option<u64> {
         let may_grow = parked_in_process() < PARKED_PER_PROCESS;
-        let round_trip = may_grow.then(|| peer.round_trip());
+        let round_trip = may_grow.then(|| peer.round_trip().unwrap_or_default());
         self.receive.lock().consume(len, Instant::now(), round_trip)
     }
 }

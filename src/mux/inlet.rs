@@ -9,22 +9,41 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::options::CarrierOptions;
+use super::stats::Counters;
 use crate::buf::Buf;
-use crate::limits::{
-    BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_PER_SESSION,
-    PARKED_UNDER_PRESSURE, STALLED_SESSION,
-};
+use crate::limits::{BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_UNDER_PRESSURE};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
 use crate::sync::Done;
 
+/// What bounds the receiving side of a carrier's sessions, and counts what
+/// happens there.
+#[derive(Debug, Clone)]
+pub(super) struct Bounds {
+    parked: usize,
+    stalled_session: Duration,
+    counters: Arc<Counters>,
+}
+
+impl Bounds {
+    pub(super) fn new(options: &CarrierOptions, counters: Arc<Counters>) -> Self {
+        Self {
+            parked: options.parked,
+            stalled_session: options.stalled_session,
+            counters,
+        }
+    }
+}
+
 /// The receiving side of one session.
 pub(super) struct Inlet {
     network: Network,
+    bounds: Bounds,
     state: Mutex<State>,
     /// Parked bytes have left, or the inlet has ended.
     room: Condvar,
@@ -101,16 +120,22 @@ pub(super) enum Step {
     Drain(Box<dyn Writer>),
 }
 
-/// The consumer has failed, or has made no progress for too long.
-#[derive(Debug)]
-pub(super) struct ConsumerGone;
+/// Why there is no consumer any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConsumerGone {
+    /// It has failed.
+    Failed,
+    /// It has taken nothing for too long, while it held the carrier up.
+    Stalled,
+}
 
 impl Inlet {
     /// With `has_credit` the peer is held back by credit, and the carrier's
     /// reader never waits.
-    pub(super) fn new(network: Network, has_credit: bool) -> Self {
+    pub(super) fn new(network: Network, has_credit: bool, bounds: Bounds) -> Self {
         Self {
             network,
+            bounds,
             state: Mutex::new(State {
                 consumer: Consumer::Awaited,
                 parked: VecDeque::new(),
@@ -207,12 +232,14 @@ impl Inlet {
         held_up: &dyn Fn(bool),
     ) -> Result<Option<Box<dyn Writer>>, ConsumerGone> {
         let mut state = self.state.lock();
-        if state.is_full(self.network) {
+        if self.is_full(&state) {
+            self.bounds.counters.hold_ups.add(1);
             held_up(true);
             let room = self.wait_for_room(&mut state);
             held_up(false);
             if !room {
-                return Err(ConsumerGone);
+                self.bounds.counters.stalled.add(1);
+                return Err(ConsumerGone::Stalled);
             }
         }
         if state.ending.is_some() {
@@ -223,7 +250,7 @@ impl Inlet {
             Consumer::Ready(writer) => Ok(Some(writer)),
             other => {
                 state.consumer = other;
-                state.park(data, self.network);
+                self.park(&mut state, data);
                 Ok(None)
             }
         }
@@ -242,7 +269,7 @@ impl Inlet {
                 Ok(step)
             }
             Ok(Written::Only(len)) => {
-                self.state.lock().park(&data[len..], self.network);
+                self.park(&mut self.state.lock(), &data[len..]);
                 consumed(len);
                 Ok(Step::Drain(writer))
             }
@@ -252,18 +279,34 @@ impl Inlet {
 
     /// Backpressure of last resort (section 12): the carrier's reader waits
     /// for this session. Returns whether it may go on; not if the consumer has
-    /// taken nothing for [`STALLED_SESSION`]. That time runs from the
-    /// consumer's last progress, so that many that have stalled together are
-    /// ended together.
+    /// taken nothing for too long. That time runs from the consumer's last
+    /// progress, so that many that have stalled together are ended together.
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) -> bool {
-        while state.is_full(self.network) && state.ending.is_none() {
-            let deadline = state.progress + STALLED_SESSION;
+        let patience = self.bounds.stalled_session;
+        while self.is_full(state) && state.ending.is_none() {
+            let deadline = state.progress + patience;
             let timed_out = self.room.wait_until(state, deadline).timed_out();
-            if timed_out && Instant::now() >= state.progress + STALLED_SESSION {
+            if timed_out && Instant::now() >= state.progress + patience {
                 return false;
             }
         }
         true
+    }
+
+    /// Streams of plain peers wait for room, and all the sooner when too much
+    /// waits in the whole process; datagrams are dropped.
+    fn is_full(&self, state: &State) -> bool {
+        let limit = match parked_in_process() < PARKED_PER_PROCESS {
+            true => self.bounds.parked,
+            false => self.bounds.parked.min(PARKED_UNDER_PRESSURE),
+        };
+        self.network == Network::Tcp && !state.has_credit && state.parked_bytes.0 >= limit
+    }
+
+    fn park(&self, state: &mut State, data: &[u8]) {
+        if !state.park(data, self.network) {
+            self.bounds.counters.dropped.add(1);
+        }
     }
 
     /// Writes what is parked, waiting as it must, until nothing is. The
@@ -327,7 +370,7 @@ impl Inlet {
         if expected {
             Ok(Step::None)
         } else {
-            Err(ConsumerGone)
+            Err(ConsumerGone::Failed)
         }
     }
 
@@ -381,6 +424,11 @@ impl Inlet {
         self.state.lock().parked.push_front(buf);
     }
 
+    /// Bytes of memory that wait for the consumer.
+    pub(super) fn parked(&self) -> usize {
+        self.state.lock().parked_bytes.0
+    }
+
     /// Datagrams that were dropped because too many waited.
     pub(super) fn dropped(&self) -> u64 {
         self.state.lock().dropped
@@ -397,27 +445,18 @@ impl State {
         }
     }
 
-    /// Streams of plain peers wait for room, and all the sooner when too much
-    /// waits in the whole process; datagrams are dropped.
-    fn is_full(&self, network: Network) -> bool {
-        let limit = match parked_in_process() < PARKED_PER_PROCESS {
-            true => PARKED_PER_SESSION,
-            false => PARKED_UNDER_PRESSURE,
-        };
-        network == Network::Tcp && !self.has_credit && self.parked_bytes.0 >= limit
-    }
-
-    fn park(&mut self, mut data: &[u8], network: Network) {
+    /// Returns whether it is kept; not if too many datagrams wait.
+    fn park(&mut self, mut data: &[u8], network: Network) -> bool {
         match network {
             Network::Tcp => data = self.fill_last(data),
             Network::Udp if self.parked.len() >= PARKED_DATAGRAMS => {
                 self.dropped += 1;
-                return;
+                return false;
             }
             Network::Udp => {}
         }
         if network == Network::Tcp && data.is_empty() {
-            return;
+            return true;
         }
         // Room for more, so that small pieces share a buffer (A3).
         let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
@@ -427,6 +466,7 @@ impl State {
         }
         self.parked_bytes.add(buf.footprint());
         self.parked.push_back(buf);
+        true
     }
 
     fn fill_last<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
@@ -491,9 +531,14 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::limits::{PARKED_PER_SESSION, STALLED_SESSION};
     use crate::link::Interrupt;
 
     fn ignore(_: usize) {}
+
+    fn bounds() -> Bounds {
+        Bounds::new(&CarrierOptions::default(), Arc::default())
+    }
 
     struct Nobody;
 
@@ -557,14 +602,14 @@ mod tests {
         const TOTAL: usize = 512 * 1024 * 1024;
         const PIECE: usize = 30_000;
         let next = Arc::new(AtomicUsize::new(0));
-        let inlet = Inlet::new(Network::Tcp, false);
+        let inlet = Inlet::new(Network::Tcp, false, bounds());
         thread::scope(|scope| {
             let take = |step| match step {
                 Ok(Step::None) => {}
                 Ok(Step::Drain(writer)) => {
                     scope.spawn(|| inlet.drain(writer, &ignore).unwrap());
                 }
-                Err(ConsumerGone) => panic!("the consumer does not fail"),
+                Err(gone) => panic!("the consumer does not fail: {gone:?}"),
             };
             let consumer = Counting {
                 next: next.clone(),
@@ -585,7 +630,7 @@ mod tests {
     #[test]
     fn parked_bytes_wait_for_the_consumer() {
         let next = Arc::new(AtomicUsize::new(0));
-        let inlet = Inlet::new(Network::Tcp, false);
+        let inlet = Inlet::new(Network::Tcp, false, bounds());
         assert!(matches!(
             inlet.deliver(&[0, 1, 2], &ignore, &|_| {}),
             Ok(Step::None)

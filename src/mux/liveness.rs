@@ -3,30 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{DEAD_AFTER, PROBE_AFTER, SUSPECT_AFTER};
-
-/// When a silent peer is probed, suspected and given up. All three count from
-/// the last byte that was received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LivenessTimes {
-    /// Silence after which it is probed. Defaults to [`PROBE_AFTER`].
-    pub probe: Duration,
-    /// Silence after which other carriers are preferred. Defaults to
-    /// [`SUSPECT_AFTER`].
-    pub suspect: Duration,
-    /// Silence after which the carrier is ended. Defaults to [`DEAD_AFTER`].
-    pub dead: Duration,
-}
-
-impl Default for LivenessTimes {
-    fn default() -> Self {
-        Self {
-            probe: PROBE_AFTER,
-            suspect: SUSPECT_AFTER,
-            dead: DEAD_AFTER,
-        }
-    }
-}
+use super::options::LivenessTimes;
+use crate::limits::SHORTEST_PROBE;
 
 /// What to do after a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +85,7 @@ impl Liveness {
 
     /// Never at once again: the timer must not spin.
     fn plan(&mut self, wait: Duration) -> Duration {
-        self.planned = wait.max(Duration::from_millis(10));
+        self.planned = wait.max(SHORTEST_PROBE);
         self.planned
     }
 }

@@ -33,16 +33,17 @@ mod halves;
 mod inlet;
 mod liveness;
 mod manager;
+mod options;
 mod outgoing;
 mod peer;
 mod picker;
 mod server;
 mod session;
+mod stats;
 mod stream;
 mod table;
 
-pub use carrier::CarrierOptions;
-pub use client::{ClientOptions, ClientWorker, ControlSession, WorkerStats};
+pub use client::{ClientWorker, ControlSession};
 pub use codec::{Event, FrameDecoder};
 pub use dispatcher::MuxDispatcher;
 pub use error::MuxError;
@@ -52,9 +53,10 @@ pub use frame::{
     FrameError, FrameMetadata, FrameOption, SessionStatus, TargetError, end_frame, keep_header,
     new_header,
 };
-pub use liveness::LivenessTimes;
 pub use manager::{ClientManager, MuxOutbound};
+pub use options::{CarrierOptions, ClientOptions, LivenessTimes, OptionsError};
 pub use picker::{IncrementalWorkerPicker, WorkerPicker};
 pub use server::{MuxServer, ServerWorker};
+pub use stats::WorkerStats;
 pub use stream::MuxStream;
 pub use table::{ClientStrategy, SessionManager, TableError};

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use super::extension::{Hello, MAX_CREDITS, Message};
 use super::frame::{SessionStatus, end_frame, keep_alive_header, keep_header};
+use super::stats::Counter;
 use crate::buf::Buf;
 use crate::limits::{CARRIER_PIPE, CONTROL_PIPE, PONGS, PROBE_SESSION};
 use crate::link::{LinkError, Writer};
@@ -38,6 +39,8 @@ pub(super) struct Outgoing {
     signals: Mutex<Signals>,
     nudge: Sender<()>,
     writing: AtomicBool,
+    /// Bytes that the link has taken.
+    sent: Counter,
 }
 
 /// The emptying side, for the writer thread.
@@ -80,6 +83,7 @@ pub(super) fn lanes() -> (Outgoing, Lanes) {
         ends: Mutex::default(),
         signals: Mutex::default(),
         writing: AtomicBool::new(false),
+        sent: Counter::default(),
         nudge,
     };
     let lanes = Lanes {
@@ -169,6 +173,11 @@ impl Outgoing {
         self.writing.load(Ordering::Relaxed)
     }
 
+    /// Bytes that the carrier's link has taken.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
     fn signal(&self, note: impl FnOnce(&mut Signals)) {
         note(&mut self.signals.lock());
         self.nudge();
@@ -226,9 +235,11 @@ impl Lanes {
     pub(super) fn run(self, outgoing: &Outgoing, writer: &mut dyn Writer) -> Result<(), LinkError> {
         let mut batch = VecDeque::new();
         while self.next_batch(outgoing, &mut batch)? {
+            let len = batch.iter().map(Buf::len).sum();
             outgoing.writing.store(true, Ordering::Relaxed);
             writer.write(&mut batch)?;
             outgoing.writing.store(false, Ordering::Relaxed);
+            outgoing.sent.add(len);
         }
         writer.close()
     }

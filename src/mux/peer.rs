@@ -118,11 +118,11 @@ impl Peer {
         self.held_up.load(Ordering::Relaxed) > 0
     }
 
-    /// The shortest round trip that was measured; zero if none was.
-    pub(super) fn round_trip(&self) -> Duration {
+    /// The shortest round trip that was measured.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
         match self.round_trip.load(Ordering::Relaxed) {
-            u64::MAX => Duration::ZERO,
-            micros => Duration::from_micros(micros),
+            u64::MAX => None,
+            micros => Some(Duration::from_micros(micros)),
         }
     }
 
@@ -172,6 +172,7 @@ mod tests {
     #[test]
     fn the_shortest_round_trip_is_kept_and_told() {
         let peer = Peer::new();
+        assert_eq!(peer.round_trip(), None);
         let start = Instant::now();
         let (tell, told) = crossbeam_channel::bounded(1);
         let first = peer.new_probe(start, None);
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!(told.try_recv(), Ok(Duration::from_millis(3)));
         peer.answered(Some(first), start + Duration::from_millis(5));
         peer.answered(Some(first), start + Duration::from_millis(1));
-        assert_eq!(peer.round_trip(), Duration::from_millis(3));
+        assert_eq!(peer.round_trip(), Some(Duration::from_millis(3)));
     }
 
     #[test]

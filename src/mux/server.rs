@@ -7,9 +7,11 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{debug, info};
 
 use super::MuxError;
-use super::carrier::{Carrier, CarrierOptions, Cause, End, Role};
+use super::carrier::{Carrier, Cause, End, Role};
 use super::halves;
+use super::options::CarrierOptions;
 use super::session::Session;
+use super::stats::WorkerStats;
 use super::stream::MuxStream;
 use crate::limits::{ACCEPT_BACKLOG, SERVER_SESSIONS};
 use crate::link::{Dispatcher, Link, Reader, Request};
@@ -29,7 +31,7 @@ impl ServerWorker {
     /// the origin of `origin` and the session's own target.
     ///
     /// # Errors
-    /// [`MuxError::Thread`].
+    /// [`MuxError::Options`], [`MuxError::Thread`].
     pub fn start(
         link: Link,
         dispatcher: Arc<dyn Dispatcher>,
@@ -58,15 +60,14 @@ impl ServerWorker {
     /// until the carrier and all its sessions have ended.
     ///
     /// # Errors
-    /// [`MuxError::Thread`].
+    /// [`MuxError::Options`], [`MuxError::Thread`].
     pub fn serve(
         link: Link,
         dispatcher: Arc<dyn Dispatcher>,
         origin: Request,
         options: &CarrierOptions,
     ) -> Result<(), MuxError> {
-        let (carrier, reader) =
-            Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
+        let (carrier, reader) = Carrier::start(link, End::Server, options)?;
         info!("carrier {} accepted", carrier.number());
         carrier.read_loop(reader, Dispatching::new(dispatcher, origin));
         carrier.end_and_join("ended");
@@ -79,8 +80,7 @@ impl ServerWorker {
         options: &CarrierOptions,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, MuxError> {
-        let (carrier, reader) =
-            Carrier::start(link, End::Server, options).map_err(MuxError::Thread)?;
+        let (carrier, reader) = Carrier::start(link, End::Server, options)?;
         let worker = Self { carrier };
         worker
             .start_thread(reader, role, ended)
@@ -106,6 +106,12 @@ impl ServerWorker {
     /// Sessions open now.
     pub fn active_connections(&self) -> u32 {
         self.carrier.with_sessions(|table| table.len() as u32)
+    }
+
+    /// What it does and has done.
+    pub fn stats(&self) -> WorkerStats {
+        let closing = self.carrier.with_sessions(|table| table.is_closed());
+        self.carrier.stats(closing)
     }
 
     /// Whether the carrier has ended.
@@ -267,7 +273,7 @@ impl MuxServer {
     /// to be accepted; more are refused.
     ///
     /// # Errors
-    /// [`MuxError::Thread`].
+    /// [`MuxError::Options`], [`MuxError::Thread`].
     pub fn new(link: Link) -> Result<Self, MuxError> {
         Self::with_options(link, &CarrierOptions::default())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use log::debug;
+use log::{debug, info};
 use parking_lot::Mutex;
 
 use super::MuxError;
@@ -17,7 +17,7 @@ use super::flow::{Flow, deadline};
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
-use crate::limits::{END_QUIET, FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM};
+use crate::limits::{FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
 use crate::sync::{Done, Next, Periodic};
@@ -101,8 +101,12 @@ impl Session {
     fn with_ends(id: u16, target: Destination, carrier: Arc<Carrier>, ends: Ends) -> Arc<Self> {
         Arc::new(Self {
             id,
-            inlet: Inlet::new(target.network, !carrier.peer().is_plain()),
-            flow: Flow::new(carrier.peer()),
+            inlet: Inlet::new(
+                target.network,
+                !carrier.peer().is_plain(),
+                carrier.bounds().clone(),
+            ),
+            flow: Flow::new(carrier.peer(), carrier.options()),
             target,
             carrier,
             ends: Mutex::new(ends),
@@ -202,7 +206,11 @@ impl Session {
         match step {
             Ok(Step::None) => {}
             Ok(Step::Drain(consumer)) => self.drain_elsewhere(consumer),
-            Err(ConsumerGone) => self.fail(),
+            Err(ConsumerGone::Failed) => self.fail(),
+            Err(ConsumerGone::Stalled) => {
+                info!("session {} held its carrier up too long", self.name());
+                self.fail();
+            }
         }
         self.settle();
     }
@@ -350,6 +358,7 @@ impl Session {
         };
         let fits = payload.len() <= limit;
         if !fits && self.network() == Network::Udp {
+            self.carrier.counters().dropped.add(1);
             debug!(
                 "session {}: dropped {} bytes, {limit} at most",
                 self.name(),
@@ -403,22 +412,24 @@ impl Session {
     /// Whether the peer would take End for more than a half-close: a plain
     /// server cuts its answer soon after it (section 13).
     fn waits_with_end(&self) -> bool {
-        self.network() == Network::Tcp && self.carrier.peers_end_cuts_answers()
+        let waits = !self.carrier.options().end_quiet.is_zero();
+        waits && self.network() == Network::Tcp && self.carrier.peers_end_cuts_answers()
     }
 
-    /// Sends End once nothing has arrived for [`END_QUIET`].
+    /// Sends End once nothing has arrived for the quiet time.
     fn send_end_when_quiet(self: &Arc<Self>) {
         self.carrier
             .with_sessions(|table| table.end_is_due(self.id));
         let session = Arc::downgrade(self);
+        let quiet = self.carrier.options().end_quiet;
         let mut seen = self.arrivals.load(Ordering::Relaxed);
-        let timer = self.carrier.timer().schedule(END_QUIET, move || {
+        let timer = self.carrier.timer().schedule(quiet, move || {
             let Some(session) = session.upgrade() else {
                 return Next::Stop;
             };
             let now = session.arrivals.load(Ordering::Relaxed);
             if std::mem::replace(&mut seen, now) != now {
-                return Next::After(END_QUIET);
+                return Next::After(quiet);
             }
             session.send_due_end();
             Next::Stop
@@ -506,6 +517,11 @@ impl Session {
 
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of memory that wait for its consumer.
+    pub(super) fn parked(&self) -> usize {
+        self.inlet.parked()
     }
 
     /// Why it ended, if not in an orderly way.

@@ -45,11 +45,13 @@ impl Bridge {
     /// # Errors
     /// See [`ReverseError`].
     pub fn new(
-        options: BridgeOptions,
+        mut options: BridgeOptions,
         dispatcher: Arc<dyn Dispatcher>,
         timer: &Timer,
     ) -> Result<Self, ReverseError> {
         ReverseError::check_names(&options.tag, &options.domain)?;
+        options.carrier.check().map_err(ReverseError::Options)?;
+        options.carrier.timer.get_or_insert_with(|| timer.clone());
         let target = Destination::tcp(&options.domain, 0).map_err(ReverseError::BadDomain)?;
         let (nudge, nudged) = bounded(1);
         let name = format!("bridge-{}", options.tag);
@@ -153,7 +155,8 @@ impl Shared {
         };
         let link = self.dispatcher.connect(&request)?;
         let nudge = self.nudge.clone();
-        BridgeWorker::start(link, self.dispatcher.clone(), request, move || {
+        let (dispatcher, carrier) = (self.dispatcher.clone(), &self.options.carrier);
+        BridgeWorker::start(link, dispatcher, request, carrier, move || {
             let _ = nudge.try_send(());
         })
     }

@@ -34,6 +34,7 @@ impl BridgeWorker {
         mut link: Link,
         dispatcher: Arc<dyn Dispatcher>,
         origin: Request,
+        options: &CarrierOptions,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, DispatchError> {
         // The portal speaks first on this link, so nothing else would take a
@@ -46,8 +47,7 @@ impl BridgeWorker {
             state: state.clone(),
             changed: changed.clone(),
         });
-        let options = CarrierOptions::default();
-        let server = ServerWorker::start_with(link, sessions, origin, &options, move || changed())?;
+        let server = ServerWorker::start_with(link, sessions, origin, options, move || changed())?;
         Ok(Self { server, state })
     }
 

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::mux::OptionsError;
 use crate::net::{Address, AddressError};
 use crate::router::DuplicateTag;
 
@@ -17,6 +18,8 @@ pub enum ReverseError {
     BadDomain(AddressError),
     /// An outbound with this tag is there already.
     DuplicateTag(DuplicateTag),
+    /// Its carriers' settings are out of range.
+    Options(OptionsError),
     /// A thread could not be started.
     Thread(io::Error),
 }
@@ -28,6 +31,7 @@ impl fmt::Display for ReverseError {
             ReverseError::EmptyDomain => "domain is empty",
             ReverseError::BadDomain(_) => "domain is not a host name",
             ReverseError::DuplicateTag(_) => "tag is in use",
+            ReverseError::Options(_) => "carriers cannot have these settings",
             ReverseError::Thread(_) => "thread could not be started",
         })
     }
@@ -38,6 +42,7 @@ impl Error for ReverseError {
         match self {
             ReverseError::BadDomain(inner) => Some(inner),
             ReverseError::DuplicateTag(inner) => Some(inner),
+            ReverseError::Options(inner) => Some(inner),
             ReverseError::Thread(inner) => Some(inner),
             _ => None,
         }

@@ -1,7 +1,8 @@
 use crate::limits::CONTROL_DOMAINS;
+use crate::mux::CarrierOptions;
 
 /// The end of a reverse tunnel that visitors come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PortalOptions {
     /// Its name as an outbound.
     pub tag: String,
@@ -10,6 +11,21 @@ pub struct PortalOptions {
     /// The name under which it opens control sessions: one of
     /// [`CONTROL_DOMAINS`], by default the first.
     pub control_domain: String,
+    /// The carriers that bridges open to it. Without a timer they have the
+    /// portal's.
+    pub carrier: CarrierOptions,
+}
+
+/// The end of a reverse tunnel that reaches the services.
+#[derive(Debug, Clone)]
+pub struct BridgeOptions {
+    /// Its name as an inbound of what comes through the tunnel.
+    pub tag: String,
+    /// The name that it asks its portal for.
+    pub domain: String,
+    /// The carriers that it opens to its portal. Without a timer they have the
+    /// bridge's.
+    pub carrier: CarrierOptions,
 }
 
 impl PortalOptions {
@@ -19,15 +35,18 @@ impl PortalOptions {
             tag: tag.into(),
             domain: domain.into(),
             control_domain: CONTROL_DOMAINS[0].into(),
+            carrier: CarrierOptions::default(),
         }
     }
 }
 
-/// The end of a reverse tunnel that reaches the services.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BridgeOptions {
-    /// Its name as an inbound of what comes through the tunnel.
-    pub tag: String,
-    /// The name that it asks its portal for.
-    pub domain: String,
+impl BridgeOptions {
+    /// A bridge with defaults.
+    pub fn new(tag: impl Into<String>, domain: impl Into<String>) -> Self {
+        Self {
+            tag: tag.into(),
+            domain: domain.into(),
+            carrier: CarrierOptions::default(),
+        }
+    }
 }

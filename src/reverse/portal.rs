@@ -28,11 +28,13 @@ impl Portal {
     /// # Errors
     /// See [`ReverseError`].
     pub fn new(
-        options: PortalOptions,
+        mut options: PortalOptions,
         outbounds: Arc<OutboundManager>,
         timer: &Timer,
     ) -> Result<Self, ReverseError> {
         ReverseError::check_names(&options.tag, &options.domain)?;
+        options.carrier.check().map_err(ReverseError::Options)?;
+        options.carrier.timer.get_or_insert_with(|| timer.clone());
         let picker = Arc::new(StaticMuxPicker::new(timer));
         let handler = Arc::new(Handler {
             options,
@@ -106,8 +108,14 @@ impl Handler {
 
     /// Makes the link a carrier, for as long as it lives.
     fn serve_bridge(&self, request: &Request, link: Link) -> Result<(), MuxError> {
-        let tag = &self.options.tag;
-        let worker = PortalWorker::new(link, &self.options.control_domain, &self.timer)?;
+        let PortalOptions {
+            tag,
+            control_domain,
+            carrier,
+            ..
+        } = &self.options;
+        let worker =
+            PortalWorker::with_options(link, control_domain, carrier.clone(), &self.timer)?;
         self.picker.add(worker.clone());
         info!("[{}] portal {tag}: bridge has come", request.id);
         worker.client().wait_closed(None);

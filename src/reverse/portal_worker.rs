@@ -23,17 +23,32 @@ pub struct PortalWorker {
 
 impl PortalWorker {
     /// Starts a worker on a bridge's link. The control session is opened under
-    /// `control_domain`.
+    /// `control_domain`; heartbeats and probes go by `timer`.
     ///
     /// # Errors
     /// [`MuxError::Thread`].
     pub fn new(link: Link, control_domain: &str, timer: &Timer) -> Result<Arc<Self>, MuxError> {
+        let carrier = CarrierOptions {
+            timer: Some(timer.clone()),
+            ..CarrierOptions::default()
+        };
+        Self::with_options(link, control_domain, carrier, timer)
+    }
+
+    /// As [`new`](Self::new), with settings of the carrier, whose probes go by
+    /// its own timer.
+    ///
+    /// # Errors
+    /// [`MuxError::Options`], [`MuxError::Thread`].
+    pub fn with_options(
+        link: Link,
+        control_domain: &str,
+        carrier: CarrierOptions,
+        timer: &Timer,
+    ) -> Result<Arc<Self>, MuxError> {
         let options = ClientOptions {
             keep_idle: true,
-            carrier: CarrierOptions {
-                timer: Some(timer.clone()),
-                ..CarrierOptions::default()
-            },
+            carrier,
             ..ClientOptions::default()
         };
         let client = Arc::new(ClientWorker::new(link, options)?);

@@ -1,0 +1,132 @@
+//! `policy.mux`: the bounds of mux carriers (sections 11 to 14). The object is
+//! ours; V2Ray reads past it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::json::Node;
+use super::notes::Notes;
+use super::read::{Fields, Keys};
+use crate::limits::{LARGEST_WINDOW, LEAST_ROOM, LONGEST_WAIT, PARKED_PER_PROCESS};
+use crate::mux::{CarrierOptions, LivenessTimes, OptionsError};
+
+const MUX: Keys = Keys {
+    known: &[
+        "extensions",
+        "window",
+        "maxWindow",
+        "parked",
+        "stalledSession",
+        "endQuiet",
+        "probe",
+        "suspect",
+        "dead",
+    ],
+    unsupported: &[],
+};
+
+const KIB: u64 = 1024;
+
+const LONGEST: i64 = LONGEST_WAIT.as_secs() as i64;
+
+/// Reads the object, if there is one: sizes in KiB, times in seconds.
+pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Result<CarrierOptions, ConfigError> {
+    let default = CarrierOptions::default();
+    let Some(node) = node else {
+        return Ok(default);
+    };
+    let fields = Fields::open(node, &MUX)?;
+    let windows = LEAST_ROOM as u64..=LARGEST_WINDOW;
+    let room = LEAST_ROOM as u64..=PARKED_PER_PROCESS as u64;
+    let options = CarrierOptions {
+        extensions: fields
+            .get("extensions")
+            .map_or(Ok(default.extensions), Node::boolean)?,
+        window: size(&fields, "window", &windows, default.window.into())? as u32,
+        max_window: size(&fields, "maxWindow", &windows, default.max_window)?,
+        parked: size(&fields, "parked", &room, default.parked as u64)? as usize,
+        stalled_session: time(&fields, "stalledSession", 1, default.stalled_session)?,
+        end_quiet: time(&fields, "endQuiet", 0, default.end_quiet)?,
+        liveness: liveness(&fields)?,
+        timer: None,
+    };
+    options.check().map_err(|e| blame(&fields, &options, e))?;
+    note_what_is_idle(&fields, &options, notes);
+    fields.finish()?;
+    Ok(options)
+}
+
+/// `probe` 0 leaves all of it to the transport.
+fn liveness(fields: &Fields<'_>) -> Result<Option<LivenessTimes>, ConfigError> {
+    let default = LivenessTimes::default();
+    let times = LivenessTimes {
+        probe: time(fields, "probe", 0, default.probe)?,
+        suspect: time(fields, "suspect", 1, default.suspect)?,
+        dead: time(fields, "dead", 1, default.dead)?,
+    };
+    Ok((!times.probe.is_zero()).then_some(times))
+}
+
+fn size(
+    fields: &Fields<'_>,
+    key: &str,
+    range: &RangeInclusive<u64>,
+    default: u64,
+) -> Result<u64, ConfigError> {
+    let range = (range.start() / KIB) as i64..=(range.end() / KIB) as i64;
+    fields.get(key).map_or(Ok(default), |node| {
+        node.whole(range).map(|size| size as u64 * KIB)
+    })
+}
+
+fn time(
+    fields: &Fields<'_>,
+    key: &str,
+    least: i64,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    fields.get(key).map_or(Ok(default), |node| {
+        node.whole(least..=LONGEST)
+            .map(|seconds| Duration::from_secs(seconds as u64))
+    })
+}
+
+/// Every value is in its own range, so it is two of them that do not go
+/// together: the error stands at the first that the text has, and names both,
+/// for one may be a default.
+fn blame(fields: &Fields<'_>, options: &CarrierOptions, e: OptionsError) -> ConfigError {
+    let times = options.liveness.unwrap_or_default();
+    let seconds = |a: Duration, b: Duration| format!("{} and {} s", a.as_secs(), b.as_secs());
+    let (keys, are): (&[&str], _) = match e {
+        OptionsError::Suspect => (&["suspect", "probe"], seconds(times.suspect, times.probe)),
+        OptionsError::Dead => (&["dead", "suspect"], seconds(times.dead, times.suspect)),
+        _ => {
+            let (most, first) = (options.max_window / KIB, u64::from(options.window) / KIB);
+            (&["maxWindow", "window"], format!("{most} and {first} KiB"))
+        }
+    };
+    let written = keys.iter().find_map(|key| fields.get(key));
+    written
+        .unwrap_or(fields.node())
+        .error(e.to_string())
+        .help(format!("{} are {are}", keys.join(" and ")))
+}
+
+/// Keys that mean nothing beside others.
+fn note_what_is_idle(fields: &Fields<'_>, options: &CarrierOptions, notes: &mut Notes) {
+    let mut idle = |keys: [&str; 2], why: &str| {
+        for node in keys.iter().filter_map(|key| fields.get(key)) {
+            notes.add(&node.mark, format_args!("has no effect: {why}"));
+        }
+    };
+    if !options.extensions {
+        idle(
+            ["window", "maxWindow"],
+            "there is no credit without \"extensions\"",
+        );
+    }
+    if options.liveness.is_none() {
+        idle(["suspect", "dead"], "\"probe\" is 0");
+    }
+}

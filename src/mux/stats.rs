@@ -1,0 +1,60 @@
+//! What is counted on a carrier. The counters order nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a [`ClientWorker`](super::ClientWorker) or a
+/// [`ServerWorker`](super::ServerWorker) does and has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerStats {
+    /// Sessions ever made.
+    pub total: u32,
+    /// Sessions open now.
+    pub active: u32,
+    /// Whether it takes no more sessions.
+    pub closing: bool,
+    /// Bytes written to the carrier, the frames' heads among them.
+    pub sent: u64,
+    /// Bytes read from it, likewise.
+    pub received: u64,
+    /// The shortest round trip that was measured.
+    pub round_trip: Option<Duration>,
+    /// Bytes of memory that wait for the consumers of its sessions.
+    pub parked: usize,
+    /// Whether a plain peer is not read now, for a session has
+    /// [parked](super::CarrierOptions::parked) all that it may: what comes for
+    /// the others waits, too.
+    pub held_up: bool,
+    /// How often that was so.
+    pub hold_ups: u64,
+    /// Sessions that were [ended](super::CarrierOptions::stalled_session) for
+    /// it.
+    pub stalled: u64,
+    /// Datagrams that were dropped: too many waited for their consumer, or
+    /// they were too large for the peer.
+    pub dropped: u64,
+}
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: usize) {
+        self.0.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters of one carrier's receiving side; see [`WorkerStats`].
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) received: Counter,
+    pub(super) hold_ups: Counter,
+    pub(super) stalled: Counter,
+    pub(super) dropped: Counter,
+}
