@@ -1,6 +1,7 @@
 //! Short requests at a steady pace, whatever becomes of those before.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -18,7 +19,9 @@ const EVERY: Duration = Duration::from_millis(50);
 /// How long each step of a request may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One connection with one exchange.
+const QUESTION: [u8; 64] = [1; 64];
+
+/// One connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     pub started: Instant,
@@ -34,7 +37,9 @@ pub struct Requests {
 }
 
 impl Requests {
-    pub fn start(door: SocketAddr) -> Self {
+    /// Each stays for so long after its answer, and then makes sure that it is
+    /// still served.
+    pub fn start(door: SocketAddr, stay: Duration) -> Self {
         let made = Arc::<Mutex<Vec<Request>>>::default();
         let (stop, stopped) = mpsc::channel();
         let pacer = {
@@ -42,7 +47,7 @@ impl Requests {
             thread::spawn(move || {
                 thread::scope(|threads| {
                     while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                        request(threads, door, &made);
+                        request(threads, door, stay, &made);
                     }
                 });
             })
@@ -84,11 +89,12 @@ impl Drop for Requests {
 fn request<'scope>(
     threads: &'scope Scope<'scope, '_>,
     door: SocketAddr,
+    stay: Duration,
     made: &'scope Mutex<Vec<Request>>,
 ) {
     threads.spawn(move || {
         let started = Instant::now();
-        let served = client::visit(&Entry::Door(door), 1, PATIENCE).is_ok();
+        let served = visit(door, stay).is_ok();
         let request = Request {
             started,
             ended: Instant::now(),
@@ -96,4 +102,14 @@ fn request<'scope>(
         };
         made.lock().expect("requests").push(request);
     });
+}
+
+fn visit(door: SocketAddr, stay: Duration) -> io::Result<()> {
+    let mut stream = Entry::Door(door).connect_within(PATIENCE)?;
+    client::echo(&mut stream, &QUESTION)?;
+    if stay.is_zero() {
+        return Ok(());
+    }
+    thread::sleep(stay);
+    client::echo(&mut stream, &QUESTION)
 }

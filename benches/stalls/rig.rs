@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    pairing::Pairing,
     scene::{Failure, Stage},
     support::{
         client::{self, Entry},
@@ -28,15 +29,6 @@ const OPENING: Duration = Duration::from_secs(15);
 /// How long one of the requests that try it may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
-/// What is unusual about a tunnel.
-#[derive(Clone, Copy, Default)]
-pub struct Wiring {
-    /// The bridges beyond the first.
-    pub more_bridges: usize,
-    /// What is between the programs, if not loopback alone.
-    pub link: Option<Profile>,
-}
-
 /// The fields are in the order in which they have to end.
 pub struct Rig<'a> {
     stage: &'a Stage<'a>,
@@ -44,42 +36,41 @@ pub struct Rig<'a> {
     far: Vec<Program>,
     _link: Option<SlowLink>,
     doors: Vec<(u16, SocketAddr)>,
-    carrier_port: u16,
+    /// Where the program that dials goes.
+    endpoint: Endpoint,
     /// Behind the tunnel, to see whether it is open.
     echo: TcpTarget,
 }
 
 impl<'a> Rig<'a> {
-    /// A plain tunnel that is open, with a door to each target.
+    /// A tunnel that is open, with a door to each target.
     pub fn start(stage: &'a Stage, targets: &[SocketAddr]) -> Result<Self, Failure> {
-        Self::wired(stage, targets, Wiring::default())
+        Self::wired(stage, targets, None)
     }
 
-    /// As [`Rig::start`], with more about it.
-    pub fn wired(
+    /// As [`Rig::start`], with a slow link between the programs.
+    pub fn over_link(
         stage: &'a Stage,
         targets: &[SocketAddr],
-        wiring: Wiring,
+        profile: Profile,
     ) -> Result<Self, Failure> {
-        let echo = TcpTarget::echo();
-        let targets = targets.iter().copied().chain([echo.address()]);
-        let doors: Vec<_> = targets.map(|target| (free_port(), target)).collect();
-        let endpoint = Endpoint::new(Carrier::Vless, free_port());
-        let link = wiring
-            .link
-            .map(|profile| SlowLink::start(profile, loopback(endpoint.port())));
-        let (near, far) = programs(stage, &doors, &endpoint, link.as_ref(), wiring);
-        let rig = Self {
-            stage,
-            near,
-            far,
-            _link: link,
-            doors,
-            carrier_port: endpoint.port(),
-            echo,
-        };
-        rig.wait_until_open()?;
-        Ok(rig)
+        Self::wired(stage, targets, Some(profile))
+    }
+
+    /// Starts one more bridge, and waits until its carrier is there.
+    pub fn add_bridge(&mut self) -> Result<(), Failure> {
+        let before = self.carriers();
+        let config = config::bridge(&self.endpoint);
+        self.far
+            .push(start(self.stage.pairing.far, "bridge", config));
+        eventually(Instant::now() + OPENING, || {
+            if self.carriers() > before {
+                Ok(())
+            } else {
+                Err(())
+            }
+        })
+        .map_err(|()| "the further bridge does not come".into())
     }
 
     /// The way in to a target.
@@ -95,7 +86,7 @@ impl<'a> Rig<'a> {
 
     /// Connections between the programs.
     pub fn carriers(&self) -> usize {
-        sockets::peers(self.carrier_port).len()
+        sockets::peers(self.endpoint.port()).len()
     }
 
     /// The programs at the far end, the one that dialled first in front.
@@ -108,6 +99,34 @@ impl<'a> Rig<'a> {
         let (near, far) = self.stage.pairing.roles();
         note(self.stage, near, &self.near);
         self.far.iter().for_each(|each| note(self.stage, far, each));
+    }
+
+    fn wired(
+        stage: &'a Stage,
+        targets: &[SocketAddr],
+        profile: Option<Profile>,
+    ) -> Result<Self, Failure> {
+        let echo = TcpTarget::echo();
+        let targets = targets.iter().copied().chain([echo.address()]);
+        let doors: Vec<_> = targets.map(|target| (free_port(), target)).collect();
+        let inner = Endpoint::new(Carrier::Vless, free_port());
+        let link = profile.map(|profile| SlowLink::start(profile, loopback(inner.port())));
+        let endpoint = match &link {
+            Some(link) => inner.via(link.address().port()),
+            None => inner.clone(),
+        };
+        let (near, far) = programs(stage.pairing, &doors, &inner, &endpoint);
+        let rig = Self {
+            stage,
+            near,
+            far: vec![far],
+            _link: link,
+            doors,
+            endpoint,
+            echo,
+        };
+        rig.wait_until_open()?;
+        Ok(rig)
     }
 
     fn wait_until_open(&self) -> Result<(), Failure> {
@@ -130,34 +149,27 @@ fn note(stage: &Stage, role: &str, program: &Program) {
     }
 }
 
-/// First the program that listens for carriers.
+/// The near and the far one, started in the order in which they need each
+/// other. One listens at `inner`, the other dials `outer`.
 fn programs(
-    stage: &Stage,
+    pairing: Pairing,
     doors: &[(u16, SocketAddr)],
-    endpoint: &Endpoint,
-    link: Option<&SlowLink>,
-    wiring: Wiring,
-) -> (Program, Vec<Program>) {
+    inner: &Endpoint,
+    outer: &Endpoint,
+) -> (Program, Program) {
     let entrances = Entrances {
         socks: free_port(),
         doors: doors.to_vec(),
     };
-    let by_link = match link {
-        Some(link) => endpoint.via(link.address().port()),
-        None => endpoint.clone(),
-    };
-    let pairing = stage.pairing;
     match pairing.shape {
         Shape::Reverse => {
-            let portal = config::portal(&entrances, endpoint);
-            let near = start(pairing.near, "portal", portal);
-            let bridge = || start(pairing.far, "bridge", config::bridge(&by_link));
-            (near, (0..=wiring.more_bridges).map(|_| bridge()).collect())
+            let near = start(pairing.near, "portal", config::portal(&entrances, inner));
+            (near, start(pairing.far, "bridge", config::bridge(outer)))
         }
         Shape::Forward => {
-            let far = start(pairing.far, "server", config::mux_server(endpoint));
-            let client = config::mux_client(&entrances, &by_link);
-            (start(pairing.near, "client", client), vec![far])
+            let far = start(pairing.far, "server", config::mux_server(inner));
+            let client = config::mux_client(&entrances, outer);
+            (start(pairing.near, "client", client), far)
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn measure(scene: &Scene) -> Vec<Figure> {
 
 fn restart(stage: &Stage) -> Result<Restart, Failure> {
     let mut rig = Rig::start(stage, &[])?;
-    let requests = Requests::start(rig.echo_door());
+    let requests = Requests::start(rig.echo_door(), Duration::ZERO);
     thread::sleep(CALM);
     rig.note_peaks();
     let killed = Instant::now();

@@ -7,7 +7,7 @@ use crate::{
     figure::{Figure, Reading},
     pairing,
     ping::Pinger,
-    rig::{Rig, Wiring},
+    rig::Rig,
     scene::{Failure, Scene, Stage},
     service::{Sink, Source},
     spread::{Spread, percentile},
@@ -62,11 +62,7 @@ fn figure(scene: &Scene, name: &str, way: Way) -> Figure {
 fn sample(stage: &Stage, way: Way) -> Result<Sample, Failure> {
     let (source, sink) = (Source::endless(), Sink::start());
     let bare = bare(stage, way, &source, &sink)?;
-    let wiring = Wiring {
-        link: Some(profile()),
-        ..Wiring::default()
-    };
-    let rig = Rig::wired(stage, &[source.address(), sink.address()], wiring)?;
+    let rig = Rig::over_link(stage, &[source.address(), sink.address()], profile())?;
     let mut pinger = Pinger::enter(rig.echo_door())?;
     let door = |target| rig.door(target);
     let bulk = begin(
