@@ -37,6 +37,14 @@ impl Endpoint {
         self.port
     }
 
+    /// The same by way of another port, from where someone forwards.
+    pub fn via(&self, port: u16) -> Self {
+        Self {
+            port,
+            ..self.clone()
+        }
+    }
+
     fn inbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
             Carrier::Vless => (

@@ -13,6 +13,7 @@ pub mod config;
 pub mod ports;
 #[cfg(feature = "cli")]
 pub mod program;
+pub mod slow_link;
 pub mod sockets;
 pub mod target;
 pub mod threads;

@@ -81,6 +81,16 @@ impl Program {
         }
     }
 
+    /// SIGSTOP: it does nothing any more, and its sockets stay open.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Id of the process, as long as it has not been killed.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Kills the program and starts it anew on the same ports.
     pub fn restart(&mut self) {
         self.kill();
@@ -98,7 +108,7 @@ impl Program {
     /// was alive, ends in time and well, and no thread of it has panicked.
     pub fn finish(mut self) {
         self.assert_alive();
-        self.terminate();
+        self.signal("TERM");
         let status = eventually(Instant::now() + DEADLINE, || self.exit_status().ok_or(()));
         match status {
             Ok(status) if status.success() => {}
@@ -166,10 +176,12 @@ impl Program {
     }
 
     /// The standard library knows no signal but SIGKILL.
-    fn terminate(&self) {
-        let Some(child) = &self.child else { return };
-        let sent = Command::new("kill").arg(child.id().to_string()).status();
-        assert!(sent.is_ok_and(|status| status.success()), "send SIGTERM");
+    fn signal(&self, name: &str) {
+        let Some(pid) = self.pid() else { return };
+        let sent = Command::new("kill")
+            .args(["-s", name, &pid.to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "send SIG{name}");
     }
 
     fn open_log(&self) -> io::Result<File> {

@@ -1,0 +1,181 @@
+//! A tunnel of two programs or more, made for one figure.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    pairing::Pairing,
+    scene::{Failure, Stage},
+    support::{
+        client::{self, Entry},
+        config::{self, Carrier, Endpoint, Entrances},
+        eventually,
+        ports::{free_port, loopback},
+        program::{Kind, Program},
+        slow_link::{Profile, SlowLink},
+        sockets,
+        target::TcpTarget,
+        tunnel::Shape,
+    },
+};
+
+/// How long a tunnel may take until its first request works.
+const OPENING: Duration = Duration::from_secs(15);
+
+/// How long one of the requests that try it may take.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// The fields are in the order in which they have to end.
+pub struct Rig<'a> {
+    stage: &'a Stage<'a>,
+    near: Program,
+    far: Vec<Program>,
+    _link: Option<SlowLink>,
+    doors: Vec<(u16, SocketAddr)>,
+    /// Where the program that dials goes.
+    endpoint: Endpoint,
+    /// Behind the tunnel, to see whether it is open.
+    echo: TcpTarget,
+}
+
+impl<'a> Rig<'a> {
+    /// A tunnel that is open, with a door to each target.
+    pub fn start(stage: &'a Stage, targets: &[SocketAddr]) -> Result<Self, Failure> {
+        Self::wired(stage, targets, None)
+    }
+
+    /// As [`Rig::start`], with a slow link between the programs.
+    pub fn over_link(
+        stage: &'a Stage,
+        targets: &[SocketAddr],
+        profile: Profile,
+    ) -> Result<Self, Failure> {
+        Self::wired(stage, targets, Some(profile))
+    }
+
+    /// Starts one more bridge, and waits until its carrier is there.
+    pub fn add_bridge(&mut self) -> Result<(), Failure> {
+        let before = self.carriers();
+        let config = config::bridge(&self.endpoint);
+        self.far
+            .push(start(self.stage.pairing.far, "bridge", config));
+        eventually(Instant::now() + OPENING, || {
+            if self.carriers() > before {
+                Ok(())
+            } else {
+                Err(())
+            }
+        })
+        .map_err(|()| "the further bridge does not come".into())
+    }
+
+    /// The way in to a target.
+    pub fn door(&self, target: SocketAddr) -> SocketAddr {
+        let door = self.doors.iter().find(|(_, behind)| *behind == target);
+        loopback(door.expect("each target has a door").0)
+    }
+
+    /// The way in to the echo service that every tunnel has.
+    pub fn echo_door(&self) -> SocketAddr {
+        self.door(self.echo.address())
+    }
+
+    /// Connections between the programs.
+    pub fn carriers(&self) -> usize {
+        sockets::peers(self.endpoint.port()).len()
+    }
+
+    /// The programs at the far end, the one that dialled first in front.
+    pub fn far(&mut self) -> &mut [Program] {
+        &mut self.far
+    }
+
+    /// Notes the programs' memory; needed before one of them is killed.
+    pub fn note_peaks(&self) {
+        let (near, far) = self.stage.pairing.roles();
+        note(self.stage, near, &self.near);
+        self.far.iter().for_each(|each| note(self.stage, far, each));
+    }
+
+    fn wired(
+        stage: &'a Stage,
+        targets: &[SocketAddr],
+        profile: Option<Profile>,
+    ) -> Result<Self, Failure> {
+        let echo = TcpTarget::echo();
+        let targets = targets.iter().copied().chain([echo.address()]);
+        let doors: Vec<_> = targets.map(|target| (free_port(), target)).collect();
+        let inner = Endpoint::new(Carrier::Vless, free_port());
+        let link = profile.map(|profile| SlowLink::start(profile, loopback(inner.port())));
+        let endpoint = match &link {
+            Some(link) => inner.via(link.address().port()),
+            None => inner.clone(),
+        };
+        let (near, far) = programs(stage.pairing, &doors, &inner, &endpoint);
+        let rig = Self {
+            stage,
+            near,
+            far: vec![far],
+            _link: link,
+            doors,
+            endpoint,
+            echo,
+        };
+        rig.wait_until_open()?;
+        Ok(rig)
+    }
+
+    fn wait_until_open(&self) -> Result<(), Failure> {
+        let entry = Entry::Door(self.echo_door());
+        let visit = || client::visit(&entry, 1, ATTEMPT);
+        eventually(Instant::now() + OPENING, visit)
+            .map_err(|error| format!("the tunnel does not open: {error}").into())
+    }
+}
+
+impl Drop for Rig<'_> {
+    fn drop(&mut self) {
+        self.note_peaks();
+    }
+}
+
+fn note(stage: &Stage, role: &str, program: &Program) {
+    if let Some(pid) = program.pid() {
+        stage.note_peak(role, pid);
+    }
+}
+
+/// The near and the far one, started in the order in which they need each
+/// other. One listens at `inner`, the other dials `outer`.
+fn programs(
+    pairing: Pairing,
+    doors: &[(u16, SocketAddr)],
+    inner: &Endpoint,
+    outer: &Endpoint,
+) -> (Program, Program) {
+    let entrances = Entrances {
+        socks: free_port(),
+        doors: doors.to_vec(),
+    };
+    match pairing.shape {
+        Shape::Reverse => {
+            let near = start(pairing.near, "portal", config::portal(&entrances, inner));
+            (near, start(pairing.far, "bridge", config::bridge(outer)))
+        }
+        Shape::Forward => {
+            let far = start(pairing.far, "server", config::mux_server(inner));
+            let client = config::mux_client(&entrances, outer);
+            (start(pairing.near, "client", client), far)
+        }
+    }
+}
+
+/// Without log lines for each connection, which cost time.
+fn start(kind: Kind, role: &str, mut config: Value) -> Program {
+    config["log"] = json!({ "loglevel": "warning", "access": "none" });
+    Program::start(kind, role, &config)
+}
