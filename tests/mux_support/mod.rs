@@ -7,9 +7,12 @@ pub mod tasks;
 pub mod frames;
 pub mod logs;
 pub mod party;
+pub mod recorder;
 pub mod rig;
 pub mod scene;
+pub mod speaker;
 pub mod targets;
+pub mod time;
 pub mod wire;
 
 use muxcool::net::Destination;

@@ -1,0 +1,10 @@
+//! What muxcool peers tell each other, and what it is for: no stream of a
+//! carrier waits for another (sections 11 and 12).
+
+#[allow(dead_code)]
+mod mux_support;
+
+#[path = "mux_flow/extension.rs"]
+mod extension;
+#[path = "mux_flow/grants.rs"]
+mod grants;
