@@ -38,7 +38,7 @@ fn client(options: ClientOptions) -> (ClientWorker, Speaker) {
 
 fn server(options: &CarrierOptions) -> (ServerWorker, Speaker, Receiver<Target>) {
     let (link, speaker) = Speaker::new();
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let origin = Request::new(tcp());
     let worker = ServerWorker::start_with(link, dispatcher, origin, options, || {}).unwrap();
     (worker, speaker, targets)
@@ -275,7 +275,7 @@ fn pings_are_answered_ahead_of_queued_data() {
         ..Spec::default()
     });
     let mut speaker = Speaker::on(wire.far);
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
     speaker.say(&[HELLO]);
     speaker.send(Frame::open(1, &tcp(), None));
@@ -320,7 +320,7 @@ fn a_flood_of_pings_costs_a_bounded_number_of_answers_and_no_reading() {
         ..Spec::default()
     });
     let mut speaker = Speaker::on(wire.far);
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
     let flood: Vec<Signal> = (0..5000).map(Signal::Ping).collect();
     for _ in 0..20 {

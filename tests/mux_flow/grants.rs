@@ -282,7 +282,7 @@ fn server() -> (MuxServer, Speaker) {
 fn a_peer_may_send_its_window_and_one_frame_and_no_more() {
     let _scene = scene();
     let (link, mut speaker) = Speaker::new();
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
     speaker.say(&[Signal::Hello { window: 1 << 30 }]);
     let allowed = WINDOW + MAX_FRAME_PAYLOAD;
