@@ -92,6 +92,11 @@ pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
 /// may send it all before its consumer takes any.
 pub const LARGEST_WINDOW: u64 = 1024 * 1024 * 1024;
 
+/// Grants for each window that is consumed. With one each half, as many bytes
+/// as half a window would wait in front of everybody else on a path that is
+/// to be kept full.
+pub const GRANTS_PER_WINDOW: u64 = 8;
+
 /// A round trip is taken to be at least this long when a window's growth is
 /// judged: on one machine it is shorter than a scheduler's turn.
 pub const MIN_ROUND_TRIP: Duration = Duration::from_millis(1);

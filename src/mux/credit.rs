@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{MAX_FRAME_PAYLOAD, MIN_ROUND_TRIP};
+use crate::limits::{GRANTS_PER_WINDOW, MAX_FRAME_PAYLOAD, MIN_ROUND_TRIP};
 
 /// How far this side may send. Offsets count from the session's first byte.
 #[derive(Debug, Clone)]
@@ -64,20 +64,23 @@ pub(super) struct ReceiveCredit {
     consumed: u64,
     granted: u64,
     window: u64,
+    first_window: u64,
     max_window: u64,
-    /// When the stretch began over which the window's growth is judged, and
-    /// what had been consumed then.
+    /// When the stretch began over which the window is judged, and what had
+    /// been consumed then.
     mark: Option<(Instant, u64)>,
 }
 
 impl ReceiveCredit {
-    /// With the window that HELLO names, which may grow to `max_window`.
+    /// With the window that HELLO names, which may grow to `max_window` and
+    /// shrink again.
     pub(super) fn new(window: u32, max_window: u64) -> Self {
         Self {
             received: 0,
             consumed: 0,
             granted: window.into(),
             window: window.into(),
+            first_window: window.into(),
             max_window,
             mark: None,
         }
@@ -91,11 +94,8 @@ impl ReceiveCredit {
     }
 
     /// The consumer has taken `len` bytes. Returns the offset to grant, when
-    /// at least half of the window is free again.
-    ///
-    /// The window doubles when a whole one was consumed in less than two round
-    /// trips: then it, not the path or the consumer, was the limit. Without a
-    /// round trip it stays.
+    /// enough of the window is free again. Without a round trip the window
+    /// stays as it is.
     pub(super) fn consume(
         &mut self,
         len: usize,
@@ -104,10 +104,10 @@ impl ReceiveCredit {
     ) -> Option<u64> {
         self.consumed = self.consumed.saturating_add(len as u64);
         if let Some(round_trip) = round_trip {
-            self.grow(now, round_trip);
+            self.adapt(now, round_trip.max(MIN_ROUND_TRIP));
         }
         let free = self.consumed + self.window;
-        if free < self.granted + self.window / 2 {
+        if free < self.granted + self.window / GRANTS_PER_WINDOW {
             return None;
         }
         self.granted = free;
@@ -120,16 +120,30 @@ impl ReceiveCredit {
         self.granted
     }
 
-    fn grow(&mut self, now: Instant, round_trip: Duration) {
+    /// Fits the window to the path each time that a whole one was consumed.
+    fn adapt(&mut self, now: Instant, round_trip: Duration) {
         let (since, from) = *self.mark.get_or_insert((now, self.consumed));
-        if self.consumed - from < self.window {
+        let consumed = self.consumed - from;
+        if consumed < self.window {
             return;
         }
-        let stretch = now.saturating_duration_since(since);
-        if stretch < 2 * round_trip.max(MIN_ROUND_TRIP) {
-            self.window = (self.window * 2).min(self.max_window);
-        }
+        let took = now.saturating_duration_since(since);
+        self.window = self
+            .fitting(consumed, took, round_trip)
+            .clamp(self.first_window, self.max_window);
         self.mark = Some((now, self.consumed));
+    }
+
+    /// A window that was used up in about one round trip was itself the limit.
+    /// Else the path or the consumer is, and what they hold at their pace is
+    /// enough, with some more for the grants that are under way: whatever goes
+    /// beyond only waits somewhere, in front of everybody else.
+    fn fitting(&self, consumed: u64, took: Duration, round_trip: Duration) -> u64 {
+        if took < round_trip + round_trip / 4 {
+            return self.window * 2;
+        }
+        let held = u128::from(consumed) * round_trip.as_nanos() / took.as_nanos().max(1);
+        u64::try_from(held * 11 / 8).unwrap_or(u64::MAX)
     }
 }
 
@@ -154,21 +168,36 @@ mod tests {
         assert_eq!(credit.take(10), 0);
     }
 
+    /// A path of this many bytes a millisecond, with a round trip of 50 ms, and
+    /// a sender that always has more; returns the window after `windows` of
+    /// them were consumed.
+    fn window_on_path(pace: u64, windows: u32) -> u64 {
+        let round_trip = 50 * MILLISECOND;
+        let mut credit = ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW);
+        let mut now = Instant::now();
+        for _ in 0..windows {
+            let window = credit.window;
+            let at_pace = Duration::from_millis(window / pace);
+            now += at_pace.max(round_trip);
+            credit.consume(window as usize, now, Some(round_trip));
+        }
+        credit.window
+    }
+
     #[test]
-    fn a_window_grows_only_where_it_is_the_limit() {
-        let start = Instant::now();
-        let mut credit = ReceiveCredit::new(INITIAL_WINDOW, 2 * u64::from(INITIAL_WINDOW));
-        let window = u64::from(INITIAL_WINDOW);
-        let slow = |n: u32| start + n * 500 * MILLISECOND;
-        for n in 0..8 {
-            credit.consume(INITIAL_WINDOW as usize, slow(n), Some(50 * MILLISECOND));
+    fn the_window_comes_to_what_the_path_holds() {
+        let megabyte = 1_000_000;
+        for pace in [20_000, 125_000, 200_000_u64] {
+            let held = pace * 50;
+            let window = window_on_path(pace, 40);
+            assert!(window >= held + held / 4, "{window} for {held}");
+            assert!(
+                window <= held + held / 2 + megabyte / 10,
+                "{window} for {held}"
+            );
         }
-        assert_eq!(credit.window, window);
-        let fast = |n: u32| slow(8) + n * MILLISECOND;
-        for n in 0..8 {
-            credit.consume(INITIAL_WINDOW as usize, fast(n), Some(50 * MILLISECOND));
-        }
-        assert_eq!(credit.window, 2 * window, "{credit:?}");
+        assert_eq!(window_on_path(1_000, 40), INITIAL_WINDOW.into());
+        assert_eq!(window_on_path(10_000_000, 40), MAX_WINDOW);
     }
 
     /// One step of two peers' life.

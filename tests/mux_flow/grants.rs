@@ -301,7 +301,10 @@ fn a_peer_may_send_its_window_and_one_frame_and_no_more() {
     let got = keeps.read(allowed);
     assert!(got == keyed(1, 0, allowed));
     let credit = speaker.credit(1) as usize;
-    assert!(credit > allowed && credit <= allowed + 2 * WINDOW, "{credit}");
+    assert!(
+        credit > allowed && credit <= allowed + 2 * WINDOW,
+        "{credit}"
+    );
     speaker.stream(1, b"goes on", 7);
     assert_eq!(keeps.read(7), b"goes on");
     drop((keeps, breaks));
@@ -402,5 +405,12 @@ fn a_consumer_that_takes_its_time_does_not_get_a_larger_window() {
     }
     drop(stream);
     server.worker().close();
-    assert!(speaker.script().carrier.reader.read_timeout(PATIENCE).is_ok());
+    assert!(
+        speaker
+            .script()
+            .carrier
+            .reader
+            .read_timeout(PATIENCE)
+            .is_ok()
+    );
 }
