@@ -50,7 +50,7 @@ impl Counter {
     }
 }
 
-/// Counters of one carrier's receiving side; see [`WorkerStats`].
+/// Counters of one carrier to which its sessions add; see [`WorkerStats`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) received: Counter,
