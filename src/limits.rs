@@ -209,7 +209,8 @@ pub const HANDSHAKE: Duration = Duration::from_secs(60);
 /// Connection without a byte either way, unless the policy says otherwise.
 pub const CONN_IDLE: Duration = Duration::from_secs(300);
 
-/// Quiet time after one direction has ended, unless the policy says otherwise.
+/// Quiet time after the target has ended its direction, unless the policy says
+/// otherwise.
 pub const HALF_OPEN_IDLE: Duration = Duration::from_secs(1);
 
 /// Datagram flow without a packet either way.

@@ -357,11 +357,11 @@ fn levels_decide_the_times() {
         after_write: seconds(after_write),
     };
     let cases = [
-        ("level 0", 4, times(100, 1, 1)),
+        ("level 0", 4, times(100, 100, 1)),
         ("level 3", 5, times(30, 7, 2)),
-        ("timeout", 4, times(9, 1, 1)),
+        ("timeout", 4, times(9, 100, 1)),
         ("vless", 4, times(30, 7, 2)),
-        ("level 4", 60, times(300, 1, 0)),
+        ("level 4", 60, times(300, 300, 0)),
     ];
     for (tag, handshake, idle) in cases {
         let inbound = inbound(&plan, tag);

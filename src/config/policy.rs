@@ -143,23 +143,20 @@ impl Level {
     fn read(node: &Node, notes: &mut Notes) -> Result<Self, ConfigError> {
         let fields = Fields::open(node, &LEVEL)?;
         let default = Self::default();
+        let conn_idle = or(
+            fields.get("connIdle"),
+            Node::some_seconds,
+            default.conn_idle,
+        )?;
         let level = Self {
             handshake: or(
                 fields.get("handshake"),
                 Node::some_seconds,
                 default.handshake,
             )?,
-            conn_idle: or(
-                fields.get("connIdle"),
-                Node::some_seconds,
-                default.conn_idle,
-            )?,
+            conn_idle,
             uplink_only: or(fields.get("uplinkOnly"), Node::seconds, default.uplink_only)?,
-            downlink_only: or(
-                fields.get("downlinkOnly"),
-                Node::seconds,
-                default.downlink_only,
-            )?,
+            downlink_only: or(fields.get("downlinkOnly"), Node::seconds, conn_idle)?,
         };
         if let Some(size) = fields.get("bufferSize") {
             size.whole(i64::from(i32::MIN)..=i64::from(i32::MAX))?;
@@ -173,13 +170,16 @@ impl Level {
     }
 }
 
+/// V2Ray gives a target 1 s for its answer once the visitor has ended its own
+/// direction, for it cannot tell the target of that. We can, so an answer has
+/// as long as it wants.
 impl Default for Level {
     fn default() -> Self {
         Self {
             handshake: HANDSHAKE,
             conn_idle: CONN_IDLE,
             uplink_only: HALF_OPEN_IDLE,
-            downlink_only: HALF_OPEN_IDLE,
+            downlink_only: CONN_IDLE,
         }
     }
 }

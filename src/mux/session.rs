@@ -49,6 +49,10 @@ struct Ends {
     local: bool,
     /// This side has ended, but End has not been sent yet.
     end_is_due: bool,
+    /// End was sent to a plain server because its answer had gone quiet. It
+    /// ends the session with the error bit then, which says nothing of the
+    /// answer (section 8.2).
+    answer_was_quiet: bool,
     remote: bool,
     over: bool,
     failure: Option<Failure>,
@@ -237,11 +241,12 @@ impl Session {
     /// goes out. A second one says that the answer is not wanted either.
     /// Datagram sessions have no half-close.
     pub(super) fn remote_end(&self, error: bool) {
-        if error {
+        let mut ends = self.ends.lock();
+        if error && !ends.answer_was_quiet {
+            drop(ends);
             self.finish(Some(Failure::Peer));
             return;
         }
-        let mut ends = self.ends.lock();
         let again = std::mem::replace(&mut ends.remote, true);
         let whole = again || self.network() == Network::Udp;
         let local = ends.local;
@@ -431,6 +436,7 @@ impl Session {
             if std::mem::replace(&mut seen, now) != now {
                 return Next::After(quiet);
             }
+            session.ends.lock().answer_was_quiet = true;
             session.send_due_end();
             Next::Stop
         });

@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use super::socket::{Sent, Wait, is_passing, receive, send_connected};
 use crate::buf::Buf;
-use crate::limits::UDP_IDLE;
+use crate::limits::{HALF_OPEN_IDLE, UDP_IDLE};
 use crate::link::{Handle, Interrupt, LinkError, Reader, Writer};
 use crate::sync::Periodic;
 use crate::transport::tcp::{Activity, Expire, Idle, IdleTimes, poll_for};
@@ -56,11 +56,13 @@ pub fn connect(
     Ok((reader, UdpWriter { socket }))
 }
 
-/// The policy's idle times, within what a datagram flow may have.
+/// The policy's idle times, within what a datagram flow may have: there is no
+/// half-close, so once either side has ended nothing is waited for.
 pub(super) fn datagram_idle(idle: &Idle) -> Idle {
     let times = IdleTimes {
         both: idle.times.both.min(UDP_IDLE),
-        ..idle.times
+        after_read: idle.times.after_read.min(HALF_OPEN_IDLE),
+        after_write: idle.times.after_write.min(HALF_OPEN_IDLE),
     };
     Idle {
         timer: idle.timer.clone(),
