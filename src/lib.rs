@@ -53,11 +53,11 @@
 //!
 //! | name | one per | waits for | woken by | joined by |
 //! |---|---|---|---|---|
-//! | `mux-out-N` | client worker | the carrier's bytes | data; interrupt | worker's close |
-//! | `mux-srv-N` | server worker | the carrier's bytes | data; interrupt | worker's close |
+//! | `mux-out-N` | client worker | the carrier's bytes; room for them (section 12) | data; room; clock; interrupt | worker's close |
+//! | `mux-srv-N` | server worker | the same | the same | worker's close |
 //! | `mux-wr-N` | carrier | its lanes | data; close | worker's close |
 //! | `mux-mon-N` | client worker | 16 s, or the end | clock; `Done` | worker's close |
-//! | `mux-in-N.S` | server's session | its target's bytes | data; interrupt | session's end |
+//! | `mux-in-N.S` | server's session | its target's bytes; credit | data; credit; interrupt | session's end |
 //! | `mux-dr-N/S` | session with parked bytes | its consumer | room; interrupt | nothing parked |
 //! | `relay` | connection through no mux | one direction's bytes | data; interrupt | the other direction |
 //! | `in-TAG` | listener | connections | shutdown of the socket | server's close |
@@ -70,10 +70,12 @@
 //! # Log levels
 //!
 //! - `error`: something the program was told to do cannot go on;
-//! - `warn`: an operator should look: a portal out of reach, a listener that
-//!   cannot accept;
-//! - `info`: carriers and connections that come, go and fail, a line each;
-//! - `debug`: sessions, and what was refused, skipped or dropped.
+//! - `warn`: an operator should look: a portal out of reach, a peer that has
+//!   gone silent, a listener that cannot accept;
+//! - `info`: carriers and connections that come, go and fail, a line each, and
+//!   sessions that were ended for holding others up;
+//! - `debug`: sessions, what was refused, skipped or dropped, and the counts
+//!   of a carrier that has ended.
 //!
 //! Payload and secrets are logged at no level. What a peer chose is escaped.
 

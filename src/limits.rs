@@ -1,6 +1,7 @@
 //! Every constant of the crate: what the protocol fixes, and what we chose.
 //!
-//! Section numbers refer to the wire description in [`crate::mux`].
+//! Section numbers refer to the wire description, [`crate::spec`]. The defaults of
+//! all settings are here, and nowhere else.
 
 use std::time::Duration;
 

@@ -425,6 +425,29 @@ fn without_a_policy_carriers_have_the_librarys_defaults() {
     }
 }
 
+/// The defaults have one place, and what the README says of them is that.
+#[test]
+fn the_readme_tells_the_defaults_of_carriers() {
+    let readme = fs::read_to_string(folder("README.md")).unwrap();
+    let (_, section) = readme.split_once("### Settings of carriers").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let members: Vec<String> = rows
+        .map(|row| {
+            let (key, rest) = row.split_once("` | ").unwrap();
+            let (default, _) = rest.split_once([' ', '|']).unwrap();
+            format!("\"{key}\": {}", default.trim_matches('`'))
+        })
+        .collect();
+    assert_eq!(members.len(), 9, "{members:?}");
+    let text = format!(r#"{{"policy": {{"mux": {{ {} }} }} }}"#, members.join(", "));
+    let (written, default) = (
+        config::parse("r", &text).unwrap(),
+        CarrierOptions::default(),
+    );
+    assert_eq!(format!("{:?}", written.mux), format!("{default:?}"));
+}
+
 #[test]
 fn without_a_policy_level_1_is_more_patient() {
     let plan = valid("policy-absent.json");

@@ -12,6 +12,7 @@ mod support;
 use std::{
     collections::HashSet,
     io::Read,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -21,7 +22,10 @@ use support::{
     bytes::KeyedBytes,
     client::{self, Datagrams, Entry},
     config::Carrier::{Socks, Vless},
-    program::Kind::{Muxcool, V2ray},
+    program::{
+        Kind::{Muxcool, V2ray},
+        v2ray_or_skip,
+    },
     sockets,
     target::{BANNER, Order, TcpTarget, UdpEcho},
     tunnel::{
@@ -218,4 +222,22 @@ fn banner_first(plan: Plan) {
             client::echo(&mut stream, b"HELO visitor\r\n").expect("dialogue");
         }
     });
+}
+
+/// A configuration with settings of ours still is one for V2Ray.
+#[test]
+fn v2ray_reads_past_the_settings_of_carriers() {
+    if !v2ray_or_skip() {
+        return;
+    }
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/config/valid/policy-mux.json"
+    );
+    let test = Command::new("v2ray")
+        .args(["-test", "-config", fixture])
+        .output()
+        .expect("V2Ray runs");
+    let said = String::from_utf8_lossy(&test.stdout);
+    assert!(test.status.success(), "{said}");
 }

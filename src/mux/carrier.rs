@@ -359,6 +359,7 @@ impl Carrier {
             return;
         }
         log_end(self.number, &cause);
+        debug!("carrier {}: {}", self.number, self.stats(true));
         let watch = self.watch.lock().take();
         drop(watch);
         let lost = self.sessions.lock().close();

@@ -232,7 +232,7 @@ impl Inlet {
         held_up: &dyn Fn(bool),
     ) -> Result<Option<Box<dyn Writer>>, ConsumerGone> {
         let mut state = self.state.lock();
-        if self.is_full(&state) {
+        if state.ending.is_none() && self.is_full(&state) {
             self.bounds.counters.hold_ups.add(1);
             held_up(true);
             let room = self.wait_for_room(&mut state);

@@ -1,4 +1,4 @@
-//! Mux.Cool: many sessions on one carrier (sections 6, 8, 12 and 13).
+//! Mux.Cool: many sessions on one carrier (sections 6, 8 and 11 to 14).
 //!
 //! A carrier is any [`Link`](crate::link::Link). On one end of it a
 //! [`ClientWorker`] opens sessions, on the other a [`ServerWorker`] takes them

@@ -16,10 +16,17 @@ use crate::sync::Timer;
 /// Every default is a constant in [`limits`](crate::limits), named with its
 /// field. What is out of range is an [`OptionsError`] of the constructor that
 /// takes it.
+///
+/// ```
+/// # use muxcool::mux::{CarrierOptions, ClientOptions};
+/// let carrier = CarrierOptions { window: 1024 * 1024, ..Default::default() };
+/// let options = ClientOptions { carrier, ..Default::default() };
+/// # assert!(options.carrier.check().is_ok());
+/// ```
 #[derive(Debug, Clone)]
 pub struct CarrierOptions {
     /// Whether to speak with muxcool peers what others read past: credit,
-    /// probes, drain (section 11). On by default.
+    /// pings, drain (section 11). On by default.
     pub extensions: bool,
     /// Bytes of each session's stream that a muxcool peer may send before it
     /// is granted more. [`LEAST_ROOM`] to `max_window`; defaults to

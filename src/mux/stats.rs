@@ -1,5 +1,6 @@
 //! What is counted on a carrier. The counters order nothing.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,6 +37,25 @@ pub struct WorkerStats {
     pub dropped: u64,
 }
 
+/// What is over, in a line for the log.
+impl fmt::Display for WorkerStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (total, sent, received) = (self.total, self.sent, self.received);
+        write!(
+            f,
+            "{total} sessions, {sent} bytes sent, {received} received"
+        )?;
+        if let Some(round_trip) = self.round_trip {
+            write!(f, ", round trip {round_trip:.1?}")?;
+        }
+        let (times, stalled, dropped) = (self.hold_ups, self.stalled, self.dropped);
+        write!(
+            f,
+            ", held up {times} times, {stalled} stalled, {dropped} datagrams dropped"
+        )
+    }
+}
+
 /// One number that only grows.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
@@ -57,4 +77,31 @@ pub(super) struct Counters {
     pub(super) hold_ups: Counter,
     pub(super) stalled: Counter,
     pub(super) dropped: Counter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_what_was() {
+        let mut stats = WorkerStats {
+            total: 3,
+            active: 1,
+            closing: true,
+            sent: 40,
+            received: 50,
+            round_trip: None,
+            parked: 6,
+            held_up: false,
+            hold_ups: 7,
+            stalled: 8,
+            dropped: 9,
+        };
+        let line = "3 sessions, 40 bytes sent, 50 received, \
+                    held up 7 times, 8 stalled, 9 datagrams dropped";
+        assert_eq!(stats.to_string(), line);
+        stats.round_trip = Some(Duration::from_micros(1234));
+        assert!(stats.to_string().contains(", round trip 1.2ms, held"));
+    }
 }
