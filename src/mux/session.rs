@@ -455,6 +455,14 @@ impl Session {
         }
     }
 
+    /// Sends End behind what was sent, and does not wait for the peer's:
+    /// nothing that it still sends is wanted, and it may never send one.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let _ = self.end_local();
+        self.inlet.finish();
+        self.finish(None);
+    }
+
     /// This side cannot go on: ends both directions with an error.
     pub(super) fn fail(&self) {
         match self.finish(Some(Failure::Local)) {

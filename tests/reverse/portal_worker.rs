@@ -191,6 +191,50 @@ fn it_drains_after_more_than_256_sessions_were_opened() {
     threads.finish();
 }
 
+#[test]
+fn a_draining_carrier_lives_as_long_as_its_sessions() {
+    let threads = ThreadCheck::begin();
+    let time = Time::new();
+    let mut rig = Rig::new(&time);
+    let mut streams = rig.drain(&time);
+    let mut last = streams.pop().unwrap();
+    rig.end(streams);
+    for _ in 0..5 {
+        time.pass(IDLE_CHECK);
+    }
+    assert!(!rig.worker.is_closed());
+    rig.assert_quiet();
+
+    let id = last.id();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    last.write_all(b"still").unwrap();
+    rig.script.expect(Frame::keep(id, b"still"));
+    rig.script.send(Frame::keep(id, b"here"));
+    let mut answer = [0; 4];
+    last.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"here");
+
+    rig.script.send(Frame::end(id, true));
+    assert!(last.read(&mut answer).is_err());
+    rig.assert_ends_when_idle(&time);
+    drop((rig, last));
+    threads.finish();
+}
+
+/// The reference's bridge never answers the End of the control session.
+#[test]
+fn a21_a_drained_carrier_ends_although_the_bridge_does_not_end_the_control_session() {
+    let threads = ThreadCheck::begin();
+    let time = Time::new();
+    let mut rig = Rig::new(&time);
+    let streams = rig.drain(&time);
+    rig.end(streams);
+    assert_eq!(rig.worker.active_connections(), 0);
+    rig.assert_ends_when_idle(&time);
+    drop(rig);
+    threads.finish();
+}
+
 /// A40: there may be no other carrier yet.
 #[test]
 fn a40_a_draining_carrier_takes_sessions() {
