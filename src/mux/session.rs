@@ -248,13 +248,14 @@ impl Session {
         ends.local |= whole; // so that only one End leaves (A17)
         drop(ends);
         self.inlet.finish();
-        if whole && !local {
-            self.carrier.outgoing().end_now(self.id, false);
-            self.stop_source();
-        }
         self.send_due_end();
         if whole || local {
             self.finish(None);
+        }
+        if whole && !local {
+            self.carrier.outgoing().end_now(self.id, false);
+            // Only now, for who reads there takes it for a failure.
+            self.stop_source();
         }
     }
 

@@ -101,6 +101,34 @@ fn the_port_that_a_bridge_asks_for_does_not_matter() {
 }
 
 #[test]
+fn visitors_become_sessions_with_their_own_targets() {
+    let threads = ThreadCheck::begin();
+    let gate = Gate::new();
+    let mut bridge = gate.bridge();
+    // Compared exactly, as in the reference.
+    let other_case = Destination::tcp(&DOMAIN.to_uppercase(), 80).unwrap();
+    for (key, target) in (1..).zip([tcp(), udp(), other_case]) {
+        let (up, down) = (keyed(key, 0, 600), keyed(100 + key, 0, 700));
+        let mut visitor = gate.visitor(target.clone(), &up);
+        let new = bridge.script.frame();
+        assert_eq!(new, Frame::open(new.id, &target, Some(&up)));
+        bridge.script.send(Frame::keep(new.id, &down));
+        assert_eq!(visitor.party.read(down.len()), down);
+
+        bridge.script.send(Frame::end(new.id, false));
+        assert_eq!(visitor.party.read_to_end(), b"");
+        visitor.party.close();
+        bridge.script.expect(Frame::end(new.id, false));
+        visitor.served().unwrap();
+    }
+    assert_eq!(gate.portal.carriers(), 1);
+    bridge.script.finish();
+    bridge.served.join().unwrap().unwrap();
+    drop(gate);
+    threads.finish();
+}
+
+#[test]
 fn a_link_can_be_asked_for_instead_of_given() {
     let threads = ThreadCheck::begin();
     let gate = Gate::new();
