@@ -118,6 +118,21 @@ fn among_equals_the_first_is_picked() {
     threads.finish();
 }
 
+#[test]
+fn a34_a_closed_one_is_never_picked() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let healthy = picking.added(30);
+    let mut dead = picking.added(0);
+    picking.assert_picks(&dead);
+    dead.lose(); // and has the fewest sessions now
+    (0..PICKS).for_each(|_| picking.assert_picks(&healthy));
+    healthy.worker.close();
+    picking.assert_picks_none();
+    drop((healthy, dead, picking));
+    threads.finish();
+}
+
 /// A40: between the drain and the bridge's next carrier there is only the
 /// drained one.
 #[test]

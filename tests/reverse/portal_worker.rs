@@ -362,6 +362,44 @@ fn a7_a47_heartbeats_of_a_congested_carrier_are_skipped_and_hold_up_nobody() {
     threads.finish();
 }
 
+/// A bridge that is not told goes on counting on the carrier.
+#[test]
+fn a47_a_drain_that_finds_no_room_is_told_later() {
+    let threads = ThreadCheck::begin();
+    let time = Time::new();
+    let (mut rig, _lane) = Rig::narrow(&time);
+    let early = rig.open_until(DRAIN_AFTER - 30);
+    for _ in 0..100 {
+        time.pass(HEARTBEAT); // fills the control lane
+    }
+    let late: Vec<MuxStream> = (0..40)
+        .map(|_| rig.worker.client().open(tcp()).unwrap())
+        .collect();
+    for _ in 0..3 {
+        time.pass(HEARTBEAT);
+    }
+    let mut opened = 0;
+    while opened < late.len() {
+        let frame = rig.script.frame();
+        match frame.status {
+            NEW => opened += 1,
+            _ => assert_eq!(heartbeat(&frame).state(), State::Active),
+        }
+    }
+    wait_until_quiet();
+    time.pass(HEARTBEAT);
+    loop {
+        match rig.beat() {
+            State::Active => {}
+            state => break assert_eq!(state, State::Drain),
+        }
+    }
+    rig.script.expect(Frame::end(rig.control, false));
+    assert!(rig.worker.is_draining());
+    drop((rig, early, late));
+    threads.finish();
+}
+
 #[test]
 fn a21_dropping_it_ends_the_carrier_and_its_sessions() {
     let threads = ThreadCheck::begin();
