@@ -52,7 +52,7 @@ impl Picking {
 
     fn added(&self, sessions: usize) -> Member {
         let member = self.member(sessions);
-        self.picker.add(member.worker.clone());
+        assert!(self.picker.add(member.worker.clone()));
         member
     }
 
@@ -182,5 +182,22 @@ fn closed_ones_are_forgotten_at_the_clean_up() {
         picking.assert_picks(&healthy);
     }
     drop((healthy, picking));
+    threads.finish();
+}
+
+#[test]
+fn a45_closing_ends_all_and_nobody_joins_afterwards() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let members = [0, 1].map(|sessions| picking.added(sessions));
+    picking.picker.close();
+    assert!(members.iter().all(|m| m.worker.is_closed()));
+    assert!(picking.picker.is_empty());
+    picking.assert_picks_none();
+
+    let late = picking.member(0);
+    assert!(!picking.picker.add(late.worker.clone()));
+    assert!(picking.picker.is_empty());
+    drop((members, late, picking));
     threads.finish();
 }

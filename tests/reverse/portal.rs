@@ -73,6 +73,21 @@ fn it_is_an_outbound_until_it_is_closed_or_dropped() {
     threads.finish();
 }
 
+/// A portal that was closed, and forgotten, must not take the outbound of its
+/// successor with it.
+#[test]
+fn an_old_portal_does_not_remove_its_successor() {
+    let threads = ThreadCheck::begin();
+    let gate = Gate::new();
+    gate.portal.close();
+    let options = PortalOptions::new(TAG, DOMAIN);
+    let successor = Portal::new(options, gate.outbounds.clone(), &gate.time.timer).unwrap();
+    gate.portal.close();
+    assert!(gate.outbounds.get(TAG).is_some());
+    drop((successor, gate));
+    threads.finish();
+}
+
 #[test]
 fn a_link_to_its_domain_becomes_a_carrier_for_as_long_as_it_lives() {
     let threads = ThreadCheck::begin();
@@ -256,6 +271,23 @@ fn a45_closing_ends_the_carriers_and_joins_their_threads() {
         bridge.served.join().unwrap().unwrap();
     }
     assert_eq!(gate.portal.carriers(), 0);
+    threads.finish();
+}
+
+/// Whoever found the outbound before it was removed.
+#[test]
+fn a45_a_closed_portal_takes_nobody() {
+    let threads = ThreadCheck::begin();
+    let gate = Gate::new();
+    let outbound = gate.outbound();
+    gate.portal.close();
+    for target in [carrier(), tcp()] {
+        let (near, far) = pair(SESSION_PIPE);
+        assert_failed(outbound.dispatch(&Request::new(target), far));
+        assert_reset(near.into());
+    }
+    assert_eq!(gate.portal.carriers(), 0);
+    drop(gate);
     threads.finish();
 }
 
