@@ -9,6 +9,7 @@ mod options;
 mod picker;
 mod portal;
 mod portal_worker;
+mod redial;
 
 pub use bridge::Bridge;
 pub use control::{Control, ControlError, State};

@@ -193,3 +193,71 @@ fn a44_refused_dials_are_repeated_ever_more_slowly() {
     drop((site, again));
     threads.finish();
 }
+
+/// A44: a portal that takes the connection and ends it at once, for it knows
+/// no such user, or nobody listens for the domain.
+#[test]
+fn a44_carriers_that_end_at_once_are_dialled_ever_more_slowly() {
+    let threads = ThreadCheck::begin();
+    let answers = Answers::default();
+    answers.hang_up(1000);
+    let site = Site::answering(answers);
+    let minute = Duration::from_secs(60);
+    let mut passed = Duration::ZERO;
+    while passed < minute {
+        site.time.pass(10 * TICK);
+        passed += 10 * TICK;
+    }
+    let dials = site.count_dials();
+    assert!((8..20).contains(&dials), "{dials} dials in a minute");
+    drop(site);
+    threads.finish();
+}
+
+/// A44: the same for a portal that drains every carrier at once, and keeps it.
+#[test]
+fn a44_carriers_that_drain_at_once_are_replaced_ever_more_slowly() {
+    let threads = ThreadCheck::begin();
+    let site = Site::new();
+    let mut kept = Vec::new();
+    let minute = Duration::from_secs(60);
+    let mut passed = Duration::ZERO;
+    while passed < minute {
+        while let Ok(dial) = site.dials.try_recv() {
+            let mut script = dial.script.expect("a carrier");
+            open_control(&mut script);
+            drain(&mut script);
+            kept.push(script);
+        }
+        site.time.pass(10 * TICK);
+        passed += 10 * TICK;
+    }
+    let dials = kept.len();
+    assert!((8..20).contains(&dials), "{dials} dials in a minute");
+    drop((site, kept));
+    threads.finish();
+}
+
+/// A44: a portal that drains every carrier and ends none. One that ends makes
+/// room for another.
+#[test]
+fn a44_draining_carriers_have_a_bound() {
+    let threads = ThreadCheck::begin();
+    let site = Site::new();
+    let mut kept: Vec<Script> = (0..BRIDGE_DRAINING)
+        .map(|_| {
+            let mut script = site.controlled();
+            site.time.pass(HEARTBEAT);
+            drain(&mut script);
+            script
+        })
+        .collect();
+    for _ in 0..10 {
+        site.time.pass(HEARTBEAT);
+    }
+    assert_eq!(site.count_dials(), 0);
+    kept.pop().unwrap().carrier.close();
+    let successor = site.controlled();
+    drop((site, kept, successor));
+    threads.finish();
+}
