@@ -219,6 +219,22 @@ fn a38_a_control_name_is_taken_in_once_and_only_for_datagrams() {
     threads.finish();
 }
 
+/// A38: the place of the portal's session is not taken by a stream.
+#[test]
+fn a38_a_stream_to_a_control_name_does_not_lock_the_portal_out() {
+    let threads = ThreadCheck::begin();
+    let site = Site::new();
+    let mut script = site.carrier();
+    open_named(&mut script, 7, Network::Tcp, CONTROL_DOMAINS[0]);
+    script.expect(Frame::end(7, true));
+    open_named(&mut script, 8, Network::Udp, CONTROL_DOMAINS[0]);
+    site.time.pass(HEARTBEAT);
+    drain_by(&mut script, 8);
+    let successor = site.carrier();
+    drop((site, script, successor));
+    threads.finish();
+}
+
 /// A48: a datagram that is no message is passed over, the next one counts.
 #[test]
 fn a48_malformed_control_messages_are_skipped() {
