@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::bridge_worker::BridgeWorker;
 use super::redial::Redial;
-use super::{BridgeOptions, ReverseError};
+use super::{BridgeOptions, ReverseError, close_all};
 use crate::error::chain;
 use crate::limits::{BRIDGE_DRAINING, BRIDGE_SESSIONS, BRIDGE_WORKERS, HEARTBEAT, JOIN_DEADLINE};
 use crate::link::{DispatchError, Dispatcher, Request};
@@ -145,6 +145,9 @@ impl Shared {
             ..Request::new(self.target.clone())
         };
         let link = self.dispatcher.connect(&request)?;
+        if self.closed.is_done() {
+            return Err(DispatchError::Refused("the bridge is closed"));
+        }
         let nudge = self.nudge.clone();
         let (dispatcher, carrier) = (self.dispatcher.clone(), &self.options.carrier);
         BridgeWorker::start(link, dispatcher, request, carrier, move || {
@@ -190,8 +193,6 @@ impl Carriers {
 
     fn close(self) {
         let active = self.active.into_iter().map(|(_, worker)| worker);
-        active
-            .chain(self.draining)
-            .for_each(|worker| worker.close());
+        close_all(active.chain(self.draining), BridgeWorker::close);
     }
 }

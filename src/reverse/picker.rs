@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::close_all;
 use super::portal_worker::PortalWorker;
 use crate::limits::PICKER_CLEANUP;
 use crate::mux::{ClientWorker, MuxError, WorkerPicker};
@@ -88,8 +89,6 @@ impl WorkerPicker for StaticMuxPicker {
 
     fn close(&self) {
         self.list.lock().closed = true;
-        for worker in take(&self.list, |_| true) {
-            worker.close();
-        }
+        close_all(take(&self.list, |_| true), |worker| worker.close());
     }
 }

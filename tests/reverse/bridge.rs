@@ -301,6 +301,61 @@ fn a45_closing_ends_its_carriers_and_sessions_and_joins_their_threads() {
     threads.finish();
 }
 
+/// A45: a dial may take longer than a close waits.
+#[test]
+fn a45_a_dial_that_succeeds_after_the_close_brings_nothing_in() {
+    let threads = ThreadCheck::begin();
+    let (release, released) = crossbeam_channel::bounded::<Script>(0);
+    let answers = Answers::default();
+    let (wire_in, wire_out) = crossbeam_channel::bounded(1);
+    answers.push(move || {
+        let (link, mut script) = Script::new();
+        script.send(Frame::open(1, &tcp(), Some(b"too late")));
+        let _ = released.recv(); // until the test lets go of its end
+        wire_in.send(script).unwrap();
+        Ok((link, None))
+    });
+    let site = Site::answering(answers);
+    wait_until_quiet();
+    let start = Instant::now();
+    site.bridge.close();
+    assert!(start.elapsed() < PATIENCE, "the close waits for the dial");
+    drop(release);
+    let mut script = wire_out.recv_timeout(PATIENCE).unwrap();
+    script.carrier.read_to_error();
+    assert_no_threads("bridge-");
+    assert!(site.targets.is_empty(), "a session was dispatched");
+    drop(site);
+    threads.finish();
+}
+
+#[test]
+fn a45_closing_does_not_wait_for_each_carrier_that_takes_nothing() {
+    let threads = ThreadCheck::begin();
+    let site = Site::new();
+    let mut carriers = Vec::new();
+    // Each drains at once, so that there are many of them.
+    for _ in 0..40 {
+        let mut script = site.controlled();
+        script.send(Frame::open(2, &tcp(), None));
+        let mut target = site.target();
+        site.time.pass(HEARTBEAT);
+        drain_by(&mut script, CONTROL);
+        // More than the carrier takes.
+        let piece = vec![0; SESSION_PIPE];
+        let stuck = std::thread::spawn(move || while target.try_write(&piece).is_ok() {});
+        carriers.push((script, stuck));
+    }
+    site.bridge.close();
+    assert_no_threads("bridge-");
+    assert_no_threads("mux-");
+    for (_, stuck) in carriers {
+        stuck.join().unwrap();
+    }
+    drop(site);
+    threads.finish();
+}
+
 fn open_named(script: &mut Script, id: u16, network: Network, name: &str) {
     let target = Destination::new(network, name.parse().unwrap(), 0);
     let active = Control::active(&mut rand::rng()).encode();
