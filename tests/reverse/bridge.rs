@@ -42,6 +42,27 @@ fn names_that_cannot_be_are_refused() {
     threads.finish();
 }
 
+/// A tag is the user's choice; a thread's name may not be.
+#[test]
+fn a_tag_may_be_any_text() {
+    let threads = ThreadCheck::begin();
+    let time = Time::new();
+    for tag in [
+        "a tag that is longer than fifteen bytes",
+        "\0",
+        "\u{1f309}",
+        "\n",
+    ] {
+        let options = BridgeOptions {
+            tag: tag.into(),
+            domain: DOMAIN.into(),
+        };
+        let nowhere = Arc::new(By(|_: &Request, _| Ok(())));
+        Bridge::new(options, nowhere, &time.timer).unwrap();
+    }
+    threads.finish();
+}
+
 #[test]
 fn it_asks_for_its_domain_under_its_own_tag() {
     let threads = ThreadCheck::begin();
