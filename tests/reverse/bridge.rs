@@ -7,7 +7,7 @@ use muxcool::buf::Buf;
 use muxcool::limits::{CONTROL_DOMAINS, HEARTBEAT, SESSION_PIPE};
 use muxcool::link::{DispatchError, Dispatcher, Handle, Link, LinkError, Request, Writer};
 use muxcool::net::{Destination, Network};
-use muxcool::reverse::{Bridge, BridgeOptions, Control, ReverseError};
+use muxcool::reverse::{Bridge, Control, ReverseError};
 
 use crate::mux_support::frames::{Frame, KEEP, Script};
 use crate::mux_support::targets::By;
@@ -16,7 +16,8 @@ use crate::mux_support::{keyed, tcp, udp};
 use crate::reverse_support::site::{Answers, CONTROL, Site, TAG, open_control};
 use crate::reverse_support::time::Time;
 use crate::reverse_support::{
-    DOMAIN, NETWORKS, assert_failed, assert_no_threads, carrier, control_spellings, control_target,
+    DOMAIN, NETWORKS, assert_failed, assert_no_threads, bridge_options, carrier, control_spellings,
+    control_target,
 };
 use crate::support::threads::ThreadCheck;
 
@@ -25,10 +26,7 @@ fn names_that_cannot_be_are_refused() {
     let threads = ThreadCheck::begin();
     let time = Time::new();
     let start = |tag: &str, domain: &str| {
-        let options = BridgeOptions {
-            tag: tag.into(),
-            domain: domain.into(),
-        };
+        let options = bridge_options(tag, domain);
         let nowhere = Arc::new(By(|_: &Request, _| Ok(())));
         Bridge::new(options, nowhere, &time.timer).map(drop)
     };
@@ -53,10 +51,7 @@ fn a_tag_may_be_any_text() {
         "\u{1f309}",
         "\n",
     ] {
-        let options = BridgeOptions {
-            tag: tag.into(),
-            domain: DOMAIN.into(),
-        };
+        let options = bridge_options(tag, DOMAIN);
         let nowhere = Arc::new(By(|_: &Request, _| Ok(())));
         Bridge::new(options, nowhere, &time.timer).unwrap();
     }

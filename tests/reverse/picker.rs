@@ -39,7 +39,7 @@ impl Picking {
 
     fn member(&self, sessions: usize) -> Member {
         let (link, mut script) = Script::new();
-        let worker = PortalWorker::new(link, CONTROL_DOMAINS[0], &self.time.timer).unwrap();
+        let worker = self.time.portal_worker(link, CONTROL_DOMAINS[0]);
         assert_eq!(script.frame().status, NEW);
         let mut member = Member {
             worker,

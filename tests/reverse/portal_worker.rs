@@ -51,7 +51,7 @@ impl Rig {
     }
 
     fn on(time: &Time, name: &str, link: Link, mut script: Script) -> Self {
-        let worker = PortalWorker::new(link, name, &time.timer).unwrap();
+        let worker = time.portal_worker(link, name);
         let first = script.frame();
         assert_opens_control(&first, name);
         Self {

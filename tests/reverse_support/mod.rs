@@ -9,8 +9,9 @@ use std::fmt::Debug;
 
 use muxcool::limits::{CONTROL_DOMAINS, HEARTBEAT_PADDING};
 use muxcool::link::LinkError;
+use muxcool::mux::CarrierOptions;
 use muxcool::net::{Destination, Network};
-use muxcool::reverse::{Control, State};
+use muxcool::reverse::{BridgeOptions, Control, State};
 
 use crate::mux_support::frames::{Frame, KEEP, NEW};
 use crate::mux_support::party::Party;
@@ -18,6 +19,24 @@ use crate::mux_support::tasks::{names, wait_until};
 
 /// What bridges ask for in these tests.
 pub const DOMAIN: &str = "tunnel.example.com";
+
+/// Carriers that say nothing but what portal and bridge have to say: no
+/// extensions and no probes, which have tests of their own.
+pub fn plain() -> CarrierOptions {
+    CarrierOptions {
+        extensions: false,
+        liveness: None,
+        ..CarrierOptions::default()
+    }
+}
+
+/// A bridge's settings with these names.
+pub fn bridge_options(tag: &str, domain: &str) -> BridgeOptions {
+    BridgeOptions {
+        carrier: plain(),
+        ..BridgeOptions::new(tag, domain)
+    }
+}
 
 /// The target of a carrier.
 pub fn carrier() -> Destination {

@@ -10,7 +10,7 @@ use muxcool::reverse::{Portal, PortalOptions};
 use muxcool::router::OutboundManager;
 
 use super::time::Time;
-use super::{DOMAIN, assert_opens_control, carrier};
+use super::{DOMAIN, assert_opens_control, carrier, plain};
 use crate::mux_support::frames::{NEW, Script};
 use crate::mux_support::party::Party;
 use crate::mux_support::tasks::wait_until;
@@ -41,10 +41,10 @@ pub type Outcome = JoinHandle<Result<(), DispatchError>>;
 
 impl Gate {
     pub fn new() -> Self {
-        Self::with(PortalOptions::new(TAG, DOMAIN))
-    }
-
-    pub fn with(options: PortalOptions) -> Self {
+        let options = PortalOptions {
+            carrier: plain(),
+            ..PortalOptions::new(TAG, DOMAIN)
+        };
         let time = Time::new();
         let outbounds = Arc::new(OutboundManager::new());
         let portal = Portal::new(options, outbounds.clone(), &time.timer).unwrap();

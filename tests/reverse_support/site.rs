@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use muxcool::link::{DispatchError, Dispatcher, Link, Request};
-use muxcool::reverse::{Bridge, BridgeOptions, Control};
+use muxcool::reverse::{Bridge, Control};
 use parking_lot::Mutex;
 
 use super::time::Time;
-use super::{DOMAIN, control_target};
+use super::{DOMAIN, bridge_options, control_target};
 use crate::mux_support::frames::{Frame, Script};
 use crate::mux_support::targets::{Taking, Target, Targets, next};
 use crate::mux_support::tasks::PATIENCE;
@@ -105,7 +105,7 @@ impl Site {
     }
 
     pub fn answering(answers: Answers) -> Self {
-        let (inside, targets) = Targets::new(Taking::ByHand);
+        let (inside, targets) = Targets::start(Taking::ByHand);
         Self::inside(answers, inside, targets)
     }
 
@@ -122,10 +122,7 @@ impl Site {
             dialled,
             inside,
         };
-        let options = BridgeOptions {
-            tag: TAG.into(),
-            domain: DOMAIN.into(),
-        };
+        let options = bridge_options(TAG, DOMAIN);
         Self {
             bridge: Bridge::new(options, Arc::new(world), &time.timer).unwrap(),
             time,
