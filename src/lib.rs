@@ -64,6 +64,7 @@
 //! | `in-TAG-n` | visitor | handshake, then bytes | data; shutdown | server's close |
 //! | `in-TAG-udp` | inbound's UDP socket | datagrams | shutdown of the socket | flows' close |
 //! | `udp-TAG-n` | visitor and target | its flow's datagrams | data; idle time; interrupt | flows' close |
+//! | `mux-close` | carrier of a portal or bridge that closes | the carrier's threads | their end; deadline | portal's or bridge's close |
 //! | `bridge-TAG` | bridge | 2 s, or a carrier's end | channel; `Done` | bridge's close |
 //! | `timer` | process | the next deadline | channel | never: it lives as long as the process |
 //!

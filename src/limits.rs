@@ -190,10 +190,15 @@ pub const MAX_CONTROL: usize = MAX_PLAIN_DATAGRAM;
 /// Mean sessions of a bridge's workers beyond which it opens another.
 pub const BRIDGE_SESSIONS: usize = 16;
 
-/// Carriers that one bridge keeps open at the most.
+/// Carriers in use that one bridge keeps open at the most.
 pub const BRIDGE_WORKERS: usize = 16;
 
-/// First and longest pause of a bridge that cannot reach its portal.
+/// Draining carriers that one bridge keeps at the most: then it opens no other
+/// until one has ended, and the portal goes on with those that there are.
+pub const BRIDGE_DRAINING: usize = 256;
+
+/// First and longest pause of a bridge between dials while its portal cannot
+/// be reached or its carriers do not last.
 pub const REDIAL_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(250), Duration::from_secs(10));
 

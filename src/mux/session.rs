@@ -253,13 +253,14 @@ impl Session {
         ends.local |= whole; // so that only one End leaves (A17)
         drop(ends);
         self.inlet.finish();
-        if whole && !local {
-            self.carrier.outgoing().end_now(self.id, false);
-            self.stop_source();
-        }
         self.send_due_end();
         if whole || local {
             self.finish(None);
+        }
+        if whole && !local {
+            self.carrier.outgoing().end_now(self.id, false);
+            // Only now, for who reads there takes it for a failure.
+            self.stop_source();
         }
     }
 
@@ -459,6 +460,14 @@ impl Session {
         if let Finish::First { announced: true } = self.finish(Some(Failure::Local)) {
             self.carrier.outgoing().end_now(self.id, true);
         }
+    }
+
+    /// Sends End behind what was sent, and does not wait for the peer's:
+    /// nothing that it still sends is wanted, and it may never send one.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let _ = self.end_local();
+        self.inlet.finish();
+        self.finish(None);
     }
 
     /// This side cannot go on: ends both directions with an error.

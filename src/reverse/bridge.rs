@@ -1,15 +1,15 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{info, warn};
-use rand::RngExt;
 
 use super::bridge_worker::BridgeWorker;
-use super::{BridgeOptions, ReverseError};
+use super::redial::Redial;
+use super::{BridgeOptions, ReverseError, close_all};
 use crate::error::chain;
-use crate::limits::{BRIDGE_SESSIONS, BRIDGE_WORKERS, HEARTBEAT, JOIN_DEADLINE, REDIAL_BACKOFF};
+use crate::limits::{BRIDGE_DRAINING, BRIDGE_SESSIONS, BRIDGE_WORKERS, HEARTBEAT, JOIN_DEADLINE};
 use crate::link::{DispatchError, Dispatcher, Request};
 use crate::net::Destination;
 use crate::sync::{Crew, Done, Timer};
@@ -19,8 +19,9 @@ use crate::sync::{Crew, Done, Timer};
 /// Its thread `bridge-TAG` keeps carriers to the portal open: it looks every
 /// [`HEARTBEAT`], and at once when a carrier ends. There is always one that is
 /// active, and another when the mean of open sessions passes
-/// [`BRIDGE_SESSIONS`]. A portal that cannot be reached is tried again after a
-/// pause that grows, with jitter, within [`REDIAL_BACKOFF`].
+/// [`BRIDGE_SESSIONS`]. A portal that cannot be reached, or keeps no carrier,
+/// is tried again after a pause that grows, with jitter, within
+/// [`REDIAL_BACKOFF`](crate::limits::REDIAL_BACKOFF).
 ///
 /// What comes through the carriers goes to the dispatcher, with the bridge's
 /// tag as the inbound tag. Closing the bridge, or dropping it, ends the
@@ -98,52 +99,42 @@ impl Shared {
         let _tick = timer.every(HEARTBEAT, move || {
             let _ = nudge.try_send(());
         });
-        let mut workers = Vec::new();
-        let mut backoff = Backoff::new();
+        let mut carriers = Carriers::default();
+        let mut redial = Redial::new(timer.clock().clone());
         while !self.closed.is_done() {
-            // One that drains is kept until its sessions have finished.
-            workers.retain(|worker: &BridgeWorker| !worker.is_closed());
-            let pause = match wants_another(&workers) {
-                true => self.add_worker(&mut workers, &mut backoff),
-                false => None,
-            };
-            self.rest(pause, nudged, timer);
+            carriers.sort_out(&mut redial);
+            match carriers.want_another() {
+                true if redial.wait().is_zero() => self.dial(&mut carriers, &mut redial),
+                true => self.rest(&timer.clock().after(redial.wait()), nudged),
+                false => self.rest(&never(), nudged),
+            }
         }
-        workers.iter().for_each(BridgeWorker::close);
+        carriers.close();
     }
 
-    /// Waits for the next look; after a failed dial for `pause` instead.
-    fn rest(&self, pause: Option<Duration>, nudged: &Receiver<()>, timer: &Timer) {
-        match pause {
-            Some(pause) => select! {
-                recv(timer.clock().after(pause)) -> _ => {}
-                recv(self.closed.event()) -> _ => {}
-            },
-            None => select! {
-                recv(nudged) -> _ => {}
-                recv(self.closed.event()) -> _ => {}
-            },
+    /// Waits until there is something to do.
+    fn rest(&self, alarm: &Receiver<Instant>, nudged: &Receiver<()>) {
+        select! {
+            recv(alarm) -> _ => {}
+            recv(nudged) -> _ => {}
+            recv(self.closed.event()) -> _ => {}
         }
     }
 
-    /// Returns how long to pause if it failed.
-    fn add_worker(
-        &self,
-        workers: &mut Vec<BridgeWorker>,
-        backoff: &mut Backoff,
-    ) -> Option<Duration> {
+    fn dial(&self, carriers: &mut Carriers, redial: &mut Redial) {
+        match carriers.active.is_empty() {
+            true => redial.dialled(),
+            false => redial.dialled_another(),
+        }
+        let tag = &self.options.tag;
         match self.open_worker() {
             Ok(worker) => {
-                info!("bridge {}: carrier to the portal is up", self.options.tag);
-                workers.push(worker);
-                backoff.reset();
-                None
+                info!("bridge {tag}: carrier to the portal is up");
+                carriers.active.push((redial.now(), worker));
             }
             Err(e) => {
-                let pause = backoff.next();
-                let (tag, why) = (&self.options.tag, chain(&e));
-                warn!("bridge {tag}: no carrier to the portal: {why}; next try in {pause:.1?}");
-                Some(pause)
+                let (why, wait) = (chain(&e), redial.wait());
+                warn!("bridge {tag}: no carrier to the portal: {why}; next try in {wait:.1?}");
             }
         }
     }
@@ -154,6 +145,9 @@ impl Shared {
             ..Request::new(self.target.clone())
         };
         let link = self.dispatcher.connect(&request)?;
+        if self.closed.is_done() {
+            return Err(DispatchError::Refused("the bridge is closed"));
+        }
         let nudge = self.nudge.clone();
         let (dispatcher, carrier) = (self.dispatcher.clone(), &self.options.carrier);
         BridgeWorker::start(link, dispatcher, request, carrier, move || {
@@ -162,52 +156,43 @@ impl Shared {
     }
 }
 
-/// Whether one more carrier is needed (section 9).
-fn wants_another(workers: &[BridgeWorker]) -> bool {
-    let active: Vec<&BridgeWorker> = workers.iter().filter(|w| w.is_active()).collect();
-    let open: usize = active.iter().map(|w| w.active_connections()).sum();
-    match active.len() {
-        0 => true,
-        count => open / count > BRIDGE_SESSIONS && count < BRIDGE_WORKERS,
+/// The carriers of one bridge.
+#[derive(Default)]
+struct Carriers {
+    /// With the moment at which each came up.
+    active: Vec<(Instant, BridgeWorker)>,
+    /// Kept until the portal ends them, once their sessions have finished.
+    draining: Vec<BridgeWorker>,
+}
+
+impl Carriers {
+    /// Puts each where it belongs now, and drops those that have ended.
+    fn sort_out(&mut self, redial: &mut Redial) {
+        let all = std::mem::take(&mut self.active);
+        for (since, worker) in all {
+            match worker.is_active() {
+                true => self.active.push((since, worker)),
+                false => {
+                    redial.lost(since);
+                    self.draining.push(worker);
+                }
+            }
+        }
+        self.draining.retain(|worker| !worker.is_closed());
     }
-}
 
-/// Pauses between dials that fail.
-struct Backoff {
-    next: Duration,
-}
-
-impl Backoff {
-    fn new() -> Self {
-        Self {
-            next: REDIAL_BACKOFF.0,
+    /// Whether one more is needed (section 9), and may be.
+    fn want_another(&self) -> bool {
+        let open = self.active.iter().map(|(_, w)| w.active_connections());
+        let open: usize = open.sum();
+        match self.active.len() {
+            0 => self.draining.len() < BRIDGE_DRAINING,
+            count => open / count > BRIDGE_SESSIONS && count < BRIDGE_WORKERS,
         }
     }
 
-    fn reset(&mut self) {
-        *self = Self::new();
-    }
-
-    /// Half of the pause is fixed and half is chance, so that many bridges do
-    /// not come back at one moment.
-    fn next(&mut self) -> Duration {
-        let pause = self.next.mul_f64(rand::rng().random_range(0.5..=1.0));
-        self.next = (self.next * 2).min(REDIAL_BACKOFF.1);
-        pause
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_their_bound_and_start_again() {
-        let mut backoff = Backoff::new();
-        let pauses: Vec<Duration> = (0..12).map(|_| backoff.next()).collect();
-        assert!(pauses[0] <= REDIAL_BACKOFF.0);
-        assert!(pauses[11] >= REDIAL_BACKOFF.1 / 2 && pauses[11] <= REDIAL_BACKOFF.1);
-        backoff.reset();
-        assert!(backoff.next() <= REDIAL_BACKOFF.0);
+    fn close(self) {
+        let active = self.active.into_iter().map(|(_, worker)| worker);
+        close_all(active.chain(self.draining), BridgeWorker::close);
     }
 }

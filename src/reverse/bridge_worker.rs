@@ -96,8 +96,8 @@ impl<F: Fn() + Send + Sync> Sessions<F> {
     /// One control session a carrier, for datagrams: whatever else asks for
     /// the name is not the portal (A38), and must not be looked up outside.
     fn control(&self, request: &Request, mut link: Link) -> Result<(), DispatchError> {
-        let again = self.state.controlled.swap(true, Ordering::Relaxed);
-        if again || request.target.network != Network::Udp {
+        let is_stream = request.target.network != Network::Udp;
+        if is_stream || self.state.controlled.swap(true, Ordering::Relaxed) {
             return Err(DispatchError::Refused(
                 "control session is not the portal's",
             ));

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::close_all;
 use super::portal_worker::PortalWorker;
 use crate::limits::PICKER_CLEANUP;
 use crate::mux::{ClientWorker, MuxError, WorkerPicker};
@@ -15,63 +16,70 @@ use crate::sync::{Periodic, Timer};
 /// [`PICKER_CLEANUP`] is a safety net.
 #[derive(Debug)]
 pub struct StaticMuxPicker {
-    workers: Arc<Mutex<Vec<Arc<PortalWorker>>>>,
+    list: Arc<Mutex<List>>,
     _cleanup: Periodic,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    workers: Vec<Arc<PortalWorker>>,
+    closed: bool,
 }
 
 impl StaticMuxPicker {
     /// A picker without workers.
     pub fn new(timer: &Timer) -> Self {
-        let workers: Arc<Mutex<Vec<Arc<PortalWorker>>>> = Arc::default();
-        let list = workers.clone();
+        let list: Arc<Mutex<List>> = Arc::default();
+        let inner = list.clone();
         let cleanup = timer.every(PICKER_CLEANUP, move || {
-            take(&list, PortalWorker::is_closed);
+            take(&inner, PortalWorker::is_closed);
         });
         Self {
-            workers,
+            list,
             _cleanup: cleanup,
         }
     }
 
-    /// Adds a worker.
-    pub fn add(&self, worker: Arc<PortalWorker>) {
-        self.workers.lock().push(worker);
+    /// Adds a worker. Returns whether it did, which it does not once closed.
+    #[must_use = "nobody will end the worker that was not added"]
+    pub fn add(&self, worker: Arc<PortalWorker>) -> bool {
+        let mut list = self.list.lock();
+        let open = !list.closed;
+        if open {
+            list.workers.push(worker);
+        }
+        open
     }
 
     /// Removes a worker, if it is there.
     pub fn remove(&self, worker: &Arc<PortalWorker>) {
-        take(&self.workers, |other| {
-            std::ptr::eq(other, Arc::as_ptr(worker))
-        });
+        take(&self.list, |other| std::ptr::eq(other, Arc::as_ptr(worker)));
     }
 
     /// Workers that are there.
     pub fn len(&self) -> usize {
-        self.workers.lock().len()
+        self.list.lock().workers.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.workers.lock().is_empty()
+        self.list.lock().workers.is_empty()
     }
 }
 
 /// Takes out those that match; they are dropped without the lock.
-fn take(
-    workers: &Mutex<Vec<Arc<PortalWorker>>>,
-    matches: impl Fn(&PortalWorker) -> bool,
-) -> Vec<Arc<PortalWorker>> {
-    let mut guard = workers.lock();
-    let all = std::mem::take(&mut *guard);
+fn take(list: &Mutex<List>, matches: impl Fn(&PortalWorker) -> bool) -> Vec<Arc<PortalWorker>> {
+    let mut guard = list.lock();
+    let all = std::mem::take(&mut guard.workers);
     let (taken, left) = all.into_iter().partition(|worker| matches(worker));
-    *guard = left;
+    guard.workers = left;
     taken
 }
 
 impl WorkerPicker for StaticMuxPicker {
     fn pick_available(&self) -> Result<Arc<ClientWorker>, MuxError> {
-        let workers = self.workers.lock();
-        workers
+        let list = self.list.lock();
+        list.workers
             .iter()
             .filter(|worker| worker.takes_sessions())
             .min_by_key(|worker| worker.reluctance())
@@ -80,8 +88,7 @@ impl WorkerPicker for StaticMuxPicker {
     }
 
     fn close(&self) {
-        for worker in take(&self.workers, |_| true) {
-            worker.close();
-        }
+        self.list.lock().closed = true;
+        close_all(take(&self.list, |_| true), |worker| worker.close());
     }
 }

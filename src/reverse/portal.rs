@@ -10,7 +10,7 @@ use crate::link::{DispatchError, Link, Outbound, Request};
 use crate::mux::{ClientManager, MuxError, WorkerPicker};
 use crate::net::Network;
 use crate::router::OutboundManager;
-use crate::sync::Timer;
+use crate::sync::{Done, Timer};
 
 /// The end of a reverse tunnel that visitors come to.
 ///
@@ -20,6 +20,7 @@ use crate::sync::Timer;
 pub struct Portal {
     handler: Arc<Handler>,
     outbounds: Arc<OutboundManager>,
+    removed: Done,
 }
 
 impl Portal {
@@ -41,11 +42,16 @@ impl Portal {
             client: ClientManager::new(picker.clone()),
             picker,
             timer: timer.clone(),
+            closed: Done::new(),
         });
         outbounds
             .add_extra_handler(handler.clone())
             .map_err(ReverseError::DuplicateTag)?;
-        Ok(Self { handler, outbounds })
+        Ok(Self {
+            handler,
+            outbounds,
+            removed: Done::new(),
+        })
     }
 
     /// Carriers that bridges have opened.
@@ -55,7 +61,10 @@ impl Portal {
 
     /// Removes the outbound, ends all carriers and waits for them.
     pub fn close(&self) {
-        self.outbounds.remove_handler(self.handler.tag());
+        // Once, for its tag may be another's later.
+        if self.removed.signal() {
+            self.outbounds.remove_handler(self.handler.tag());
+        }
         self.handler.close();
     }
 }
@@ -77,6 +86,7 @@ struct Handler {
     picker: Arc<StaticMuxPicker>,
     client: ClientManager,
     timer: Timer,
+    closed: Done,
 }
 
 /// What a link is to the portal.
@@ -86,9 +96,14 @@ enum Kind {
 }
 
 impl Handler {
+    /// Says who comes, if he may.
+    ///
     /// Bridges ask for the domain over TCP. Nobody may ask for a control
     /// session: its messages would reach the bridge as the portal's (A38).
     fn kind(&self, request: &Request) -> Result<Kind, DispatchError> {
+        if self.closed.is_done() {
+            return Err(DispatchError::Refused("the portal is closed"));
+        }
         let Some(name) = request.target.address.domain() else {
             return Ok(Kind::Visitor);
         };
@@ -116,7 +131,10 @@ impl Handler {
         } = &self.options;
         let worker =
             PortalWorker::with_options(link, control_domain, carrier.clone(), &self.timer)?;
-        self.picker.add(worker.clone());
+        if !self.picker.add(worker.clone()) {
+            worker.close();
+            return Err(MuxError::Closed);
+        }
         info!("[{}] portal {tag}: bridge has come", request.id);
         worker.client().wait_closed(None);
         self.picker.remove(&worker);
@@ -146,6 +164,7 @@ impl Outbound for Handler {
     }
 
     fn close(&self) {
+        self.closed.signal();
         self.picker.close();
     }
 }

@@ -91,7 +91,7 @@ impl PortalWorker {
 
     /// Whether the carrier can take another session, draining or not.
     pub fn takes_sessions(&self) -> bool {
-        !self.client.is_used_up()
+        !self.is_closed() && !self.client.is_used_up()
     }
 
     /// Ends the carrier and waits for its threads.
@@ -141,27 +141,40 @@ impl Heartbeat {
             debug!("bridge ended the control session; trying the next name");
             self.open_control();
         }
-        let drain = !self.client.is_draining() && self.client.total_connections() > DRAIN_AFTER;
-        self.send(drain);
-        if drain {
-            info!("carrier drains after {DRAIN_AFTER} sessions");
-            self.client.drain();
-            self.control = None; // ends the session behind the message
+        match self.is_due_to_drain() {
+            true => self.drain(),
+            false => {
+                self.send(&Control::active(&mut rand::rng()));
+            }
         }
     }
 
-    fn send(&mut self, drain: bool) {
-        let Some(control) = &mut self.control else {
+    fn is_due_to_drain(&self) -> bool {
+        !self.client.is_draining() && self.client.total_connections() > DRAIN_AFTER
+    }
+
+    /// A bridge that was not told would go on counting on the carrier, so a
+    /// message that finds no room is sent by a later heartbeat.
+    fn drain(&mut self) {
+        if !self.send(&Control::drain(&mut rand::rng())) {
             return;
+        }
+        info!("carrier drains after {DRAIN_AFTER} sessions");
+        self.client.drain();
+        self.control = None; // ends the session behind the message
+    }
+
+    /// Returns whether it was sent, or nobody is there to send it to.
+    fn send(&mut self, message: &Control) -> bool {
+        let Some(control) = &mut self.control else {
+            return true;
         };
-        let message = match drain {
-            true => Control::drain(&mut rand::rng()),
-            false => Control::active(&mut rand::rng()),
-        };
-        match control.try_send(&message.encode()) {
+        let sent = control.try_send(&message.encode());
+        match &sent {
             Ok(()) => {}
             Err(LinkError::WouldBlock) => debug!("heartbeat skipped: the carrier is congested"),
             Err(e) => debug!("heartbeat not sent: {e}"),
         }
+        sent.is_ok()
     }
 }

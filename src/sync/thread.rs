@@ -15,7 +15,8 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Starts a thread, unless the process has [`MAX_THREADS`] already.
 ///
-/// This is the only place that starts threads. Linux keeps 15 bytes of `name`.
+/// This is the only place that starts threads. Linux keeps 15 bytes of `name`,
+/// which may be any text: tags are part of names.
 ///
 /// # Errors
 /// What the system says, or [`io::ErrorKind::WouldBlock`] at the limit.
@@ -30,7 +31,7 @@ where
         body()
     };
     thread::Builder::new()
-        .name(name.to_owned())
+        .name(name.replace('\0', "")) // with NUL it would panic
         .stack_size(THREAD_STACK)
         .spawn(run)
 }

@@ -38,7 +38,18 @@ pub fn wait_until_asleep(name: &str, count: usize) {
     });
 }
 
+/// Waits until every other thread of the process sleeps in the system. What
+/// they were woken for has happened then, up to waits with a time limit.
+pub fn wait_until_quiet() {
+    let own = fs::read_link("/proc/thread-self").unwrap();
+    let own = own.file_name().unwrap().to_str().unwrap().to_owned();
+    wait_until("all threads asleep", || {
+        tasks().all(|task| task.id == own || task.state == 'S')
+    });
+}
+
 struct Task {
+    id: String,
     name: String,
     state: char,
 }
@@ -49,11 +60,12 @@ fn tasks() -> impl Iterator<Item = Task> {
     entries.filter_map(|entry| parse(&fs::read_to_string(entry.ok()?.path().join("stat")).ok()?))
 }
 
-/// `pid (name) state ...`
+/// `id (name) state ...`
 fn parse(stat: &str) -> Option<Task> {
-    let (_, rest) = stat.split_once('(')?;
+    let (id, rest) = stat.split_once(" (")?;
     let (name, rest) = rest.rsplit_once(") ")?;
     Some(Task {
+        id: id.to_owned(),
         name: name.to_owned(),
         state: rest.chars().next()?,
     })

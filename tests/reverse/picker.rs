@@ -1,0 +1,203 @@
+//! Which carrier a visitor gets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muxcool::limits::{CONTROL_DOMAINS, PICKER_CLEANUP};
+use muxcool::mux::{ClientWorker, MuxError, MuxStream, WorkerPicker};
+use muxcool::reverse::{PortalWorker, StaticMuxPicker};
+
+use crate::mux_support::frames::{NEW, Script};
+use crate::mux_support::tasks::wait_until;
+use crate::mux_support::tcp;
+use crate::reverse_support::time::Time;
+use crate::support::threads::ThreadCheck;
+
+/// Picks per test of a property that must hold for each.
+const PICKS: usize = 20_000;
+
+struct Picking {
+    time: Time,
+    picker: StaticMuxPicker,
+}
+
+/// A worker, its bridge, and the sessions that the test has opened on it.
+struct Member {
+    worker: Arc<PortalWorker>,
+    script: Script,
+    sessions: Vec<MuxStream>,
+}
+
+impl Picking {
+    fn new() -> Self {
+        let time = Time::new();
+        Self {
+            picker: StaticMuxPicker::new(&time.timer),
+            time,
+        }
+    }
+
+    fn member(&self, sessions: usize) -> Member {
+        let (link, mut script) = Script::new();
+        let worker = self.time.portal_worker(link, CONTROL_DOMAINS[0]);
+        assert_eq!(script.frame().status, NEW);
+        let mut member = Member {
+            worker,
+            script,
+            sessions: Vec::new(),
+        };
+        (0..sessions).for_each(|_| member.open());
+        member
+    }
+
+    fn added(&self, sessions: usize) -> Member {
+        let member = self.member(sessions);
+        assert!(self.picker.add(member.worker.clone()));
+        member
+    }
+
+    fn pick(&self) -> Arc<ClientWorker> {
+        self.picker.pick_available().expect("a worker")
+    }
+
+    fn assert_picks(&self, member: &Member) {
+        assert!(Arc::ptr_eq(&self.pick(), member.worker.client()));
+    }
+
+    fn assert_picks_none(&self) {
+        assert!(matches!(
+            self.picker.pick_available(),
+            Err(MuxError::NoWorker)
+        ));
+    }
+}
+
+impl Member {
+    fn open(&mut self) {
+        let session = self.worker.client().open(tcp()).unwrap();
+        assert_eq!(self.script.frame().status, NEW);
+        self.sessions.push(session);
+    }
+
+    fn lose(&mut self) {
+        self.script.carrier.abort();
+        assert!(
+            self.worker
+                .client()
+                .wait_closed(Some(Duration::from_secs(20)))
+        );
+    }
+}
+
+#[test]
+fn the_one_with_the_fewest_sessions_is_picked() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    picking.assert_picks_none();
+    let [busy, mut idle, _middle] = [3, 1, 2].map(|sessions| picking.added(sessions));
+    picking.assert_picks(&idle);
+    idle.open();
+    idle.open();
+    idle.open();
+    picking.assert_picks(&_middle);
+    drop((busy, idle, _middle, picking));
+    threads.finish();
+}
+
+#[test]
+fn among_equals_the_first_is_picked() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let [first, second] = [2, 2].map(|sessions| picking.added(sessions));
+    picking.assert_picks(&first);
+    picking.picker.remove(&first.worker);
+    picking.assert_picks(&second);
+    picking.picker.remove(&first.worker);
+    assert_eq!(picking.picker.len(), 1);
+    drop((first, second, picking));
+    threads.finish();
+}
+
+#[test]
+fn a34_a_closed_one_is_never_picked() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let healthy = picking.added(30);
+    let mut dead = picking.added(0);
+    picking.assert_picks(&dead);
+    dead.lose(); // and has the fewest sessions now
+    (0..PICKS).for_each(|_| picking.assert_picks(&healthy));
+    healthy.worker.close();
+    picking.assert_picks_none();
+    drop((healthy, dead, picking));
+    threads.finish();
+}
+
+/// A40: between the drain and the bridge's next carrier there is only the
+/// drained one.
+#[test]
+fn a40_a_draining_one_is_picked_while_there_is_no_other() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let [busy, idle] = [2, 1].map(|sessions| picking.added(sessions));
+    idle.worker.client().drain();
+    picking.assert_picks(&busy);
+    busy.worker.client().drain();
+    picking.assert_picks(&idle);
+    assert!(picking.pick().open(tcp()).is_ok());
+    let successor = picking.added(50);
+    picking.assert_picks(&successor);
+    drop((busy, idle, successor, picking));
+    threads.finish();
+}
+
+/// A42: after 9999 picks the reference had no worker any more.
+#[test]
+fn a42_picks_are_not_counted() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let only = picking.added(0);
+    (0..PICKS).for_each(|_| picking.assert_picks(&only));
+    drop((only, picking));
+    threads.finish();
+}
+
+/// Nobody removes the closed one here but the clean-up.
+#[test]
+fn closed_ones_are_forgotten_at_the_clean_up() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let healthy = picking.added(0);
+    for _ in 0..2 {
+        let mut dead = picking.added(0);
+        dead.lose();
+        let gone = Arc::downgrade(&dead.worker);
+        drop(dead);
+        let tick = Duration::from_millis(1);
+        picking.time.pass(PICKER_CLEANUP - tick);
+        assert_eq!(picking.picker.len(), 2);
+        picking.time.pass(tick);
+        assert_eq!(picking.picker.len(), 1);
+        wait_until("the closed worker is dropped", || gone.upgrade().is_none());
+        picking.assert_picks(&healthy);
+    }
+    drop((healthy, picking));
+    threads.finish();
+}
+
+#[test]
+fn a45_closing_ends_all_and_nobody_joins_afterwards() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let members = [0, 1].map(|sessions| picking.added(sessions));
+    picking.picker.close();
+    assert!(members.iter().all(|m| m.worker.is_closed()));
+    assert!(picking.picker.is_empty());
+    picking.assert_picks_none();
+
+    let late = picking.member(0);
+    assert!(!picking.picker.add(late.worker.clone()));
+    assert!(picking.picker.is_empty());
+    drop((members, late, picking));
+    threads.finish();
+}
