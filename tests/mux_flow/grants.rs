@@ -14,7 +14,8 @@ use crate::mux_support::party::Party;
 use crate::mux_support::scene::scene;
 use crate::mux_support::speaker::{Signal, Speaker};
 use crate::mux_support::targets::{Taking, Targets, next};
-use crate::mux_support::tasks::{PATIENCE, wait_until_asleep};
+use crate::mux_support::tasks::wait_until_asleep;
+use crate::mux_support::wire::Spec;
 use crate::mux_support::{keyed, tcp};
 
 const WINDOW: usize = INITIAL_WINDOW as usize;
@@ -61,7 +62,7 @@ fn nothing_is_sent_past_the_grant_whatever_its_steps() {
     let sent = keyed(7, 0, 300_000);
     let writing = sending(&stream, sent.len());
     let mut granted = 1;
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     for step in [1, 2, 3, 100, 32_767, 32_768, 32_769, 65_535, 100_000] {
         got.extend(read_stream(&mut speaker, stream.id(), granted - got.len()));
         speaker.sync();
@@ -202,7 +203,7 @@ fn a_write_that_times_out_without_credit_loses_and_doubles_nothing() {
     stream.set_write_timeout(Some(timeout)).unwrap();
     let sent = keyed(7, 0, 200_000);
     let mut written = 0;
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     let mut granted = 1000;
     let mut timeouts = 0;
     while written < sent.len() {
@@ -236,20 +237,22 @@ fn a_write_that_times_out_at_the_carrier_loses_and_doubles_nothing() {
     let worker = ClientWorker::new(near, ClientOptions::default()).unwrap();
     let mut stream = worker.open(tcp()).unwrap();
     assert_eq!(speaker.frame().status, NEW);
-    speaker.say(&[Signal::Hello { window: 1 << 30 }]);
+    let sent = keyed(7, 0, 3_000_000);
+    // Enough, if what could not be sent gives its credit back.
+    let window = sent.len() as u32;
+    speaker.say(&[Signal::Hello { window }]);
     speaker.sync();
     let timeout = Duration::from_millis(20);
     stream.set_write_timeout(Some(timeout)).unwrap();
-    let sent = keyed(7, 0, 3_000_000);
     let (mut written, mut timeouts) = (0, 0);
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     while written < sent.len() {
         match io::Write::write(&mut stream, &sent[written..]) {
             Ok(len) => written += len,
             Err(e) => {
                 assert_eq!(e.kind(), ErrorKind::TimedOut);
                 timeouts += 1;
-                for _ in 0..10 {
+                for _ in 0..2 {
                     got.extend(speaker.frame().payload());
                 }
             }
@@ -321,7 +324,7 @@ fn what_is_consumed_is_granted_again_in_halves_of_a_window() {
     while sent < 4 * WINDOW {
         let len = FRAME_PAYLOAD.min(granted - sent);
         speaker.send(Frame::keep(1, &keyed(1, sent, len)));
-        let mut got = Vec::new();
+        let mut got: Vec<u8> = Vec::new();
         while got.len() < len {
             got.extend(stream.recv().unwrap().unwrap().as_slice());
         }
@@ -377,40 +380,38 @@ fn windows_grow_where_the_path_is_long_and_stop_at_their_bound() {
     let _scene = scene();
     // A round trip that no machine is too slow for.
     let largest = largest_window(Some(Duration::from_secs(1)), 6 * MAX_WINDOW as usize);
-    assert_eq!(largest, MAX_WINDOW as usize);
+    let bound = MAX_WINDOW as usize;
+    assert!(largest > bound / 2 && largest <= bound, "{largest}");
 }
 
 #[test]
 fn a_consumer_that_takes_its_time_does_not_get_a_larger_window() {
+    const TAKEN: usize = 64 * 1024;
     let _scene = scene();
-    let (server, mut speaker) = server();
+    let (link, mut speaker) = Speaker::new();
+    let (dispatcher, targets) = Targets::new(Taking::Relayed(Spec {
+        capacity: TAKEN,
+        ..Spec::default()
+    }));
+    let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
+    speaker.say(&[Signal::Hello { window: 1 << 30 }]);
     let nonce = speaker.pinged();
     speaker.say(&[Signal::Pong(nonce)]);
     speaker.send(Frame::open(1, &tcp(), None));
-    let (_, stream) = server.accept().unwrap();
-    let (mut sent, mut granted) = (0, WINDOW);
+    let mut target = next(&targets);
+    let (mut sent, mut taken, mut granted) = (0, 0, WINDOW);
     for _ in 0..6 {
         speaker.stream(1, &vec![7; granted - sent], FRAME_PAYLOAD);
         sent = granted;
-        speaker.sync();
-        // Ten times as long as two of the shortest round trips.
-        std::thread::sleep(Duration::from_millis(20));
-        let mut left = WINDOW;
-        while left > 0 {
-            let buf = stream.recv().unwrap().unwrap();
-            left = left.saturating_sub(buf.len());
+        while taken + TAKEN <= sent {
+            // A window takes many times as long as two round trips.
+            std::thread::sleep(Duration::from_millis(5));
+            target.read(TAKEN);
+            taken += TAKEN;
         }
         granted = speaker.credit(1) as usize;
         assert!(granted - sent <= WINDOW, "{granted} after {sent}");
     }
-    drop(stream);
-    server.worker().close();
-    assert!(
-        speaker
-            .script()
-            .carrier
-            .reader
-            .read_timeout(PATIENCE)
-            .is_ok()
-    );
+    drop(target);
+    worker.close();
 }
