@@ -328,7 +328,7 @@ fn fetch_input(
         Err(e) => return Err(e),
     }
     while let Some(buf) = reader.read()? {
-        session.send(buf, None)?;
+        session.send(buf)?;
     }
     session.end_local()
 }

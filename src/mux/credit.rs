@@ -52,6 +52,11 @@ impl SendCredit {
         whole && self.take(len) == len
     }
 
+    /// `len` bytes that were taken have not been sent after all.
+    pub(super) fn give_back(&mut self, len: usize) {
+        self.sent = self.sent.saturating_sub(len as u64);
+    }
+
     fn left(&self) -> u64 {
         self.granted.saturating_sub(self.sent)
     }

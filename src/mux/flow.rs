@@ -1,7 +1,7 @@
 //! A session's flow control at work: the senders that wait for credit, and
 //! what is granted as the consumer takes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -68,6 +68,12 @@ impl Flow {
         }
     }
 
+    /// `len` bytes that were taken have not been sent after all.
+    pub(super) fn give_back(&self, len: usize) {
+        self.send.lock().credit.give_back(len);
+        self.changed.notify_all();
+    }
+
     /// Takes credit for all of `len` bytes, or none, without waiting.
     pub(super) fn take_whole(&self, len: usize) -> bool {
         self.send.lock().credit.take_whole(len)
@@ -85,7 +91,7 @@ impl Flow {
         self.receive.lock().granted()
     }
 
-    /// Nobody sends any more.
+    /// Nobody may send any more; who waits for credit fails.
     pub(super) fn end(&self) {
         self.send.lock().over = true;
         self.changed.notify_all();
@@ -104,9 +110,4 @@ impl Flow {
         let round_trip = may_grow.then(|| peer.round_trip().unwrap_or_default());
         self.receive.lock().consume(len, Instant::now(), round_trip)
     }
-}
-
-/// When a wait of `limit` ends.
-pub(super) fn deadline(limit: Option<Duration>) -> Option<Instant> {
-    limit.map(|limit| Instant::now() + limit)
 }

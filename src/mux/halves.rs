@@ -107,7 +107,7 @@ impl SessionWriter {
 impl Writer for SessionWriter {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         while let Some(buf) = batch.pop_front() {
-            self.session.send(buf, None)?;
+            self.session.send(buf)?;
         }
         Ok(())
     }

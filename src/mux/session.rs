@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, info};
 use parking_lot::Mutex;
 
 use super::MuxError;
 use super::carrier::Carrier;
-use super::flow::{Flow, deadline};
+use super::flow::Flow;
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
@@ -275,7 +275,7 @@ impl Session {
         self.queue(self.new_frame(first), None)?;
         self.announced();
         match rest {
-            Some(rest) => self.send(rest, None),
+            Some(rest) => self.send(rest),
             None => Ok(()),
         }
     }
@@ -322,31 +322,62 @@ impl Session {
         Ok(())
     }
 
-    /// Sends one buffer: bytes of the stream, or one datagram. Waits while the
-    /// carrier's pipe is full, for `limit` if there is one.
-    pub(super) fn send(&self, payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
-        if self.network() == Network::Tcp {
-            return self.send_stream(payload, limit);
-        }
-        match self.fits(&payload) {
-            true => self.send_keep(payload, limit),
-            false => Ok(()),
+    /// Sends one buffer: bytes of the stream, or one datagram. Waits while
+    /// there is no credit, or the carrier's pipe is full.
+    pub(super) fn send(&self, payload: Buf) -> Result<(), LinkError> {
+        match self.network() {
+            Network::Tcp => self.send_stream(payload),
+            Network::Udp => self.send_datagram(payload, None),
         }
     }
 
     /// In frames of at most [`FRAME_PAYLOAD`], as credit allows.
-    fn send_stream(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
-        let until = deadline(limit);
+    fn send_stream(&self, mut payload: Buf) -> Result<(), LinkError> {
         while !payload.is_empty() {
-            let len = self.flow.take(payload.len().min(FRAME_PAYLOAD), until)?;
+            let len = self.flow.take(payload.len().min(FRAME_PAYLOAD), None)?;
             if len == payload.len() {
-                return self.send_keep(payload, limit);
+                return self.send_keep(payload, None);
             }
             let piece = Buf::copy_of(payload.as_slice().get(..len).unwrap_or_default());
             payload.advance(len);
-            self.send_keep(piece, limit)?;
+            self.send_keep(piece, None)?;
         }
         Ok(())
+    }
+
+    /// Sends the first bytes of `data`, as many as go in one frame and credit
+    /// allows, and says how many. Waits as [`send`](Self::send) does, for
+    /// `limit` if there is one; nothing has been sent then.
+    pub(super) fn send_some(
+        &self,
+        data: &[u8],
+        limit: Option<Duration>,
+    ) -> Result<usize, LinkError> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let until = limit.map(|limit| Instant::now() + limit);
+        let len = self.flow.take(data.len().min(FRAME_PAYLOAD), until)?;
+        let piece = Buf::copy_of(data.get(..len).unwrap_or_default());
+        let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+        let sent = self.send_keep(piece, left);
+        if sent.is_err() {
+            self.flow.give_back(len);
+        }
+        sent.map(|()| len)
+    }
+
+    /// Sends one datagram. Waits while the carrier's pipe is full, for `limit`
+    /// if there is one.
+    pub(super) fn send_datagram(
+        &self,
+        payload: Buf,
+        limit: Option<Duration>,
+    ) -> Result<(), LinkError> {
+        match self.fits(&payload) {
+            true => self.send_keep(payload, limit),
+            false => Ok(()),
+        }
     }
 
     fn send_keep(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
@@ -402,6 +433,7 @@ impl Session {
         let (announced, remote) = (ends.announced, ends.remote);
         ends.end_is_due = announced;
         drop(ends);
+        self.flow.end(); // another handle's write may wait for credit
         if !announced {
             self.inlet.finish();
         } else if remote || !self.waits_with_end() {

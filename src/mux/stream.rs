@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::MuxError;
 use super::session::Session;
 use crate::buf::Buf;
-use crate::limits::{FRAME_PAYLOAD, SESSION_PIPE};
+use crate::limits::SESSION_PIPE;
 use crate::link::{Handle, LinkError, Nowhere, PipeLinkWriter, Writer};
 use crate::net::{Destination, Network};
 use crate::pipe::{PipeError, PipeReader, pipe};
@@ -152,13 +152,12 @@ impl MuxStream {
     /// (2048 bytes) is dropped, as UDP may. On a stream: sends all of `data`.
     ///
     /// # Errors
-    /// As a write.
+    /// As a write. Of a stream some of `data` may have been sent then; use a
+    /// write to know how much.
     pub fn send(&self, data: &[u8]) -> io::Result<()> {
         match self.network() {
-            Network::Udp => self.shared.send(data),
-            Network::Tcp => data
-                .chunks(FRAME_PAYLOAD)
-                .try_for_each(|c| self.shared.send(c)),
+            Network::Udp => self.shared.send_datagram(data),
+            Network::Tcp => self.shared.send_all(data),
         }
     }
 
@@ -244,16 +243,34 @@ impl Shared {
         }
     }
 
-    fn send(&self, data: &[u8]) -> io::Result<()> {
+    fn send_all(&self, mut data: &[u8]) -> io::Result<()> {
+        while !data.is_empty() {
+            let len = self.send_some(data)?;
+            data = data.get(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn send_some(&self, data: &[u8]) -> io::Result<usize> {
+        self.sending(|timeout| self.session.send_some(data, timeout))
+    }
+
+    fn send_datagram(&self, data: &[u8]) -> io::Result<()> {
+        self.sending(|timeout| self.session.send_datagram(Buf::copy_of(data), timeout))
+    }
+
+    fn sending<T>(
+        &self,
+        send: impl FnOnce(Option<Duration>) -> Result<T, LinkError>,
+    ) -> io::Result<T> {
         if self.write_shut.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let timeout = *self.write_timeout.lock();
-        match self.session.send(Buf::copy_of(data), timeout) {
-            Ok(()) => Ok(()),
-            Err(LinkError::TimedOut) => Err(io::ErrorKind::TimedOut.into()),
-            Err(_) => Err(self.failure()),
-        }
+        send(timeout).map_err(|e| match e {
+            LinkError::TimedOut => io::ErrorKind::TimedOut.into(),
+            _ => self.failure(),
+        })
     }
 
     /// What ended the session, as the standard library would say it.
@@ -294,12 +311,10 @@ impl Read for &MuxStream {
 
 impl Write for &MuxStream {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let len = match self.network() {
-            Network::Tcp => data.len().min(FRAME_PAYLOAD),
-            Network::Udp => data.len(),
-        };
-        self.shared.send(&data[..len])?;
-        Ok(len)
+        match self.network() {
+            Network::Tcp => self.shared.send_some(data),
+            Network::Udp => self.shared.send_datagram(data).map(|()| data.len()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

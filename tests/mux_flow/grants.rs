@@ -5,7 +5,9 @@ use std::io::{self, ErrorKind};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use muxcool::limits::{FRAME_PAYLOAD, INITIAL_WINDOW, MAX_FRAME_PAYLOAD, MAX_WINDOW, SESSION_PIPE};
+use muxcool::limits::{
+    FRAME_PAYLOAD, GRANTS_PER_WINDOW, INITIAL_WINDOW, MAX_FRAME_PAYLOAD, MAX_WINDOW, SESSION_PIPE,
+};
 use muxcool::link::{Request, pair};
 use muxcool::mux::{ClientOptions, ClientWorker, MuxServer, MuxStream, ServerWorker};
 
@@ -14,7 +16,8 @@ use crate::mux_support::party::Party;
 use crate::mux_support::scene::scene;
 use crate::mux_support::speaker::{Signal, Speaker};
 use crate::mux_support::targets::{Taking, Targets, next};
-use crate::mux_support::tasks::{PATIENCE, wait_until_asleep};
+use crate::mux_support::tasks::wait_until_asleep;
+use crate::mux_support::wire::Spec;
 use crate::mux_support::{keyed, tcp};
 
 const WINDOW: usize = INITIAL_WINDOW as usize;
@@ -61,7 +64,7 @@ fn nothing_is_sent_past_the_grant_whatever_its_steps() {
     let sent = keyed(7, 0, 300_000);
     let writing = sending(&stream, sent.len());
     let mut granted = 1;
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     for step in [1, 2, 3, 100, 32_767, 32_768, 32_769, 65_535, 100_000] {
         got.extend(read_stream(&mut speaker, stream.id(), granted - got.len()));
         speaker.sync();
@@ -202,7 +205,7 @@ fn a_write_that_times_out_without_credit_loses_and_doubles_nothing() {
     stream.set_write_timeout(Some(timeout)).unwrap();
     let sent = keyed(7, 0, 200_000);
     let mut written = 0;
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     let mut granted = 1000;
     let mut timeouts = 0;
     while written < sent.len() {
@@ -236,20 +239,22 @@ fn a_write_that_times_out_at_the_carrier_loses_and_doubles_nothing() {
     let worker = ClientWorker::new(near, ClientOptions::default()).unwrap();
     let mut stream = worker.open(tcp()).unwrap();
     assert_eq!(speaker.frame().status, NEW);
-    speaker.say(&[Signal::Hello { window: 1 << 30 }]);
+    let sent = keyed(7, 0, 3_000_000);
+    // Enough, if what could not be sent gives its credit back.
+    let window = sent.len() as u32;
+    speaker.say(&[Signal::Hello { window }]);
     speaker.sync();
     let timeout = Duration::from_millis(20);
     stream.set_write_timeout(Some(timeout)).unwrap();
-    let sent = keyed(7, 0, 3_000_000);
     let (mut written, mut timeouts) = (0, 0);
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     while written < sent.len() {
         match io::Write::write(&mut stream, &sent[written..]) {
             Ok(len) => written += len,
             Err(e) => {
                 assert_eq!(e.kind(), ErrorKind::TimedOut);
                 timeouts += 1;
-                for _ in 0..10 {
+                for _ in 0..2 {
                     got.extend(speaker.frame().payload());
                 }
             }
@@ -302,7 +307,7 @@ fn a_peer_may_send_its_window_and_one_frame_and_no_more() {
     assert!(got == keyed(1, 0, allowed));
     let credit = speaker.credit(1) as usize;
     assert!(
-        credit > allowed && credit <= allowed + 2 * WINDOW,
+        credit > WINDOW && credit <= allowed + 2 * WINDOW,
         "{credit}"
     );
     speaker.stream(1, b"goes on", 7);
@@ -312,7 +317,7 @@ fn a_peer_may_send_its_window_and_one_frame_and_no_more() {
 }
 
 #[test]
-fn what_is_consumed_is_granted_again_in_halves_of_a_window() {
+fn what_is_consumed_is_granted_again_in_steps_of_a_window() {
     let _scene = scene();
     let (server, mut speaker) = server();
     speaker.send(Frame::open(1, &tcp(), None));
@@ -321,7 +326,7 @@ fn what_is_consumed_is_granted_again_in_halves_of_a_window() {
     while sent < 4 * WINDOW {
         let len = FRAME_PAYLOAD.min(granted - sent);
         speaker.send(Frame::keep(1, &keyed(1, sent, len)));
-        let mut got = Vec::new();
+        let mut got: Vec<u8> = Vec::new();
         while got.len() < len {
             got.extend(stream.recv().unwrap().unwrap().as_slice());
         }
@@ -329,7 +334,10 @@ fn what_is_consumed_is_granted_again_in_halves_of_a_window() {
         sent += len;
         if sent == granted {
             let offset = speaker.credit(1) as usize;
-            assert!(offset >= granted + WINDOW / 2, "{offset} after {granted}");
+            assert!(
+                offset >= granted + WINDOW / GRANTS_PER_WINDOW as usize,
+                "{offset} after {granted}"
+            );
             granted = offset;
         }
     }
@@ -377,40 +385,38 @@ fn windows_grow_where_the_path_is_long_and_stop_at_their_bound() {
     let _scene = scene();
     // A round trip that no machine is too slow for.
     let largest = largest_window(Some(Duration::from_secs(1)), 6 * MAX_WINDOW as usize);
-    assert_eq!(largest, MAX_WINDOW as usize);
+    let bound = MAX_WINDOW as usize;
+    assert!(largest > bound / 2 && largest <= bound, "{largest}");
 }
 
 #[test]
 fn a_consumer_that_takes_its_time_does_not_get_a_larger_window() {
+    const TAKEN: usize = 64 * 1024;
     let _scene = scene();
-    let (server, mut speaker) = server();
+    let (link, mut speaker) = Speaker::new();
+    let (dispatcher, targets) = Targets::start(Taking::Relayed(Spec {
+        capacity: TAKEN,
+        ..Spec::default()
+    }));
+    let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
+    speaker.say(&[Signal::Hello { window: 1 << 30 }]);
     let nonce = speaker.pinged();
     speaker.say(&[Signal::Pong(nonce)]);
     speaker.send(Frame::open(1, &tcp(), None));
-    let (_, stream) = server.accept().unwrap();
-    let (mut sent, mut granted) = (0, WINDOW);
+    let mut target = next(&targets);
+    let (mut sent, mut taken, mut granted) = (0, 0, WINDOW);
     for _ in 0..6 {
         speaker.stream(1, &vec![7; granted - sent], FRAME_PAYLOAD);
         sent = granted;
-        speaker.sync();
-        // Ten times as long as two of the shortest round trips.
-        std::thread::sleep(Duration::from_millis(20));
-        let mut left = WINDOW;
-        while left > 0 {
-            let buf = stream.recv().unwrap().unwrap();
-            left = left.saturating_sub(buf.len());
+        while taken + TAKEN <= sent {
+            // A window takes many times as long as two round trips.
+            std::thread::sleep(Duration::from_millis(5));
+            target.read(TAKEN);
+            taken += TAKEN;
         }
         granted = speaker.credit(1) as usize;
         assert!(granted - sent <= WINDOW, "{granted} after {sent}");
     }
-    drop(stream);
-    server.worker().close();
-    assert!(
-        speaker
-            .script()
-            .carrier
-            .reader
-            .read_timeout(PATIENCE)
-            .is_ok()
-    );
+    drop(target);
+    worker.close();
 }
