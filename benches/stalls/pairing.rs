@@ -56,6 +56,12 @@ pub const ALONE: [Pairing; 2] = [
     Pairing::reverse(V2ray, V2ray),
 ];
 
+/// The same of a forward tunnel.
+pub const ALONE_FORWARD: [Pairing; 2] = [
+    Pairing::forward(Muxcool, Muxcool),
+    Pairing::forward(V2ray, V2ray),
+];
+
 /// All four pairings of a shape.
 pub fn all(shape: Shape) -> [Pairing; 4] {
     let pairs = [

@@ -26,6 +26,9 @@ use crate::{
 /// How long a tunnel may take until its first request works.
 const OPENING: Duration = Duration::from_secs(15);
 
+/// Sessions on one carrier of a forward tunnel: all of any figure.
+const CONCURRENCY: u32 = 64;
+
 /// How long one of the requests that try it may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
@@ -168,7 +171,8 @@ fn programs(
         }
         Shape::Forward => {
             let far = start(pairing.far, "server", config::mux_server(inner));
-            let client = config::mux_client(&entrances, outer);
+            let mut client = config::mux_client(&entrances, outer);
+            client["outbounds"][0]["mux"]["concurrency"] = CONCURRENCY.into();
             (start(pairing.near, "client", client), far)
         }
     }

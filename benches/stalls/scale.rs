@@ -23,6 +23,8 @@ pub struct Scale {
     pub restart: Duration,
     /// Time with a frozen bridge that counts as early, and as late.
     pub frozen: (Duration, Duration),
+    /// For which a visitor pauses.
+    pub pause: Duration,
     /// All pairings, or only those of one program with itself.
     pub all_pairings: bool,
 }
@@ -40,6 +42,7 @@ impl Scale {
             echo: Duration::from_secs(4),
             restart: Duration::from_secs(35),
             frozen: (Duration::from_secs(10), Duration::from_secs(10)),
+            pause: Duration::from_secs(25),
             all_pairings: true,
         }
     }
@@ -56,6 +59,7 @@ impl Scale {
             echo: Duration::from_millis(1_500),
             restart: Duration::from_secs(3),
             frozen: (Duration::from_secs(5), Duration::from_secs(2)),
+            pause: Duration::from_secs(2),
             all_pairings: false,
         }
     }

@@ -1,8 +1,9 @@
 //! Visitors that do not read.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    thread,
     time::Duration,
 };
 
@@ -26,6 +27,9 @@ pub fn enter(door: SocketAddr) -> io::Result<TcpStream> {
     Entry::Door(door).connect_within(STEP)
 }
 
+/// How long a reset may take on loopback.
+const ANSWER: Duration = Duration::from_millis(100);
+
 /// Visitors that stay and never read.
 pub struct Stalled(Vec<TcpStream>);
 
@@ -35,11 +39,19 @@ impl Stalled {
         visitors.collect::<io::Result<_>>().map(Self)
     }
 
-    /// How many the tunnel has reset. Each is told once, then no more.
-    pub fn newly_reset(&self) -> usize {
-        let reset = |visitor: &&TcpStream| matches!(visitor.take_error(), Ok(Some(_)));
-        self.0.iter().filter(reset).count()
+    /// How many the tunnel has given up. Each says a byte, so that the system
+    /// answers by a reset for a connection that is no more, and reads nothing
+    /// even now.
+    pub fn given_up(&self) -> usize {
+        let refused = || self.0.iter().filter(|visitor| poke(visitor).is_err());
+        refused().for_each(drop);
+        thread::sleep(ANSWER);
+        refused().count()
     }
+}
+
+fn poke(mut visitor: &TcpStream) -> io::Result<()> {
+    visitor.write(&[0]).map(drop)
 }
 
 /// Visitors that read a little and leave in the middle of the answer, which

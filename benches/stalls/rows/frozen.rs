@@ -76,7 +76,7 @@ fn staying(scene: &Scene) -> Figure {
     let mut figure = figure(
         scene,
         "the same, and each visitor stays for 2 s and asks again",
-        "none of the issue's; to compare",
+        "none, to compare",
         STAY,
     );
     for reading in figure.cells.iter_mut().flat_map(|cell| &mut cell.reading) {

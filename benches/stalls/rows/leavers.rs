@@ -9,7 +9,6 @@ use crate::{
     scene::{Failure, Scene, Stage},
     service::Source,
     spread::Spread,
-    support::program::Kind::{Muxcool, V2ray},
     visitor,
 };
 
@@ -29,13 +28,9 @@ struct Left {
 }
 
 pub fn measure(scene: &Scene) -> Vec<Figure> {
-    let forward = [
-        Pairing::forward(Muxcool, Muxcool),
-        Pairing::forward(V2ray, V2ray),
-    ];
     [
         figure(scene, "reverse", &pairing::ALONE),
-        figure(scene, "forward", &forward),
+        figure(scene, "forward", &pairing::ALONE_FORWARD),
     ]
     .into()
 }

@@ -75,16 +75,17 @@ struct Recovery {
     last: f64,
     /// When the bulk was back after it had stopped; 0 if it never did.
     back_after: Option<Duration>,
-    /// Ended for the visitor, and gone at the target.
-    reset: usize,
+    /// Of those that never read: gone at the target, and given up at last
+    /// where they came in.
     gone: usize,
-    all_ended_after: Option<Duration>,
+    all_gone_after: Option<Duration>,
+    given_up: usize,
     watched: Duration,
 }
 
 impl Recovery {
     fn is_complete(&self) -> bool {
-        self.back_after.is_some() && self.all_ended_after.is_some()
+        self.back_after.is_some() && self.all_gone_after.is_some()
     }
 }
 
@@ -104,8 +105,9 @@ fn recovery(stage: &Stage) -> Result<Recovery, Failure> {
     };
     let patience = patience(stage);
     while !seen.is_complete() && start.elapsed() < patience {
-        look(&mut seen, start, &bulk, &stalled, &unread);
+        look(&mut seen, start, &bulk, &unread);
     }
+    seen.given_up = stalled.given_up();
     Ok(seen)
 }
 
@@ -118,7 +120,7 @@ fn patience(stage: &Stage) -> Duration {
     }
 }
 
-fn look(seen: &mut Recovery, start: Instant, bulk: &Bulk, stalled: &Stalled, unread: &Source) {
+fn look(seen: &mut Recovery, start: Instant, bulk: &Bulk, unread: &Source) {
     let before = start.elapsed();
     seen.last = if seen.back_after.is_none() {
         bulk.rate(STEP)
@@ -130,11 +132,10 @@ fn look(seen: &mut Recovery, start: Instant, bulk: &Bulk, stalled: &Stalled, unr
     if seen.back_after.is_none() && seen.last >= BACK * seen.alone {
         seen.back_after = Some(before);
     }
-    seen.reset += stalled.newly_reset();
     seen.gone = READERS.saturating_sub(unread.open());
     seen.watched = start.elapsed();
-    if seen.all_ended_after.is_none() && seen.reset.min(seen.gone) == READERS {
-        seen.all_ended_after = Some(seen.watched);
+    if seen.all_gone_after.is_none() && seen.gone == READERS {
+        seen.all_gone_after = Some(seen.watched);
     }
 }
 
@@ -143,23 +144,23 @@ fn read(samples: &[Recovery]) -> Reading {
         return Reading::default();
     };
     let text = format!(
-        "{:.0} MB/s, then {:.0} MB/s; {}; of the eight {} reset, {} gone at the target{}",
+        "{:.0} MB/s, then {:.0} MB/s; {}; of the eight {} gone at the target{}, {} at the portal",
         seen.alone,
         seen.lowest,
         back_in_words(seen),
-        seen.reset,
         seen.gone,
-        ended_in_words(seen),
+        gone_in_words(seen),
+        seen.given_up,
     );
     let within = |time: Option<Duration>| time.is_some_and(|t| t.as_secs_f64() <= BACK_WITHIN);
     Reading::new(text)
         .value("alone_mb_per_s", seen.alone)
         .value("lowest_mb_per_s", seen.lowest)
         .value("back_after_s", seconds(seen.back_after))
-        .value("all_ended_after_s", seconds(seen.all_ended_after))
-        .value("reset", seen.reset as f64)
+        .value("all_gone_after_s", seconds(seen.all_gone_after))
         .value("gone_at_target", seen.gone as f64)
-        .met(within(seen.back_after) && seen.all_ended_after.is_some())
+        .value("gone_at_portal", seen.given_up as f64)
+        .met(within(seen.back_after) && seen.gone.min(seen.given_up) == READERS)
 }
 
 fn back_in_words(seen: &Recovery) -> String {
@@ -169,8 +170,8 @@ fn back_in_words(seen: &Recovery) -> String {
     }
 }
 
-fn ended_in_words(seen: &Recovery) -> String {
-    match seen.all_ended_after {
+fn gone_in_words(seen: &Recovery) -> String {
+    match seen.all_gone_after {
         Some(time) => format!(" after {:.1} s", time.as_secs_f64()),
         None => String::new(),
     }

@@ -85,7 +85,7 @@ fn bare(stage: &Stage, way: Way, source: &Source, sink: &Sink) -> Result<f64, Fa
     let to_source = SlowLink::start(profile(), source.address());
     let to_sink = SlowLink::start(profile(), sink.address());
     let bulk = begin(stage, way, to_source.address(), to_sink.address(), sink)?;
-    Ok(bulk.rate(stage.scale.pinging))
+    Ok(bulk.rate(stage.scale.window))
 }
 
 /// A transfer that has opened its windows.
