@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 mod mux_support;
 
+#[path = "mux_flow/between_peers.rs"]
+mod between_peers;
 #[path = "mux_flow/extension.rs"]
 mod extension;
 #[path = "mux_flow/grants.rs"]

@@ -248,6 +248,9 @@ impl Carrier {
     /// Acts on what a muxcool peer says in a KeepAlive frame.
     fn obey(&self, data: &[u8]) -> Result<(), MuxError> {
         for message in Message::decode_all(data)? {
+            if !matches!(message, Message::Hello(_)) {
+                self.peer.become_aware(); // nobody says these to a plain peer
+            }
             match message {
                 Message::Hello(hello) => self.welcome(hello),
                 Message::Credit(credits) => self.take_credits(&credits),
@@ -265,8 +268,9 @@ impl Carrier {
             return;
         }
         debug!("carrier {}: the peer is muxcool", self.number);
-        if self.end == End::Server {
-            self.outgoing.hello(hello(&self.options));
+        match self.end {
+            End::Client => self.peer.become_aware(), // it has answered our own
+            End::Server => self.outgoing.hello(hello(&self.options)),
         }
         let sessions: Vec<Arc<Session>> =
             self.with_sessions(|table| table.iter().cloned().collect());

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{GRANTS_PER_WINDOW, MAX_FRAME_PAYLOAD, MIN_ROUND_TRIP};
+use crate::limits::{GRANTS_PER_WINDOW, MAX_FRAME_PAYLOAD, MIN_ROUND_TRIP, SENT_UNAWARE};
 
 /// How far this side may send. Offsets count from the session's first byte.
 #[derive(Debug, Clone)]
@@ -71,6 +71,8 @@ pub(super) struct ReceiveCredit {
     window: u64,
     first_window: u64,
     max_window: u64,
+    /// The peer keeps to what it is granted.
+    bound: bool,
     /// When the stretch began over which the window is judged, and what had
     /// been consumed then.
     mark: Option<(Instant, u64)>,
@@ -78,8 +80,9 @@ pub(super) struct ReceiveCredit {
 
 impl ReceiveCredit {
     /// With the window that HELLO names, which may grow to `max_window` and
-    /// shrink again.
-    pub(super) fn new(window: u32, max_window: u64) -> Self {
+    /// shrink again. A peer is not `bound` as long as it may not have heard of
+    /// credit.
+    pub(super) fn new(window: u32, max_window: u64, bound: bool) -> Self {
         Self {
             received: 0,
             consumed: 0,
@@ -87,15 +90,25 @@ impl ReceiveCredit {
             window: window.into(),
             first_window: window.into(),
             max_window,
+            bound,
             mark: None,
         }
     }
 
-    /// `len` bytes have arrived. Returns whether the peer keeps to its credit;
-    /// one maximal frame beyond is forgiven.
+    /// `len` bytes have arrived. Returns whether the peer keeps to its credit,
+    /// if it is bound to; one maximal frame beyond is forgiven.
     pub(super) fn receive(&mut self, len: usize) -> bool {
         self.received = self.received.saturating_add(len as u64);
-        self.received <= self.granted.saturating_add(MAX_FRAME_PAYLOAD as u64)
+        let allowed = self.granted.saturating_add(MAX_FRAME_PAYLOAD as u64);
+        !self.bound || self.received <= allowed
+    }
+
+    /// The peer knows of credit by now. Returns whether this binds it: once
+    /// credit has caught up even with what it may have sent before it knew.
+    pub(super) fn bind(&mut self) -> bool {
+        let binds = !self.bound && self.received.saturating_add(SENT_UNAWARE) <= self.granted;
+        self.bound |= binds;
+        binds
     }
 
     /// The consumer has taken `len` bytes. Returns the offset to grant, when
@@ -173,12 +186,25 @@ mod tests {
         assert_eq!(credit.take(10), 0);
     }
 
+    #[test]
+    fn who_did_not_know_of_credit_is_bound_once_it_has_caught_up() {
+        let window = INITIAL_WINDOW as usize;
+        let mut credit = ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW, false);
+        assert!(credit.receive(4 * window));
+        assert!(!credit.bind());
+        credit.consume(4 * window, Instant::now(), None);
+        assert!(credit.bind());
+        assert!(!credit.bind());
+        assert!(credit.receive(window + MAX_FRAME_PAYLOAD));
+        assert!(!credit.receive(1));
+    }
+
     /// A path of this many bytes a millisecond, with a round trip of 50 ms, and
     /// a sender that always has more; returns the window after `windows` of
     /// them were consumed.
     fn window_on_path(pace: u64, windows: u32) -> u64 {
         let round_trip = 50 * MILLISECOND;
-        let mut credit = ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW);
+        let mut credit = ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW, true);
         let mut now = Instant::now();
         for _ in 0..windows {
             let window = credit.window;
@@ -275,7 +301,7 @@ mod tests {
         fn never_past_the_grant_and_never_stuck(steps in proptest::collection::vec(any_step(), 0..300)) {
             let mut model = Model {
                 sender: SendCredit::plain(),
-                receiver: ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW),
+                receiver: ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW, true),
                 flying: Vec::new(),
                 waiting: 0,
                 grants: Vec::new(),

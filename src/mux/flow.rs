@@ -20,14 +20,27 @@ pub(super) struct Flow {
     receive: Mutex<ReceiveCredit>,
 }
 
+/// What the arrival of payload means for the credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Nothing.
+    Fine,
+    /// The peer has not always kept to credit, for it did not know of it; from
+    /// now on it does.
+    BoundFromNow,
+    /// The peer does not keep to it.
+    PastCredit,
+}
+
 struct Sending {
     credit: SendCredit,
     over: bool,
 }
 
 impl Flow {
-    /// For a session on a carrier with this peer and these settings.
-    pub(super) fn new(peer: &Peer, options: &CarrierOptions) -> Self {
+    /// For a session on a carrier with this peer, which is `bound` to keep to
+    /// its credit or not yet.
+    pub(super) fn new(peer: &Peer, bound: bool, options: &CarrierOptions) -> Self {
         let mut credit = SendCredit::plain();
         if let Some(hello) = peer.hello() {
             credit.limit_to(hello.window);
@@ -38,7 +51,11 @@ impl Flow {
                 over: false,
             }),
             changed: Condvar::new(),
-            receive: Mutex::new(ReceiveCredit::new(options.window, options.max_window)),
+            receive: Mutex::new(ReceiveCredit::new(
+                options.window,
+                options.max_window,
+                bound,
+            )),
         }
     }
 
@@ -97,9 +114,16 @@ impl Flow {
         self.changed.notify_all();
     }
 
-    /// `len` bytes have arrived. Returns whether the peer keeps to its credit.
-    pub(super) fn receive(&self, len: usize) -> bool {
-        self.receive.lock().receive(len)
+    /// `len` bytes have arrived, from a peer that is `aware` of credit or not.
+    pub(super) fn receive(&self, len: usize, aware: bool) -> Received {
+        let mut receive = self.receive.lock();
+        if !receive.receive(len) {
+            return Received::PastCredit;
+        }
+        match aware && receive.bind() {
+            true => Received::BoundFromNow,
+            false => Received::Fine,
+        }
     }
 
     /// The consumer has taken `len` bytes. Returns what to grant, if anything.

@@ -18,6 +18,8 @@ const PENDING_PROBES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Peer {
     hello: OnceLock<Hello>,
+    /// It has heard this side's HELLO.
+    aware: AtomicBool,
     /// Something was received since the last look.
     heard: AtomicBool,
     /// It has been silent for too long to be given new sessions.
@@ -49,6 +51,7 @@ impl Peer {
     pub(super) fn new() -> Self {
         Self {
             hello: OnceLock::new(),
+            aware: AtomicBool::new(false),
             heard: AtomicBool::new(true),
             suspect: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -69,6 +72,16 @@ impl Peer {
     /// Returns whether this HELLO is the first.
     pub(super) fn said_hello(&self, hello: Hello) -> bool {
         self.hello.set(hello).is_ok()
+    }
+
+    /// It has shown that it knows this side for a muxcool peer.
+    pub(super) fn become_aware(&self) {
+        self.aware.store(!self.is_plain(), Ordering::Relaxed);
+    }
+
+    /// Whether what it sends from now on keeps to credit.
+    pub(super) fn is_aware(&self) -> bool {
+        self.aware.load(Ordering::Relaxed)
     }
 
     /// Something was received.

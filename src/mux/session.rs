@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::MuxError;
 use super::carrier::Carrier;
-use super::flow::Flow;
+use super::flow::{Flow, Received};
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
@@ -103,14 +103,12 @@ impl Session {
     }
 
     fn with_ends(id: u16, target: Destination, carrier: Arc<Carrier>, ends: Ends) -> Arc<Self> {
+        let peer = carrier.peer();
+        let bound = peer.is_aware();
         Arc::new(Self {
             id,
-            inlet: Inlet::new(
-                target.network,
-                !carrier.peer().is_plain(),
-                carrier.bounds().clone(),
-            ),
-            flow: Flow::new(carrier.peer(), carrier.options()),
+            inlet: Inlet::new(target.network, bound, carrier.bounds().clone()),
+            flow: Flow::new(peer, bound, carrier.options()),
             target,
             carrier,
             ends: Mutex::new(ends),
@@ -160,9 +158,13 @@ impl Session {
     /// Called by the carrier's reader, for a piece of a stream or a datagram.
     pub(super) fn deliver(self: &Arc<Self>, data: &[u8]) {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
-        if !self.keeps_to_credit(data.len()) {
-            debug!("session {}: peer ignores its credit", self.name());
-            return self.fail();
+        match self.count(data.len()) {
+            Received::Fine => {}
+            Received::BoundFromNow => self.inlet.rely_on_credit(),
+            Received::PastCredit => {
+                debug!("session {}: peer ignores its credit", self.name());
+                return self.fail();
+            }
         }
         let peer = self.carrier.peer();
         let consumed = |len| self.consumed(len);
@@ -172,9 +174,11 @@ impl Session {
         self.take_step(step);
     }
 
-    /// A plain peer has no credit to keep to.
-    fn keeps_to_credit(&self, len: usize) -> bool {
-        self.network() == Network::Udp || self.flow.receive(len) || self.carrier.peer().is_plain()
+    fn count(&self, len: usize) -> Received {
+        match self.network() {
+            Network::Tcp => self.flow.receive(len, self.carrier.peer().is_aware()),
+            Network::Udp => Received::Fine,
+        }
     }
 
     /// The consumer has taken `len` bytes; the peer may be told.
@@ -200,7 +204,6 @@ impl Session {
         if self.network() == Network::Udp {
             return;
         }
-        self.inlet.rely_on_credit();
         let offset = self.flow.limit_to(window);
         self.carrier.outgoing().credit(self.id, offset);
         self.send_due_end();

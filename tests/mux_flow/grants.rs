@@ -290,6 +290,7 @@ fn a_peer_may_send_its_window_and_one_frame_and_no_more() {
     let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
     speaker.say(&[Signal::Hello { window: 1 << 30 }]);
+    speaker.sync(); // and shows that it has heard ours
     let allowed = WINDOW + MAX_FRAME_PAYLOAD;
     for id in [1, 2] {
         // The payload of New counts; nobody consumes.

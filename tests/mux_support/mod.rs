@@ -4,6 +4,7 @@
 #[path = "../support/tasks.rs"]
 pub mod tasks;
 
+pub mod delay;
 pub mod frames;
 pub mod logs;
 pub mod party;
