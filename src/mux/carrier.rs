@@ -1,5 +1,5 @@
-//! One link that carries sessions: its writer thread, the loop that reads it,
-//! and how it ends. Client and server worker differ in what New means to them.
+//! One link that carries sessions: its writer thread, its peer, and how it
+//! ends.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,9 +11,8 @@ use log::{debug, info, warn};
 use parking_lot::Mutex;
 
 use super::MuxError;
-use super::codec::{Event, FrameDecoder};
+use super::demux::{Demux, Role};
 use super::extension::{Hello, Message};
-use super::frame::{FrameError, FrameMetadata, SessionStatus};
 use super::inlet::Bounds;
 use super::liveness::{Liveness, Verdict};
 use super::options::{CarrierOptions, LivenessTimes};
@@ -22,27 +21,9 @@ use super::peer::Peer;
 use super::session::Session;
 use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
-use crate::limits::{
-    CLOSE_GRACE, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM, PROBE_SESSION,
-};
+use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_PLAIN_DATAGRAM};
 use crate::link::{Handle, Link, Reader, Writer};
-use crate::net::{Destination, Network};
 use crate::sync::{Crew, Done, Next, Periodic, Timer};
-
-/// What a peer's New means on this end of a carrier.
-pub(super) trait Role: Send + 'static {
-    /// Opens the session that the peer asks for; `None` if it gets none, and
-    /// then its payload is skipped.
-    fn open(
-        &mut self,
-        carrier: &Arc<Carrier>,
-        id: u16,
-        target: Destination,
-    ) -> Option<Arc<Session>>;
-
-    /// The peer asks for a session whose target cannot be read.
-    fn refuse(&mut self, carrier: &Carrier, id: u16);
-}
 
 /// Why a carrier ended. The first cause is kept.
 #[derive(Debug)]
@@ -97,7 +78,6 @@ impl Carrier {
         end: End,
         options: &CarrierOptions,
     ) -> Result<(Arc<Self>, Box<dyn Reader>), MuxError> {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
         options.check()?;
         let timer = match &options.timer {
             Some(timer) => timer.clone(),
@@ -107,8 +87,24 @@ impl Carrier {
         if options.extensions && end == End::Client {
             outgoing.greet(hello(options));
         }
+        let carrier = Arc::new(Self::new(&link, end, options, timer, outgoing));
+        carrier.start_writer(lanes, link.writer)?;
+        if let Some(times) = options.liveness {
+            carrier.start_watch(times);
+        }
+        Ok((carrier, link.reader))
+    }
+
+    fn new(
+        link: &Link,
+        end: End,
+        options: &CarrierOptions,
+        timer: Timer,
+        outgoing: Outgoing,
+    ) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
         let counters = Arc::<Counters>::default();
-        let carrier = Arc::new(Self {
+        Self {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             end,
             options: options.clone(),
@@ -124,17 +120,22 @@ impl Carrier {
             writer: link.writer.handle(),
             closed: Done::new(),
             lingering: Mutex::default(),
-        });
-        let inner = carrier.clone();
-        let writer = link.writer;
-        let name = format!("mux-wr-{}", carrier.number);
-        carrier
-            .spawn(&name, move || inner.write_loop(lanes, writer))
-            .map_err(MuxError::Thread)?;
-        if let Some(times) = options.liveness {
-            carrier.start_watch(times);
         }
-        Ok((carrier, link.reader))
+    }
+
+    fn start_writer(
+        self: &Arc<Self>,
+        lanes: Lanes,
+        writer: Box<dyn Writer>,
+    ) -> Result<(), MuxError> {
+        let carrier = self.clone();
+        let name = format!("mux-wr-{}", self.number);
+        self.spawn(&name, move || carrier.write_loop(lanes, writer))
+            .map_err(MuxError::Thread)
+    }
+
+    pub(super) fn count_received(&self, len: usize) {
+        self.counters.received.add(len);
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -246,7 +247,7 @@ impl Carrier {
     }
 
     /// Acts on what a muxcool peer says in a KeepAlive frame.
-    fn obey(&self, data: &[u8]) -> Result<(), MuxError> {
+    pub(super) fn obey(&self, data: &[u8]) -> Result<(), MuxError> {
         for message in Message::decode_all(data)? {
             if !matches!(message, Message::Hello(_)) {
                 self.peer.become_aware(); // nobody says these to a plain peer
@@ -342,13 +343,7 @@ impl Carrier {
     /// Reads frames and acts on them until the carrier ends, and ends it.
     /// Woken by data, and by the interrupt that ending the carrier makes.
     pub(super) fn read_loop(self: &Arc<Self>, mut reader: Box<dyn Reader>, role: impl Role) {
-        let mut demux = Demux {
-            carrier: self,
-            role,
-            current: Current::Skip,
-            pieces: Vec::new(),
-        };
-        let cause = match demux.run(reader.as_mut()) {
+        let cause = match Demux::new(self, role).run(reader.as_mut()) {
             Ok(()) => Cause::PeerEnded,
             Err(e) => Cause::Failed(e),
         };
@@ -429,158 +424,5 @@ fn log_end(number: u32, cause: &Cause) {
         Cause::Closed(why) => info!("carrier {number} closed: {why}"),
         Cause::PeerEnded => info!("carrier {number} ended by the peer"),
         Cause::Failed(e) => info!("carrier {number} lost: {}", crate::error::chain(e)),
-    }
-}
-
-/// Where the payload of the current frame goes.
-enum Current {
-    Skip,
-    Stream(Arc<Session>),
-    Datagram(Arc<Session>),
-    /// What muxcool peers tell each other.
-    Signals,
-}
-
-/// The reading side's state: which frame it is in.
-struct Demux<'a, R> {
-    carrier: &'a Arc<Carrier>,
-    role: R,
-    current: Current,
-    /// The part that has arrived of a payload that is wanted whole.
-    pieces: Vec<u8>,
-}
-
-impl<R: Role> Demux<'_, R> {
-    fn run(&mut self, reader: &mut dyn Reader) -> Result<(), MuxError> {
-        let mut decoder = FrameDecoder::new();
-        while let Some(buf) = reader.read()? {
-            self.carrier.peer.hear();
-            self.carrier.counters.received.add(buf.len());
-            let mut input = buf.as_slice();
-            while let Some(event) = decoder.next(&mut input)? {
-                self.handle(event)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn handle(&mut self, event: Event<'_>) -> Result<(), MuxError> {
-        match event {
-            Event::Frame { metadata, payload } => {
-                self.current = self.begin(metadata, payload.is_some());
-                match payload {
-                    Some(0) => self.payload(&[], 0),
-                    _ => Ok(()),
-                }
-            }
-            Event::Payload { bytes, left } => self.payload(bytes, left),
-        }
-    }
-
-    /// Acts on a frame's head; says where its payload goes.
-    fn begin(&mut self, metadata: Result<FrameMetadata, FrameError>, has_data: bool) -> Current {
-        let metadata = match metadata {
-            Ok(metadata) => metadata,
-            Err(e) => {
-                self.refuse(&e);
-                return Current::Skip;
-            }
-        };
-        let id = metadata.session_id;
-        match (metadata.status, metadata.target) {
-            (SessionStatus::New, Some(target)) => {
-                Current::to(self.role.open(self.carrier, id, target))
-            }
-            (SessionStatus::Keep, _) => self.keep(id, has_data),
-            (SessionStatus::End, _) => {
-                self.end(id, metadata.option.has_error);
-                Current::Skip
-            }
-            (SessionStatus::KeepAlive, _) if id == 0 && self.carrier.options.extensions => {
-                Current::Signals
-            }
-            (SessionStatus::New | SessionStatus::KeepAlive, _) => Current::Skip,
-        }
-    }
-
-    /// A session without a usable target is refused; its carrier lives (A28).
-    fn refuse(&mut self, error: &FrameError) {
-        if let FrameError::BadTarget { session_id, .. } = error {
-            let name = format!("{}/{session_id}", self.carrier.number);
-            debug!("session {name} refused: {}", crate::error::chain(error));
-            self.role.refuse(self.carrier, *session_id);
-        }
-    }
-
-    fn end(&self, id: u16, error: bool) {
-        if let Some(session) = self.carrier.session(id) {
-            session.remote_end(error);
-        } else if id == PROBE_SESSION {
-            self.carrier.peer.answered(None, Instant::now());
-        }
-    }
-
-    /// Data for an id that is not open is answered with End and skipped.
-    fn keep(&self, id: u16, has_data: bool) -> Current {
-        let session = self.carrier.session(id);
-        if session.is_none() && has_data {
-            self.carrier.outgoing.end_now(id, false);
-        }
-        Current::to(session)
-    }
-
-    fn payload(&mut self, bytes: &[u8], left: usize) -> Result<(), MuxError> {
-        match &self.current {
-            Current::Skip => {}
-            Current::Stream(session) => {
-                if !bytes.is_empty() {
-                    session.deliver(bytes);
-                }
-            }
-            Current::Datagram(session) => {
-                let session = session.clone();
-                self.whole(bytes, left, |datagram| {
-                    session.deliver(datagram);
-                    Ok(())
-                })?;
-            }
-            Current::Signals => {
-                let carrier = self.carrier.clone();
-                self.whole(bytes, left, |data| carrier.obey(data))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Collects the pieces of one frame's payload, and acts once it is whole.
-    fn whole(
-        &mut self,
-        bytes: &[u8],
-        left: usize,
-        act: impl FnOnce(&[u8]) -> Result<(), MuxError>,
-    ) -> Result<(), MuxError> {
-        if left == 0 && self.pieces.is_empty() {
-            return act(bytes);
-        }
-        if self.pieces.capacity() == 0 {
-            self.pieces.reserve(MAX_FRAME_PAYLOAD);
-        }
-        self.pieces.extend_from_slice(bytes);
-        if left > 0 {
-            return Ok(());
-        }
-        let acted = act(&self.pieces);
-        self.pieces.clear();
-        acted
-    }
-}
-
-impl Current {
-    fn to(session: Option<Arc<Session>>) -> Self {
-        match session {
-            None => Current::Skip,
-            Some(session) if session.network() == Network::Udp => Current::Datagram(session),
-            Some(session) => Current::Stream(session),
-        }
     }
 }

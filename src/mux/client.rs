@@ -8,7 +8,8 @@ use crossbeam_channel::select;
 use log::{debug, info};
 
 use super::MuxError;
-use super::carrier::{Carrier, Cause, End, Role};
+use super::carrier::{Carrier, Cause, End};
+use super::demux::Role;
 use super::halves;
 use super::options::ClientOptions;
 use super::session::Session;

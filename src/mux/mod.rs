@@ -7,15 +7,19 @@
 //! [`WorkerPicker`].
 //!
 //! ```text
-//!   session ── frames ─┐                                  ┌─▶ consumer
-//!   session ── frames ─┼─▶ lanes ─ mux-wr ═ carrier ═ reader ┼─▶ consumer
-//!   session ── frames ─┘   (64 KiB)                       └─▶ parked ─ mux-dr ─▶ consumer
+//!   session ── frames ─┐                                     ┌─▶ consumer
+//!   session ── frames ─┼─▶ lanes ─ mux-wr ═ carrier ═ reader ─┼─▶ consumer
+//!   session ── frames ─┘  (64 KiB)                           └─▶ parked ─ mux-dr ─▶ consumer
 //! ```
 //!
-//! Inside: `frame` (metadata as bytes) and `codec` (frames out of a stream)
-//! are pure; `table` keeps ids; `outgoing` is what leaves, `inlet` what
-//! arrives at one session; `session` is both with their ends; `carrier` drives
-//! them. A frame is one buffer on its way out. On its way in, payload is
+//! Inside: `frame` (metadata as bytes), `codec` (frames out of a stream),
+//! `extension` (what muxcool peers tell each other), `credit` and `liveness`
+//! (their arithmetic) are pure; `table` keeps ids; `outgoing` is what leaves,
+//! `inlet` what arrives at one session, `flow` holds either back; `session` is
+//! all of it with both ends; `peer` is what is known of the other side;
+//! `carrier` owns a link's threads, and `demux` reads it.
+//!
+//! A frame is one buffer on its way out. On its way in, payload is
 //! written to the consumer straight out of the buffer that the carrier was
 //! read into, and copied only if the consumer does not take it at once.
 
@@ -23,6 +27,7 @@ mod carrier;
 mod client;
 mod codec;
 mod credit;
+mod demux;
 mod dispatcher;
 mod error;
 mod extension;

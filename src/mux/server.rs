@@ -7,7 +7,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{debug, info};
 
 use super::MuxError;
-use super::carrier::{Carrier, Cause, End, Role};
+use super::carrier::{Carrier, Cause, End};
+use super::demux::Role;
 use super::halves;
 use super::options::CarrierOptions;
 use super::session::Session;

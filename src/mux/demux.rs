@@ -1,0 +1,193 @@
+//! The reading side of a carrier: frames out of its link, and what each does.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::debug;
+
+use super::MuxError;
+use super::carrier::Carrier;
+use super::codec::{Event, FrameDecoder};
+use super::frame::{FrameError, FrameMetadata, SessionStatus};
+use super::session::Session;
+use crate::limits::{MAX_FRAME_PAYLOAD, PROBE_SESSION};
+use crate::link::Reader;
+use crate::net::{Destination, Network};
+
+/// What a peer's New means on this end of a carrier.
+pub(super) trait Role: Send + 'static {
+    /// Opens the session that the peer asks for; `None` if it gets none, and
+    /// then its payload is skipped.
+    fn open(
+        &mut self,
+        carrier: &Arc<Carrier>,
+        id: u16,
+        target: Destination,
+    ) -> Option<Arc<Session>>;
+
+    /// The peer asks for a session whose target cannot be read.
+    fn refuse(&mut self, carrier: &Carrier, id: u16);
+}
+
+/// Where the payload of the current frame goes.
+enum Current {
+    Skip,
+    Stream(Arc<Session>),
+    Datagram(Arc<Session>),
+    /// What muxcool peers tell each other.
+    Signals,
+}
+
+/// The reading side's state: which frame it is in.
+pub(super) struct Demux<'a, R> {
+    carrier: &'a Arc<Carrier>,
+    role: R,
+    current: Current,
+    /// The part that has arrived of a payload that is wanted whole.
+    pieces: Vec<u8>,
+}
+
+impl<'a, R: Role> Demux<'a, R> {
+    pub(super) fn new(carrier: &'a Arc<Carrier>, role: R) -> Self {
+        Self {
+            carrier,
+            role,
+            current: Current::Skip,
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Reads frames and acts on them, until the link ends.
+    pub(super) fn run(&mut self, reader: &mut dyn Reader) -> Result<(), MuxError> {
+        let mut decoder = FrameDecoder::new();
+        while let Some(buf) = reader.read()? {
+            self.carrier.peer().hear();
+            self.carrier.count_received(buf.len());
+            let mut input = buf.as_slice();
+            while let Some(event) = decoder.next(&mut input)? {
+                self.handle(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event<'_>) -> Result<(), MuxError> {
+        match event {
+            Event::Frame { metadata, payload } => {
+                self.current = self.begin(metadata, payload.is_some());
+                match payload {
+                    Some(0) => self.payload(&[], 0),
+                    _ => Ok(()),
+                }
+            }
+            Event::Payload { bytes, left } => self.payload(bytes, left),
+        }
+    }
+
+    /// Acts on a frame's head; says where its payload goes.
+    fn begin(&mut self, metadata: Result<FrameMetadata, FrameError>, has_data: bool) -> Current {
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(e) => {
+                self.refuse(&e);
+                return Current::Skip;
+            }
+        };
+        let id = metadata.session_id;
+        match (metadata.status, metadata.target) {
+            (SessionStatus::New, Some(target)) => {
+                Current::to(self.role.open(self.carrier, id, target))
+            }
+            (SessionStatus::Keep, _) => self.keep(id, has_data),
+            (SessionStatus::End, _) => {
+                self.end(id, metadata.option.has_error);
+                Current::Skip
+            }
+            (SessionStatus::KeepAlive, _) if id == 0 && self.carrier.options().extensions => {
+                Current::Signals
+            }
+            (SessionStatus::New | SessionStatus::KeepAlive, _) => Current::Skip,
+        }
+    }
+
+    /// A session without a usable target is refused; its carrier lives (A28).
+    fn refuse(&mut self, error: &FrameError) {
+        if let FrameError::BadTarget { session_id, .. } = error {
+            let name = format!("{}/{session_id}", self.carrier.number());
+            debug!("session {name} refused: {}", crate::error::chain(error));
+            self.role.refuse(self.carrier, *session_id);
+        }
+    }
+
+    fn end(&self, id: u16, error: bool) {
+        if let Some(session) = self.carrier.session(id) {
+            session.remote_end(error);
+        } else if id == PROBE_SESSION {
+            self.carrier.peer().answered(None, Instant::now());
+        }
+    }
+
+    /// Data for an id that is not open is answered with End and skipped.
+    fn keep(&self, id: u16, has_data: bool) -> Current {
+        let session = self.carrier.session(id);
+        if session.is_none() && has_data {
+            self.carrier.outgoing().end_now(id, false);
+        }
+        Current::to(session)
+    }
+
+    fn payload(&mut self, bytes: &[u8], left: usize) -> Result<(), MuxError> {
+        match &self.current {
+            Current::Skip => {}
+            Current::Stream(session) => {
+                if !bytes.is_empty() {
+                    session.deliver(bytes);
+                }
+            }
+            Current::Datagram(session) => {
+                let session = session.clone();
+                self.whole(bytes, left, |datagram| {
+                    session.deliver(datagram);
+                    Ok(())
+                })?;
+            }
+            Current::Signals => {
+                let carrier = self.carrier.clone();
+                self.whole(bytes, left, |data| carrier.obey(data))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects the pieces of one frame's payload, and acts once it is whole.
+    fn whole(
+        &mut self,
+        bytes: &[u8],
+        left: usize,
+        act: impl FnOnce(&[u8]) -> Result<(), MuxError>,
+    ) -> Result<(), MuxError> {
+        if left == 0 && self.pieces.is_empty() {
+            return act(bytes);
+        }
+        if self.pieces.capacity() == 0 {
+            self.pieces.reserve(MAX_FRAME_PAYLOAD);
+        }
+        self.pieces.extend_from_slice(bytes);
+        if left > 0 {
+            return Ok(());
+        }
+        let acted = act(&self.pieces);
+        self.pieces.clear();
+        acted
+    }
+}
+
+impl Current {
+    fn to(session: Option<Arc<Session>>) -> Self {
+        match session {
+            None => Current::Skip,
+            Some(session) if session.network() == Network::Udp => Current::Datagram(session),
+            Some(session) => Current::Stream(session),
+        }
+    }
+}
