@@ -9,7 +9,8 @@
 //!   had queued before;
 //! - *signals*: what muxcool peers tell each other (section 11), which nobody
 //!   waits to queue either: before everything else, and at the most one of a
-//!   kind, or of a kind and session.
+//!   kind, or of a kind and session, but for questions and answers, which are
+//!   few.
 //!
 //! What a session had queued when it failed is taken back. If its New is among
 //! it, the peer never hears of the session: an End that overtook the New would
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 
 use super::extension::{Hello, MAX_CREDITS, Message};
 use super::frame::{SessionStatus, end_frame, keep_alive_header, keep_header};
+use super::peer::PENDING_PROBES;
 use super::stats::Counter;
 use crate::buf::Buf;
 use crate::limits::{CARRIER_PIPE, CONTROL_PIPE, PONGS, PROBE_SESSION};
@@ -64,12 +66,12 @@ struct Signals {
     /// Leaves in front of the first frame, and does not make one by itself.
     greeting: Option<Hello>,
     hello: Option<Hello>,
-    ping: Option<u64>,
+    pings: VecDeque<u64>,
     pongs: VecDeque<u64>,
     credits: BTreeMap<u16, u64>,
     drain: bool,
-    /// A frame that a plain peer answers with End.
-    probe: bool,
+    /// Frames that a plain peer answers with End, each.
+    probes: usize,
 }
 
 /// Both sides of a carrier's lanes.
@@ -136,9 +138,16 @@ impl Outgoing {
         self.signal(|signals| signals.hello = Some(hello));
     }
 
-    /// Asks a muxcool peer for a PONG.
+    /// Asks a muxcool peer for a PONG. Each question leaves, for each has
+    /// somebody who waits for its answer; the oldest is forgotten when there
+    /// are too many.
     pub(super) fn ping(&self, nonce: u64) {
-        self.signal(|signals| signals.ping = Some(nonce));
+        self.signal(|signals| {
+            if signals.pings.len() >= PENDING_PROBES {
+                signals.pings.pop_front();
+            }
+            signals.pings.push_back(nonce);
+        });
     }
 
     /// Answers a PING. A peer that asks faster than it reads gets fewer.
@@ -164,7 +173,7 @@ impl Outgoing {
 
     /// Asks a plain peer for an End (section 14).
     pub(super) fn probe(&self) {
-        self.signal(|signals| signals.probe = true);
+        self.signal(|signals| signals.probes = (signals.probes + 1).min(PENDING_PROBES));
     }
 
     /// Whether the carrier's link is taking a write at this moment, or lets it
@@ -305,7 +314,7 @@ impl Signals {
         let mut messages: Vec<Message> = Vec::new();
         messages.extend(self.hello.map(Message::Hello));
         messages.extend(self.pongs.into_iter().map(Message::Pong));
-        messages.extend(self.ping.map(Message::Ping));
+        messages.extend(self.pings.into_iter().map(Message::Ping));
         if self.drain {
             messages.push(Message::Drain);
         }
@@ -314,9 +323,8 @@ impl Signals {
         for some in credits.chunks(MAX_CREDITS) {
             frames.extend(signals_frame(&[Message::Credit(some.to_vec())]));
         }
-        if self.probe {
-            frames.push(Buf::copy_of(&keep_header(PROBE_SESSION, 0)));
-        }
+        let probe = keep_header(PROBE_SESSION, 0);
+        frames.extend((0..self.probes).map(|_| Buf::copy_of(&probe)));
         frames
     }
 }
@@ -443,6 +451,29 @@ mod tests {
         assert_eq!(frames(&batch), [end_frame(9, false)]);
         batch.clear();
         assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(false));
+    }
+
+    #[test]
+    fn no_question_takes_the_place_of_another() {
+        let (outgoing, lanes) = lanes();
+        for nonce in 0..3 {
+            outgoing.ping(nonce);
+            outgoing.probe();
+        }
+        let mut batch = VecDeque::new();
+        assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(true));
+        let pings = signals_frame(&[0, 1, 2].map(Message::Ping)).unwrap();
+        let probe = keep_header(PROBE_SESSION, 0).to_vec();
+        let expected = [vec![pings.as_slice().to_vec()], vec![probe; 3]].concat();
+        assert_eq!(frames(&batch), expected);
+
+        for nonce in 0..1000 {
+            outgoing.ping(nonce);
+            outgoing.probe();
+        }
+        batch.clear();
+        assert_eq!(lanes.next_batch(&outgoing, &mut batch), Ok(true));
+        assert_eq!(batch.len(), 1 + PENDING_PROBES);
     }
 
     #[test]

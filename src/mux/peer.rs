@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::extension::Hello;
 
 /// Probes that may be without an answer; the oldest is forgotten beyond.
-const PENDING_PROBES: usize = 8;
+pub(super) const PENDING_PROBES: usize = 8;
 
 /// The state of the peer. Until its HELLO has come it is plain: a member of
 /// the family that knows no extensions.

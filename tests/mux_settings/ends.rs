@@ -19,7 +19,7 @@ use muxcool::sync::Timer;
 use crate::mux_support::scene::scene;
 use crate::mux_support::speaker::{Signal, Speaker, signals};
 use crate::mux_support::targets::By;
-use crate::mux_support::tasks::PATIENCE;
+use crate::mux_support::tasks::{PATIENCE, wait_until};
 use crate::mux_support::tcp;
 use crate::mux_support::wire::{Spec, wire};
 
@@ -89,6 +89,7 @@ fn a_portal_and_a_bridge_have_the_carriers_that_they_are_given() {
     let come = Request::new(Destination::tcp(DOMAIN, 0).unwrap());
     let bridge = std::thread::spawn(move || handler.dispatch(&come, link));
     assert_eq!(speaker.greeted(), WINDOW);
+    wait_until("the carrier is the portal's", || portal.carriers() == 1);
     portal.close();
     bridge.join().unwrap().unwrap();
 
