@@ -159,7 +159,7 @@ mod links {
     }
 
     #[test]
-    fn strangers_are_not_taken_for_the_target() {
+    fn a33_strangers_are_not_taken_for_the_target() {
         let (mut reader, mut writer, peer) = linked(&system_idle());
         send(&mut writer, b"hello");
         let (_, from) = peer.recv_from(&mut [0; 8]).unwrap();

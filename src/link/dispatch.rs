@@ -21,6 +21,10 @@ pub struct Request {
     pub source: Option<SocketAddr>,
     /// Who it is, where the inbound authenticates.
     pub user: Option<Arc<str>>,
+    /// Whether the inbound lets in everybody.
+    pub anonymous: bool,
+    /// Whether the rule that decided names the target itself.
+    pub named_by_rule: bool,
     /// The application protocol, where the inbound knows it ("http/1.1").
     pub protocol: Option<Arc<str>>,
     /// Where its access line goes, if it is to have one.
@@ -37,6 +41,8 @@ impl Request {
             inbound: "".into(),
             source: None,
             user: None,
+            anonymous: false,
+            named_by_rule: false,
             protocol: None,
             access: None,
         }
@@ -47,6 +53,7 @@ impl Request {
         Self {
             id: Request::new(target.clone()).id,
             target,
+            named_by_rule: false,
             ..self.clone()
         }
     }
@@ -55,6 +62,7 @@ impl Request {
     pub fn with_target(&self, target: Destination) -> Self {
         Self {
             target,
+            named_by_rule: false,
             ..self.clone()
         }
     }

@@ -38,13 +38,14 @@ pub struct InboundContext {
 }
 
 impl InboundContext {
-    /// A request that came in here, from `source`, of no user. An IPv4 visitor
+    /// A request that came in here, from `source`, of nobody in particular. An IPv4 visitor
     /// of a listener for both kinds is known by its IPv4 address.
     pub fn request(&self, target: Destination, source: SocketAddr) -> Request {
         Request {
             inbound: self.tag.clone(),
             source: Some(SocketAddr::new(source.ip().to_canonical(), source.port())),
             access: self.access.clone(),
+            anonymous: true,
             ..Request::new(target)
         }
     }

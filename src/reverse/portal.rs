@@ -108,10 +108,7 @@ impl Handler {
             return Ok(Kind::Visitor);
         };
         if name == self.options.domain {
-            return match request.target.network {
-                Network::Tcp => Ok(Kind::Bridge),
-                Network::Udp => Err(DispatchError::Refused("bridges come over TCP")),
-            };
+            return check_bridge(request).map(|()| Kind::Bridge);
         }
         if is_control_domain(name) {
             return Err(DispatchError::Refused(
@@ -142,6 +139,20 @@ impl Handler {
         warn!("[{}] portal {tag}: bridge has gone", request.id);
         Ok(())
     }
+}
+
+/// The domain alone must not make everybody a bridge who can ask for it: only
+/// those who have authenticated, or whom a rule meant that names it (A37).
+fn check_bridge(request: &Request) -> Result<(), DispatchError> {
+    if request.target.network == Network::Udp {
+        return Err(DispatchError::Refused("bridges come over TCP"));
+    }
+    if request.anonymous && !request.named_by_rule {
+        return Err(DispatchError::Refused(
+            "a bridge that comes anonymously needs a rule that names the portal's domain",
+        ));
+    }
+    Ok(())
 }
 
 impl Outbound for Handler {

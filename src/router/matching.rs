@@ -63,6 +63,18 @@ impl Rule {
     pub(super) fn matches(&self, subject: &Subject) -> bool {
         self.conditions.iter().all(|c| c.holds(subject))
     }
+
+    /// Whether a condition names exactly this host, not merely lets it pass.
+    pub(super) fn names(&self, host: &str) -> bool {
+        let names = |pattern: &DomainPattern| match pattern {
+            DomainPattern::Full(name) | DomainPattern::Domain(name) => name == host,
+            _ => false,
+        };
+        self.conditions.iter().any(|condition| match condition {
+            Condition::Domain(patterns) => patterns.iter().any(names),
+            _ => false,
+        })
+    }
 }
 
 impl Condition {

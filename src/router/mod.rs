@@ -4,6 +4,7 @@ mod manager;
 mod matching;
 mod options;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -55,16 +56,19 @@ impl Router {
     /// # Errors
     /// [`DispatchError::Refused`] if there is no outbound at all.
     pub fn pick(&self, request: &Request) -> Result<Arc<dyn Outbound>, DispatchError> {
-        self.by_rule(request)
+        self.outbound_of(self.rule_for(request))
+    }
+
+    /// The outbound of a rule, or the default.
+    fn outbound_of(&self, rule: Option<&Rule>) -> Result<Arc<dyn Outbound>, DispatchError> {
+        rule.and_then(|rule| self.named_outbound(&rule.outbound))
             .or_else(|| self.outbounds.default_handler())
             .ok_or(DispatchError::Refused(NO_OUTBOUND))
     }
 
-    fn by_rule(&self, request: &Request) -> Option<Arc<dyn Outbound>> {
-        let rule = self.rule_for(request)?;
-        let found = self.outbounds.get(&rule.outbound);
+    fn named_outbound(&self, tag: &str) -> Option<Arc<dyn Outbound>> {
+        let found = self.outbounds.get(tag);
         if found.is_none() {
-            let tag = &rule.outbound;
             warn!("a rule leads to outbound {tag:?}, which is not there; taking the default");
         }
         found
@@ -86,25 +90,42 @@ impl Router {
         self.options.rules.iter().find(|rule| rule.matches(subject))
     }
 
-    /// Picks an outbound and says so in both logs.
-    fn route(&self, request: &Request) -> Result<Arc<dyn Outbound>, DispatchError> {
-        let picked = self.pick(request);
+    /// Picks an outbound and says so in both logs. Also notes in the request
+    /// whether the rule that decides names the target.
+    fn route<'a>(&self, request: &'a Request) -> Result<Routed<'a>, DispatchError> {
+        let rule = self.rule_for(request);
+        let picked = self.outbound_of(rule);
         match &picked {
             Ok(outbound) => note_accepted(request, outbound.tag()),
             Err(why) => note_rejected(request, why),
         }
-        picked
+        Ok((picked?, with_rule(request, rule)))
+    }
+}
+
+type Routed<'a> = (Arc<dyn Outbound>, Cow<'a, Request>);
+
+fn with_rule<'a>(request: &'a Request, rule: Option<&Rule>) -> Cow<'a, Request> {
+    let host = request.target.address.domain();
+    match rule.zip(host) {
+        Some((rule, host)) if rule.names(host) => Cow::Owned(Request {
+            named_by_rule: true,
+            ..request.clone()
+        }),
+        _ => Cow::Borrowed(request),
     }
 }
 
 impl Dispatcher for Router {
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
         // Without an outbound the link is dropped here, which aborts both halves.
-        self.route(request)?.dispatch(request, link)
+        let (outbound, request) = self.route(request)?;
+        outbound.dispatch(&request, link)
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        self.route(request)?.connect(request)
+        let (outbound, request) = self.route(request)?;
+        outbound.connect(&request)
     }
 }
 

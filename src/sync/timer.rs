@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_may_be_moved_and_may_stop_itself() {
+    fn a49_a_task_may_be_moved_and_may_stop_itself() {
         let manual = ManualClock::new();
         let timer = Timer::new(manual.clock()).unwrap();
         let (tell, told) = bounded(1);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use muxcool::limits::SESSION_PIPE;
-use muxcool::link::{DispatchError, Request, pair};
+use muxcool::link::{DispatchError, Dispatcher, Request, pair};
 use muxcool::mux::MuxError;
 use muxcool::net::{Destination, Network};
 use muxcool::reverse::{Portal, PortalOptions, ReverseError};
-use muxcool::router::OutboundManager;
+use muxcool::router::{Condition, DomainPattern, OutboundManager, Router, RouterOptions, Rule};
 
 use crate::mux_support::frames::{Frame, Script};
 use crate::mux_support::party::Party;
@@ -202,6 +202,50 @@ fn a13_a_visitor_is_reset_when_its_bridge_goes() {
     drop(gate);
     drop(bridge.script);
     bridge.served.join().unwrap().unwrap();
+    threads.finish();
+}
+
+#[test]
+fn a37_a_stranger_is_a_bridge_only_by_a_rule_that_names_the_domain() {
+    let threads = ThreadCheck::begin();
+    let gate = Gate::new();
+    let stranger = Request {
+        anonymous: true,
+        ..Request::new(carrier())
+    };
+    let through = |patterns: Vec<DomainPattern>| {
+        let rule = Rule {
+            outbound: TAG.into(),
+            conditions: vec![Condition::Domain(patterns)],
+        };
+        let options = RouterOptions {
+            rules: vec![rule],
+            ..RouterOptions::default()
+        };
+        Router::new(options, gate.outbounds.clone())
+    };
+    for lets_pass in [
+        DomainPattern::Keyword(".".into()),
+        DomainPattern::Domain("com".into()),
+    ] {
+        let router = through(vec![lets_pass]);
+        let (near, far) = pair(SESSION_PIPE);
+        let refused = router.dispatch(&stranger, far);
+        assert!(
+            matches!(refused, Err(DispatchError::Refused(_))),
+            "{refused:?}"
+        );
+        assert_reset(near.into());
+    }
+    assert_eq!(gate.portal.carriers(), 0);
+
+    let router = through(vec![DomainPattern::Full(DOMAIN.into())]);
+    let (near, far) = pair(SESSION_PIPE);
+    let served = std::thread::spawn(move || router.dispatch(&stranger, far));
+    gate.wait_for_carriers(1);
+    drop(near);
+    served.join().unwrap().unwrap();
+    drop(gate);
     threads.finish();
 }
 

@@ -101,6 +101,7 @@ impl Inbound {
         let head = parse_request(head.as_slice())?;
         let user = self.user(&head.fields)?;
         let request = |authority: &Authority| Request {
+            anonymous: user.is_none(),
             user,
             ..self.context.request(destination(authority), source)
         };

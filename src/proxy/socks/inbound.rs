@@ -55,6 +55,7 @@ impl Inbound {
     ) -> Result<(), ProxyError> {
         let (reader, writer) = peer.finish(Some(&self.ctx.idle))?;
         let mut request = self.ctx.request(target, source);
+        request.anonymous = user.is_none();
         request.user = user;
         let link = Link::new(reader, writer);
         Ok(self.ctx.dispatcher.dispatch(&request, link)?)

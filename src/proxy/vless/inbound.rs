@@ -45,6 +45,7 @@ impl Inbound {
         let (_, target) = read_part(handshake, wire::read_order)?;
         Ok(Request {
             user: (!client.email.is_empty()).then(|| client.email.clone()),
+            anonymous: false,
             ..self.context.request(target, source)
         })
     }
