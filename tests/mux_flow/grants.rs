@@ -10,6 +10,7 @@ use muxcool::limits::{
 };
 use muxcool::link::{Request, pair};
 use muxcool::mux::{ClientOptions, ClientWorker, MuxServer, MuxStream, ServerWorker};
+use muxcool::net::Destination;
 
 use crate::mux_support::frames::{END, Frame, KEEP, NEW};
 use crate::mux_support::party::Party;
@@ -294,10 +295,14 @@ fn a_peer_may_send_its_window_and_one_frame_and_no_more() {
     let allowed = WINDOW + MAX_FRAME_PAYLOAD;
     for id in [1, 2] {
         // The payload of New counts; nobody consumes.
-        speaker.send(Frame::open(id, &tcp(), Some(&keyed(1, 0, 60_000))));
+        let target = Destination::tcp("192.0.2.1", id).unwrap();
+        speaker.send(Frame::open(id, &target, Some(&keyed(1, 0, 60_000))));
         speaker.stream(id, &keyed(1, 60_000, allowed - 60_000), 40_000);
     }
-    let (mut keeps, mut breaks) = (next(&targets), next(&targets));
+    // Sessions start side by side, so in any order.
+    let mut both = [next(&targets), next(&targets)];
+    both.sort_by_key(|target| target.destination().port);
+    let [mut keeps, mut breaks] = both;
     speaker.sync();
     assert!(speaker.frames().is_empty());
     speaker.send(Frame::keep(2, b"x"));
