@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::{
-    rows::{self, Measure},
+    rows::{self, Plan},
     scale::Scale,
 };
 
@@ -44,13 +44,14 @@ impl Arguments {
     }
 
     /// The rows that are wanted.
-    pub fn rows(&self) -> impl Iterator<Item = &'static (&'static str, Measure)> {
-        let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
-        rows::ALL.iter().filter(move |(name, _)| wanted(name))
+    pub fn rows(&self) -> Vec<&'static Plan> {
+        let named = |plan: &Plan| self.only.iter().any(|only| only == plan.name);
+        let wanted = |plan: &&Plan| self.only.is_empty() || named(plan);
+        rows::ALL.iter().filter(wanted).collect()
     }
 
     fn unknown_row(&self) -> Option<&String> {
-        let known = |name: &String| rows::ALL.iter().any(|(row, _)| row == name);
+        let known = |name: &String| rows::ALL.iter().any(|plan| plan.name == name);
         self.only.iter().find(|name| !known(name))
     }
 }
@@ -62,7 +63,7 @@ pub fn parse() -> Result<Option<Arguments>, String> {
         return Err(format!("there is no row {name:?}; see --list"));
     }
     if arguments.list {
-        rows::ALL.iter().for_each(|(name, _)| println!("{name}"));
+        rows::ALL.iter().for_each(|plan| println!("{}", plan.name));
         return Ok(None);
     }
     if !arguments.bench {

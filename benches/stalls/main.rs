@@ -30,12 +30,12 @@ mod support;
 mod table;
 mod visitor;
 
-use std::{process::ExitCode, time::Instant};
+use std::{process::ExitCode, thread, time::Instant};
 
 use arguments::Arguments;
 use figure::Row;
 use noise::Processors;
-use rows::Measure;
+use rows::Plan;
 use scene::Scene;
 
 fn main() -> ExitCode {
@@ -54,10 +54,10 @@ fn run(arguments: &Arguments) -> ExitCode {
     let start = Instant::now();
     let scene = Scene::new(arguments.scale());
     let mut rows = Vec::new();
-    for (name, measure) in arguments.rows() {
-        let row = take(&scene, name, *measure);
-        table::print(&row);
-        rows.push(row);
+    for plans in arguments.rows().chunk_by(|a, b| a.is_light && b.is_light) {
+        let taken = take_together(&scene, plans);
+        taken.iter().for_each(table::print);
+        rows.extend(taken);
     }
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     match &arguments.json {
@@ -66,14 +66,23 @@ fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn take(scene: &Scene, name: &'static str, measure: Measure) -> Row {
+fn take_together(scene: &Scene, plans: &[&'static Plan]) -> Vec<Row> {
     let before = Processors::now();
-    let figures = measure(scene);
-    Row {
-        name,
-        figures,
-        taken_by_others: before.taken_by_others(),
-    }
+    let figures: Vec<_> = thread::scope(|threads| {
+        let measure = |plan: &&'static Plan| {
+            let measure = plan.measure;
+            threads.spawn(move || measure(scene))
+        };
+        let running: Vec<_> = plans.iter().map(measure).collect();
+        running.into_iter().map(|row| row.join()).collect()
+    });
+    let taken_by_others = before.taken_by_others();
+    let rows = plans.iter().zip(figures).map(|(plan, figures)| Row {
+        name: plan.name,
+        figures: figures.expect("each figure keeps its failure to itself"),
+        taken_by_others,
+    });
+    rows.collect()
 }
 
 fn report(written: std::io::Result<()>) -> ExitCode {

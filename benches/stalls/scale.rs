@@ -5,6 +5,8 @@ use std::time::Duration;
 pub struct Scale {
     /// Fresh tunnels of which the median is taken, where a figure is noisy.
     pub rounds: usize,
+    /// In each of them, how often what disturbs comes and goes.
+    pub turns: usize,
     /// Over which a rate is measured.
     pub window: Duration,
     /// Over which pings are counted.
@@ -33,7 +35,8 @@ impl Scale {
     pub fn full() -> Self {
         Self {
             rounds: 3,
-            window: Duration::from_millis(1_000),
+            turns: 3,
+            window: Duration::from_millis(600),
             pinging: Duration::from_millis(2_000),
             slow_rounds: 2,
             slow_start: Duration::from_millis(1_000),
@@ -50,6 +53,7 @@ impl Scale {
     pub fn quick() -> Self {
         Self {
             rounds: 1,
+            turns: 1,
             window: Duration::from_millis(400),
             pinging: Duration::from_millis(1_000),
             slow_rounds: 1,

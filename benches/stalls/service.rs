@@ -54,6 +54,13 @@ impl Source {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Waits until nobody is there any more, or until the bound has passed.
+    pub fn empty(&self, bound: Duration) {
+        let _ = support::eventually(Instant::now() + bound, || {
+            if self.open() == 0 { Ok(()) } else { Err(()) }
+        });
+    }
+
     /// Waits until `visitors` are there and nobody takes anything any more, or
     /// until the bound has passed.
     pub fn settle(&self, visitors: usize, bound: Duration) {

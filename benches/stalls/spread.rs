@@ -16,7 +16,7 @@ impl Spread {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         Self {
-            median: at_share(&values, 0.5),
+            median: median(&values),
             lowest: at_share(&values, 0.0),
             highest: at_share(&values, 1.0),
         }
@@ -44,6 +44,13 @@ pub fn percentile(times: &[Duration], share: f64) -> f64 {
 
 pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
+}
+
+/// Between the two in the middle, if there are two.
+fn median(sorted: &[f64]) -> f64 {
+    let middle = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+    let count = sorted.len();
+    (middle(count.saturating_sub(1) / 2) + middle(count / 2)) / 2.0
 }
 
 /// Nearest rank.

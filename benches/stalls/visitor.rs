@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -26,6 +27,9 @@ const SEGMENT: u32 = 1460;
 pub fn enter(door: SocketAddr) -> io::Result<TcpStream> {
     Entry::Door(door).connect_within(STEP)
 }
+
+/// Bytes of one read of a visitor that leaves.
+const PIECE: usize = 16 * 1024;
 
 /// How long a reset may take on loopback.
 const ANSWER: Duration = Duration::from_millis(100);
@@ -54,22 +58,40 @@ fn poke(mut visitor: &TcpStream) -> io::Result<()> {
     visitor.write(&[0]).map(drop)
 }
 
-/// Visitors that read a little and leave in the middle of the answer, which
-/// the system tells the tunnel by a reset.
-pub fn come_and_go(door: SocketAddr, count: usize, read: usize) -> io::Result<()> {
+/// Visitors that leave in the middle of the answer, all at once. Each reads
+/// until the last has read so many bytes: none holds up the others.
+pub fn come_and_go(door: SocketAddr, count: usize, bytes: u64) -> io::Result<()> {
     let visitors: Vec<TcpStream> = (0..count).map(|_| enter(door)).collect::<io::Result<_>>()?;
-    for mut visitor in &visitors {
-        visitor.read_exact(&mut vec![0; read])?;
-        wait_for_unread(visitor)?;
-    }
-    Ok(())
+    let late = AtomicUsize::new(count);
+    thread::scope(|threads| {
+        let readers: Vec<_> = visitors
+            .iter()
+            .map(|visitor| threads.spawn(|| read_until_none_is_late(visitor, bytes, &late)))
+            .collect();
+        readers
+            .into_iter()
+            .try_for_each(|reader| reader.join().expect("reader"))
+    })
 }
 
-fn wait_for_unread(visitor: &TcpStream) -> io::Result<()> {
-    match visitor.peek(&mut [0])? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
+fn read_until_none_is_late(
+    mut visitor: &TcpStream,
+    bytes: u64,
+    late: &AtomicUsize,
+) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    let (mut came, mut is_late) = (0, true);
+    while late.load(Ordering::Relaxed) > 0 {
+        match visitor.read(&mut piece)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => came += count as u64,
+        }
+        if is_late && came >= bytes {
+            is_late = false;
+            late.fetch_sub(1, Ordering::Relaxed);
+        }
     }
+    Ok(())
 }
 
 fn enter_with_small_buffer(door: SocketAddr) -> io::Result<TcpStream> {

@@ -15,7 +15,7 @@ use crate::{
 const VISITORS: usize = 10;
 
 /// What each reads before it leaves, in bytes.
-const READ: usize = 64 * 1024;
+const READ: u64 = 64 * 1024;
 
 /// When the target is asked.
 const SOON: Duration = Duration::from_secs(1);
@@ -48,7 +48,8 @@ fn figure(scene: &Scene, name: &str, pairings: &[Pairing]) -> Figure {
 fn left(stage: &Stage) -> Result<Left, Failure> {
     let source = Source::endless();
     let rig = Rig::start(stage, &[source.address()])?;
-    visitor::come_and_go(rig.door(source.address()), VISITORS, READ)?;
+    visitor::come_and_go(rig.door(source.address()), VISITORS, READ)
+        .map_err(|error| format!("before they leave: {error}"))?;
     thread::sleep(SOON);
     let soon = source.open();
     thread::sleep(LATER - SOON);

@@ -12,16 +12,37 @@ mod stalled;
 
 use crate::{figure::Figure, scene::Scene};
 
-pub type Measure = fn(&Scene) -> Vec<Figure>;
+pub struct Plan {
+    pub name: &'static str,
+    pub measure: fn(&Scene) -> Vec<Figure>,
+    /// Whether it loads the processors so little that others of this kind may
+    /// be measured at the same time.
+    pub is_light: bool,
+}
 
-pub const ALL: [(&str, Measure); 9] = [
-    ("stalled", stalled::measure),
-    ("plain", plain::measure),
-    ("half-close", half_close::measure),
-    ("leavers", leavers::measure),
-    ("restart", restart::measure),
-    ("frozen", frozen::measure),
-    ("pause", pause::measure),
-    ("slow-link", slow_link::measure),
-    ("ping", ping::measure),
+pub const ALL: [Plan; 9] = [
+    heavy("stalled", stalled::measure),
+    heavy("plain", plain::measure),
+    heavy("half-close", half_close::measure),
+    heavy("leavers", leavers::measure),
+    light("restart", restart::measure),
+    light("frozen", frozen::measure),
+    light("pause", pause::measure),
+    heavy("slow-link", slow_link::measure),
+    heavy("ping", ping::measure),
 ];
+
+const fn heavy(name: &'static str, measure: fn(&Scene) -> Vec<Figure>) -> Plan {
+    Plan {
+        name,
+        measure,
+        is_light: false,
+    }
+}
+
+const fn light(name: &'static str, measure: fn(&Scene) -> Vec<Figure>) -> Plan {
+    Plan {
+        is_light: true,
+        ..heavy(name, measure)
+    }
+}

@@ -23,13 +23,23 @@ pub const SETTLING: Duration = Duration::from_secs(2);
 /// What a newcomer's visit may take.
 const NEWCOMER: Duration = Duration::from_millis(500);
 
-/// A download's rates, before others stall and while they do.
-pub struct Rates {
+/// A bulk that keeps less of its speed counts as stopped, and is not expected
+/// to recover when the others leave.
+const STOPPED: f64 = 0.05;
+
+/// What one tunnel gave.
+pub struct Sample {
+    turns: Vec<Turn>,
+    carriers: usize,
+    /// Whether a visitor who comes while others stall is served.
+    newcomer: bool,
+}
+
+/// The bulk's rates before others stall and while they do, taken closely one
+/// after the other, as the machine's speed varies.
+struct Turn {
     alone: f64,
     beside: f64,
-    carriers: usize,
-    /// Whether a visitor who comes while they stall is served.
-    newcomer: bool,
 }
 
 pub fn measure(scene: &Scene) -> Vec<Figure> {
@@ -53,28 +63,50 @@ fn figure(scene: &Scene, shape: &str, pairings: &[Pairing], readers: usize) -> F
 }
 
 /// The bulk comes first, lest it be given another carrier than the others.
-pub fn rates(stage: &Stage, unread: &Source, readers: usize) -> Result<Rates, Failure> {
+pub fn rates(stage: &Stage, unread: &Source, readers: usize) -> Result<Sample, Failure> {
     let wanted = Source::endless();
     let rig = Rig::start(stage, &[wanted.address(), unread.address()])?;
     let bulk = Bulk::download(rig.door(wanted.address()))?;
-    let alone = bulk.rate(stage.scale.window);
-    let _stalled = Stalled::enter(rig.door(unread.address()), readers)?;
-    unread.settle(readers, SETTLING);
-    Ok(Rates {
-        alone,
-        beside: bulk.rate(stage.scale.window),
-        carriers: rig.carriers(),
-        newcomer: client::visit(&Entry::Door(rig.echo_door()), 1, NEWCOMER).is_ok(),
-    })
+    let mut sample = Sample {
+        turns: Vec::new(),
+        carriers: 0,
+        newcomer: true,
+    };
+    while sample.turns.len() < stage.scale.turns && !sample.has_stopped() {
+        unread.empty(SETTLING);
+        let alone = bulk.rate(stage.scale.window);
+        let _stalled = Stalled::enter(rig.door(unread.address()), readers)?;
+        unread.settle(readers, SETTLING);
+        let beside = bulk.rate(stage.scale.window);
+        sample.turns.push(Turn { alone, beside });
+        sample.carriers = rig.carriers();
+        sample.newcomer &= serves_newcomer(&rig);
+    }
+    Ok(sample)
 }
 
-pub fn read(samples: &[Rates]) -> Reading {
-    let alone = Spread::of(samples.iter().map(|rates| rates.alone));
-    let beside = Spread::of(samples.iter().map(|rates| rates.beside));
-    let ratio = Spread::of(samples.iter().map(|rates| rates.beside / rates.alone));
-    let carriers = samples.iter().map(|rates| rates.carriers).max();
+impl Sample {
+    fn has_stopped(&self) -> bool {
+        let last = self.turns.last();
+        last.is_some_and(|turn| turn.beside < STOPPED * turn.alone)
+    }
+}
+
+fn serves_newcomer(rig: &Rig) -> bool {
+    client::visit(&Entry::Door(rig.echo_door()), 1, NEWCOMER).is_ok()
+}
+
+pub fn read(samples: &[Sample]) -> Reading {
+    let of = |value: fn(&Turn) -> f64| {
+        let turns = samples.iter().flat_map(|sample| &sample.turns);
+        Spread::of(turns.map(value))
+    };
+    let alone = of(|turn| turn.alone);
+    let beside = of(|turn| turn.beside);
+    let ratio = of(|turn| turn.beside / turn.alone);
+    let carriers = samples.iter().map(|sample| sample.carriers).max();
     let carriers = carriers.unwrap_or_default();
-    let served = samples.iter().filter(|rates| rates.newcomer).count();
+    let served = samples.iter().filter(|sample| sample.newcomer).count();
     let rounds = samples.len();
     Reading::new(format!(
         "{alone:.0} MB/s, beside them {beside:.0} MB/s: ratio {ratio} on {carriers} carrier(s); \
