@@ -126,6 +126,10 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// often, whatever remains of its times.
 pub const SHORTEST_PROBE: Duration = Duration::from_millis(10);
 
+/// How late a look at a carrier may be. After more than this the process was
+/// not there itself, and does not know whether its peer was.
+pub const ABSENCE: Duration = Duration::from_secs(1);
+
 /// Longest configurable time in which a peer or a consumer is waited for: a
 /// day, beyond which a mistake is likelier than a purpose.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);

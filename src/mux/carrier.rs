@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, after, bounded, select};
 use log::{debug, info, warn};
 use parking_lot::Mutex;
 
@@ -14,10 +13,11 @@ use super::MuxError;
 use super::demux::{Demux, Role};
 use super::extension::{Hello, Message};
 use super::inlet::Bounds;
-use super::liveness::{Liveness, Verdict};
+use super::liveness::{Found, Liveness, Verdict};
 use super::options::{CarrierOptions, LivenessTimes};
 use super::outgoing::{Lanes, Outgoing, lanes};
 use super::peer::Peer;
+use super::probes::Probe;
 use super::session::Session;
 use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
@@ -197,11 +197,15 @@ impl Carrier {
 
     fn look(&self, liveness: &mut Liveness) -> Next {
         let now = self.timer.clock().now();
-        let heard = self.peer.take_heard() || self.cannot_answer();
-        match liveness.look(heard, now) {
+        let found = Found {
+            heard: self.peer.take_heard(),
+            answers: self.peer.probes().were_answered(),
+            blocked: self.cannot_answer(),
+        };
+        match liveness.look(found, now) {
             Verdict::Fine(wait) => Next::After(wait),
             Verdict::Probe(wait) => {
-                self.send_probe(None);
+                self.probe();
                 Next::After(wait)
             }
             Verdict::Suspect(wait) => {
@@ -221,28 +225,40 @@ impl Carrier {
     }
 
     /// A plain peer that stops reading for one session's sake reads no probe
-    /// either, and that is no reason to end the others. A muxcool peer always
-    /// reads.
+    /// either. A muxcool peer always reads.
     fn cannot_answer(&self) -> bool {
         self.peer.is_plain() && self.outgoing.is_writing()
     }
 
-    fn send_probe(&self, asked_by: Option<Sender<Duration>>) {
-        let nonce = self.peer.new_probe(Instant::now(), asked_by);
-        match self.peer.is_plain() {
-            true => self.outgoing.probe(),
-            false => self.outgoing.ping(nonce),
+    fn probe(&self) {
+        let probe = self
+            .peer
+            .probes()
+            .begin(self.peer.is_plain(), Instant::now());
+        self.send_probe(probe);
+    }
+
+    fn send_probe(&self, probe: Probe) {
+        match probe {
+            Probe::Ping(nonce) => self.outgoing.ping(nonce),
+            Probe::Plain => self.outgoing.probe(),
         }
     }
 
     /// Measures a round trip.
     pub(super) fn ping(&self, limit: Duration) -> Result<Duration, MuxError> {
-        let (tell, told) = bounded(1);
-        self.send_probe(Some(tell));
-        select! {
-            recv(told) -> took => took.map_err(|_| MuxError::TimedOut),
-            recv(after(limit)) -> _ => Err(MuxError::TimedOut),
-            recv(self.closed.event()) -> _ => Err(MuxError::CarrierLost),
+        let probes = self.peer.probes();
+        let (number, probe) = probes.ask(self.peer.is_plain(), Instant::now());
+        if let Some(probe) = probe {
+            self.send_probe(probe);
+        }
+        probes.wait(number, limit)
+    }
+
+    pub(super) fn answered(&self, probe: Probe) {
+        let plain = self.peer.is_plain();
+        if let Some(next) = self.peer.probes().answered(probe, plain, Instant::now()) {
+            self.send_probe(next);
         }
     }
 
@@ -256,7 +272,7 @@ impl Carrier {
                 Message::Hello(hello) => self.welcome(hello),
                 Message::Credit(credits) => self.take_credits(&credits),
                 Message::Ping(nonce) => self.outgoing.pong(nonce),
-                Message::Pong(nonce) => self.peer.answered(Some(nonce), Instant::now()),
+                Message::Pong(nonce) => self.answered(Probe::Ping(nonce)),
                 Message::Drain => self.peer.drain(),
             }
         }
@@ -278,7 +294,7 @@ impl Carrier {
         for session in sessions {
             session.peer_said_hello(theirs.window);
         }
-        self.send_probe(None); // the first measure of the round trip
+        self.probe(); // the first measure of the round trip
     }
 
     /// Credit for a session that is over came late.
@@ -361,6 +377,7 @@ impl Carrier {
         debug!("carrier {}: {}", self.number, self.stats(true));
         let watch = self.watch.lock().take();
         drop(watch);
+        self.peer.probes().end();
         let lost = self.sessions.lock().close();
         *self.lingering.lock() = lost.iter().map(Arc::downgrade).collect();
         for session in &lost {

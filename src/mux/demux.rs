@@ -1,7 +1,6 @@
 //! The reading side of a carrier: frames out of its link, and what each does.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use log::debug;
 
@@ -9,6 +8,7 @@ use super::MuxError;
 use super::carrier::Carrier;
 use super::codec::{Event, FrameDecoder};
 use super::frame::{FrameError, FrameMetadata, SessionStatus};
+use super::probes::Probe;
 use super::session::Session;
 use crate::limits::{MAX_FRAME_PAYLOAD, PROBE_SESSION};
 use crate::link::Reader;
@@ -123,7 +123,7 @@ impl<'a, R: Role> Demux<'a, R> {
         if let Some(session) = self.carrier.session(id) {
             session.remote_end(error);
         } else if id == PROBE_SESSION {
-            self.carrier.peer().answered(None, Instant::now());
+            self.carrier.answered(Probe::Plain);
         }
     }
 

@@ -42,6 +42,7 @@ mod options;
 mod outgoing;
 mod peer;
 mod picker;
+mod probes;
 mod server;
 mod session;
 mod stats;

@@ -1,14 +1,11 @@
 //! What one end of a carrier knows of the other.
 
-use std::collections::VecDeque;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::Sender;
-use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::extension::Hello;
+use super::probes::Probes;
 
 /// Probes that may be without an answer; the oldest is forgotten beyond.
 pub(super) const PENDING_PROBES: usize = 8;
@@ -28,23 +25,7 @@ pub(super) struct Peer {
     draining: AtomicBool,
     /// Sessions that the carrier's reader waits for: 0 or 1.
     held_up: AtomicUsize,
-    /// The shortest round trip, in microseconds.
-    round_trip: AtomicU64,
-    probes: Mutex<Probes>,
-}
-
-#[derive(Debug, Default)]
-struct Probes {
-    last_nonce: u64,
-    pending: VecDeque<Probe>,
-}
-
-#[derive(Debug)]
-struct Probe {
-    nonce: u64,
-    sent: Instant,
-    /// Who waits for the answer, if anybody.
-    asked_by: Option<Sender<Duration>>,
+    probes: Probes,
 }
 
 impl Peer {
@@ -56,8 +37,7 @@ impl Peer {
             suspect: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             held_up: AtomicUsize::new(0),
-            round_trip: AtomicU64::new(u64::MAX),
-            probes: Mutex::default(),
+            probes: Probes::new(),
         }
     }
 
@@ -131,71 +111,19 @@ impl Peer {
         self.held_up.load(Ordering::Relaxed) > 0
     }
 
+    pub(super) fn probes(&self) -> &Probes {
+        &self.probes
+    }
+
     /// The shortest round trip that was measured.
     pub(super) fn round_trip(&self) -> Option<Duration> {
-        match self.round_trip.load(Ordering::Relaxed) {
-            u64::MAX => None,
-            micros => Some(Duration::from_micros(micros)),
-        }
-    }
-
-    /// Notes a probe that is about to leave, and returns its nonce. The answer
-    /// is told to `asked_by`.
-    pub(super) fn new_probe(&self, now: Instant, asked_by: Option<Sender<Duration>>) -> u64 {
-        let mut probes = self.probes.lock();
-        probes.last_nonce += 1;
-        let nonce = probes.last_nonce;
-        if probes.pending.len() >= PENDING_PROBES {
-            probes.pending.pop_front();
-        }
-        probes.pending.push_back(Probe {
-            nonce,
-            sent: now,
-            asked_by,
-        });
-        nonce
-    }
-
-    /// The answer to the probe with this nonce has come; without one, to the
-    /// oldest: plain peers answer in order.
-    pub(super) fn answered(&self, nonce: Option<u64>, now: Instant) {
-        let mut probes = self.probes.lock();
-        let wanted = |probe: &Probe| nonce.is_none_or(|nonce| nonce == probe.nonce);
-        let Some(place) = probes.pending.iter().position(wanted) else {
-            return;
-        };
-        let probe = probes.pending.remove(place);
-        drop(probes);
-        let Some(probe) = probe else {
-            return;
-        };
-        let took = now.saturating_duration_since(probe.sent);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX - 1);
-        self.round_trip.fetch_min(micros, Ordering::Relaxed);
-        if let Some(asked_by) = probe.asked_by {
-            let _ = asked_by.try_send(took);
-        }
+        self.probes.round_trip()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_shortest_round_trip_is_kept_and_told() {
-        let peer = Peer::new();
-        assert_eq!(peer.round_trip(), None);
-        let start = Instant::now();
-        let (tell, told) = crossbeam_channel::bounded(1);
-        let first = peer.new_probe(start, None);
-        let second = peer.new_probe(start, Some(tell));
-        peer.answered(Some(second), start + Duration::from_millis(3));
-        assert_eq!(told.try_recv(), Ok(Duration::from_millis(3)));
-        peer.answered(Some(first), start + Duration::from_millis(5));
-        peer.answered(Some(first), start + Duration::from_millis(1));
-        assert_eq!(peer.round_trip(), Some(Duration::from_millis(3)));
-    }
 
     #[test]
     fn what_is_received_ends_a_suspicion() {

@@ -359,7 +359,7 @@ impl Session {
         if data.is_empty() {
             return Ok(0);
         }
-        let until = limit.map(|limit| Instant::now() + limit);
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let len = self.flow.take(data.len().min(FRAME_PAYLOAD), until)?;
         let piece = Buf::copy_of(data.get(..len).unwrap_or_default());
         let left = until.map(|at| at.saturating_duration_since(Instant::now()));
