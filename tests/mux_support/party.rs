@@ -66,6 +66,15 @@ impl Party {
         }
     }
 
+    /// One that comes without much of a wait, for whoever counts them.
+    pub fn datagram_at_hand(&mut self) -> Option<Vec<u8>> {
+        match self.reader.read_timeout(Duration::from_millis(200)) {
+            Ok(Some(buf)) => Some(buf.as_slice().to_vec()),
+            Err(LinkError::TimedOut) => None,
+            other => panic!("a datagram or nothing was to come: {other:?}"),
+        }
+    }
+
     /// All that comes, and how it ends.
     pub fn drain(&mut self) -> (Vec<u8>, Result<(), LinkError>) {
         loop {
