@@ -290,13 +290,17 @@ impl MuxServer {
     }
 
     /// Waits for the next session: what it wants to reach, and its stream.
+    /// Sessions that came before the carrier ended are handed out all the same.
     ///
     /// # Errors
     /// [`MuxError::CarrierLost`] once the carrier has ended.
     pub fn accept(&self) -> Result<(Destination, MuxStream), MuxError> {
         select! {
             recv(self.accepted) -> session => session.map_err(|_| MuxError::CarrierLost),
-            recv(self.worker.carrier.closed().event()) -> _ => Err(MuxError::CarrierLost),
+            // Those that came before its end come first.
+            recv(self.worker.carrier.closed().event()) -> _ => {
+                self.accepted.try_recv().map_err(|_| MuxError::CarrierLost)
+            }
         }
     }
 
