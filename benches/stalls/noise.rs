@@ -33,12 +33,24 @@ impl Processors {
     }
 }
 
-/// Fields 14 to 17 of `/proc/self/stat`, of which the second is a name in
-/// parentheses.
+/// Processor time of a process since its start, in ticks, and that of this one
+/// for `self`.
+pub fn time_of(process: &str) -> f64 {
+    times_of(process).iter().take(2).sum()
+}
+
 fn own_time() -> f64 {
-    let stat = read("/proc/self/stat");
+    times_of("self").iter().sum()
+}
+
+/// Fields 14 to 17 of `/proc/PID/stat`, of which the second is a name in
+/// parentheses: its own time in both modes, and that of children waited for.
+fn times_of(process: &str) -> Vec<f64> {
+    let stat = read(&format!("/proc/{process}/stat"));
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    numbers(after_name, 11).iter().take(4).sum()
+    let mut times = numbers(after_name, 11);
+    times.truncate(4);
+    times
 }
 
 /// The numbers of the first line, after as many fields.

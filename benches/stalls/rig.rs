@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    noise,
     pairing::Pairing,
     scene::{Failure, Stage},
     support::{
@@ -95,6 +96,17 @@ impl<'a> Rig<'a> {
     /// The programs at the far end, the one that dialled first in front.
     pub fn far(&mut self) -> &mut [Program] {
         &mut self.far
+    }
+
+    /// Processor time, in ticks, of all programs and of this one, which makes
+    /// the load.
+    pub fn processor_time(&self) -> f64 {
+        let pids = [&self.near]
+            .into_iter()
+            .chain(&self.far)
+            .filter_map(Program::pid);
+        let programs: f64 = pids.map(|pid| noise::time_of(&pid.to_string())).sum();
+        programs + noise::time_of("self")
     }
 
     /// Notes the programs' memory; needed before one of them is killed.

@@ -38,8 +38,39 @@ pub struct Sample {
 /// The bulk's rates before others stall and while they do, taken closely one
 /// after the other, as the machine's speed varies.
 struct Turn {
-    alone: f64,
-    beside: f64,
+    alone: Rate,
+    beside: Rate,
+}
+
+impl Turn {
+    fn ratio(&self) -> f64 {
+        self.beside.per_second / self.alone.per_second
+    }
+
+    /// What is left of the ratio when others take less or more of the
+    /// processors: 1 where the stalled cost no work.
+    fn ratio_of_work(&self) -> f64 {
+        self.beside.per_tick / self.alone.per_tick
+    }
+}
+
+struct Rate {
+    /// In 10^6 bytes.
+    per_second: f64,
+    /// Of processor time; the unit does not matter.
+    per_tick: f64,
+}
+
+impl Rate {
+    fn of(bulk: &Bulk, rig: &Rig, window: Duration) -> Self {
+        let (bytes, ticks) = (bulk.arrived(), rig.processor_time());
+        let per_second = bulk.rate(window);
+        let bytes = (bulk.arrived() - bytes) as f64;
+        Self {
+            per_second,
+            per_tick: bytes / (rig.processor_time() - ticks).max(1.0),
+        }
+    }
 }
 
 pub fn measure(scene: &Scene) -> Vec<Figure> {
@@ -74,10 +105,10 @@ pub fn rates(stage: &Stage, unread: &Source, readers: usize) -> Result<Sample, F
     };
     while sample.turns.len() < stage.scale.turns && !sample.has_stopped() {
         unread.empty(SETTLING);
-        let alone = bulk.rate(stage.scale.window);
+        let alone = Rate::of(&bulk, &rig, stage.scale.window);
         let _stalled = Stalled::enter(rig.door(unread.address()), readers)?;
         unread.settle(readers, SETTLING);
-        let beside = bulk.rate(stage.scale.window);
+        let beside = Rate::of(&bulk, &rig, stage.scale.window);
         sample.turns.push(Turn { alone, beside });
         sample.carriers = rig.carriers();
         sample.newcomer &= serves_newcomer(&rig);
@@ -88,7 +119,7 @@ pub fn rates(stage: &Stage, unread: &Source, readers: usize) -> Result<Sample, F
 impl Sample {
     fn has_stopped(&self) -> bool {
         let last = self.turns.last();
-        last.is_some_and(|turn| turn.beside < STOPPED * turn.alone)
+        last.is_some_and(|turn| turn.ratio() < STOPPED)
     }
 }
 
@@ -101,20 +132,23 @@ pub fn read(samples: &[Sample]) -> Reading {
         let turns = samples.iter().flat_map(|sample| &sample.turns);
         Spread::of(turns.map(value))
     };
-    let alone = of(|turn| turn.alone);
-    let beside = of(|turn| turn.beside);
-    let ratio = of(|turn| turn.beside / turn.alone);
+    let alone = of(|turn| turn.alone.per_second);
+    let beside = of(|turn| turn.beside.per_second);
+    let ratio = of(Turn::ratio);
+    let work = of(Turn::ratio_of_work);
     let carriers = samples.iter().map(|sample| sample.carriers).max();
     let carriers = carriers.unwrap_or_default();
     let served = samples.iter().filter(|sample| sample.newcomer).count();
     let rounds = samples.len();
     Reading::new(format!(
-        "{alone:.0} MB/s, beside them {beside:.0} MB/s: ratio {ratio} on {carriers} carrier(s); \
+        "{alone:.0} MB/s, beside them {beside:.0} MB/s: ratio {ratio}, per processor \
+         time {work}, on {carriers} carrier(s); \
          newcomer served {served} of {rounds}"
     ))
     .value("alone_mb_per_s", alone.median)
     .value("beside_mb_per_s", beside.median)
     .value("ratio", ratio.median)
+    .value("ratio_per_processor_time", work.median)
     .value("newcomers_served", served as f64 / rounds as f64)
     .met(ratio.median >= KEPT)
 }
