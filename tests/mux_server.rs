@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use muxcool::limits::{CARRIER_PIPE, PARKED_PER_SESSION, SESSION_PIPE};
 use muxcool::link::{Link, LinkError, Request, relay};
-use muxcool::mux::{ClientOptions, ClientWorker, MuxError, ServerWorker};
+use muxcool::mux::{CarrierOptions, ClientOptions, ClientWorker, MuxError, ServerWorker};
 
 use mux_support::frames::{Frame, KEEP, KEEP_ALIVE, PROBE, Script};
 use mux_support::party::Party;
@@ -79,7 +79,7 @@ fn every_split_of_the_carriers_bytes_means_the_same() {
             pieces: Pieces::Of(size),
             ..Spec::default()
         });
-        let (dispatcher, targets) = Targets::new(Taking::ByHand);
+        let (dispatcher, targets) = Targets::start(Taking::ByHand);
         let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
         peer.carrier.write(&script);
         for mut target in [next(&targets), next(&targets)] {
@@ -100,7 +100,7 @@ fn keep_alive_is_read_past() {
     let _scene = scene();
     let mut server = Server::new();
     let mut target = server.open(1, &tcp(), None);
-    for id in [0, 1, 7, PROBE] {
+    for id in [1, 7, PROBE] {
         let mut frame = Frame::keep(id, b"extension");
         frame.status = KEEP_ALIVE;
         server.script.send(frame);
@@ -187,7 +187,7 @@ fn a_session_past_its_bound_is_waited_for_and_goes_on() {
     let wire = wire(spec);
     let to_server = wire.to_near.clone();
     let mut script = Script::on(wire.far);
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
     script.send(Frame::open(1, &tcp(), None));
     script.send(Frame::open(2, &tcp(), None));
@@ -256,7 +256,7 @@ fn a_writer_that_waits_for_the_carrier_is_freed_by_its_loss() {
         let (to_far, to_near) = (wire.to_far.clone(), wire.to_near.clone());
         to_far.stall();
         let mut script = Script::on(wire.far);
-        let (dispatcher, targets) = Targets::new(Taking::ByHand);
+        let (dispatcher, targets) = Targets::start(Taking::ByHand);
         let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
         script.send(Frame::open(1, &tcp(), None));
         let mut target = next(&targets);
@@ -284,7 +284,7 @@ fn closing_joins_all_threads_whatever_they_wait_for() {
     let wire = wire(spec);
     wire.to_far.stall(); // the peer does not read
     let mut script = Script::on(wire.far);
-    let (dispatcher, targets) = Targets::new(Taking::Relayed(spec));
+    let (dispatcher, targets) = Targets::start(Taking::Relayed(spec));
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
     let mut held = Vec::new();
     for id in 0..4 {
@@ -316,10 +316,15 @@ fn closing_joins_all_threads_whatever_they_wait_for() {
 fn serve_returns_when_the_carrier_and_its_sessions_have_ended() {
     let _scene = scene();
     let (link, mut script) = Script::new();
-    let (dispatcher, targets) = Targets::new(Taking::Relayed(Spec::default()));
+    let (dispatcher, targets) = Targets::start(Taking::Relayed(Spec::default()));
     let (told, tell) = bounded(1);
     let server = std::thread::spawn(move || {
-        let served = ServerWorker::serve(link, dispatcher, Request::new(tcp()));
+        let served = ServerWorker::serve(
+            link,
+            dispatcher,
+            Request::new(tcp()),
+            &CarrierOptions::default(),
+        );
         no_mux_threads();
         told.send(()).unwrap();
         served
@@ -389,7 +394,16 @@ fn run_cut(to_server: bool, at: usize, end: End) -> CutRun {
         Ok(())
     });
     let server = ServerWorker::start(wire.far, Arc::new(dispatcher), Request::new(tcp())).unwrap();
-    let client = ClientWorker::new(wire.near, ClientOptions::default()).unwrap();
+    // The bytes of these frames, and no others.
+    let options = ClientOptions {
+        carrier: CarrierOptions {
+            extensions: false,
+            end_quiet: Duration::ZERO,
+            ..CarrierOptions::default()
+        },
+        ..ClientOptions::default()
+    };
+    let client = ClientWorker::new(wire.near, options).unwrap();
     let (app, link) = muxcool::link::pair(SESSION_PIPE);
     let mut app = Party::from(app);
     app.write(REQUEST);
@@ -472,7 +486,7 @@ fn relays_of_both_ends_pass_everything_on() {
             max: 9_000,
         },
     });
-    let (dispatcher, targets) = Targets::new(Taking::Relayed(Spec::default()));
+    let (dispatcher, targets) = Targets::start(Taking::Relayed(Spec::default()));
     let server = ServerWorker::start(wire.far, dispatcher, Request::new(tcp())).unwrap();
     let client = ClientWorker::new(wire.near, ClientOptions::default()).unwrap();
     let app = mux_support::wire::wire(Spec::default());
