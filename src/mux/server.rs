@@ -233,6 +233,7 @@ impl Role for Dispatching {
         let session = admit(carrier, id, target, self.limit())?;
         let request = self.origin.derive(session.target().clone());
         let dispatcher = self.dispatcher.clone();
+        dispatcher.opening(&request);
         let link = halves::link(&session);
         let name = format!("mux-in-{}.{id}", carrier.number());
         let live = self.live.clone();

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use log::debug;
 
@@ -22,8 +22,8 @@ pub(super) struct BridgeWorker {
 struct Shared {
     /// Set once, never taken back (A41).
     draining: AtomicBool,
-    /// The control session has been opened.
-    controlled: AtomicBool,
+    /// The request of the control session, once the portal has opened it.
+    control: OnceLock<u32>,
 }
 
 impl BridgeWorker {
@@ -80,10 +80,18 @@ struct Sessions<F> {
 }
 
 impl<F: Fn() + Send + Sync> Dispatcher for Sessions<F> {
+    /// The portal opens its control session before any visitor's, so that the
+    /// first one is not somebody else's (A38).
+    fn opening(&self, request: &Request) {
+        if request.target.network == Network::Udp && is_control(request) {
+            let _ = self.state.control.set(request.id);
+        }
+    }
+
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
-        match request.target.address.domain() {
-            Some(name) if is_control_domain(name) => self.control(request, link),
-            _ => self.dispatcher.dispatch(request, link),
+        match is_control(request) {
+            true => self.control(request, link),
+            false => self.dispatcher.dispatch(request, link),
         }
     }
 
@@ -96,8 +104,7 @@ impl<F: Fn() + Send + Sync> Sessions<F> {
     /// One control session a carrier, for datagrams: whatever else asks for
     /// the name is not the portal (A38), and must not be looked up outside.
     fn control(&self, request: &Request, mut link: Link) -> Result<(), DispatchError> {
-        let is_stream = request.target.network != Network::Udp;
-        if is_stream || self.state.controlled.swap(true, Ordering::Relaxed) {
+        if self.state.control.get() != Some(&request.id) {
             return Err(DispatchError::Refused(
                 "control session is not the portal's",
             ));
@@ -118,4 +125,10 @@ impl<F: Fn() + Send + Sync> Sessions<F> {
             (self.changed)();
         }
     }
+}
+
+/// Whether somebody asks for what only the portal may.
+fn is_control(request: &Request) -> bool {
+    let name = request.target.address.domain();
+    name.is_some_and(is_control_domain)
 }

@@ -235,6 +235,28 @@ fn a38_a_control_name_is_taken_in_once_and_only_for_datagrams() {
     threads.finish();
 }
 
+/// A38: whoever comes right behind the portal's session, on a thread that may
+/// be faster, does not get its place.
+#[test]
+fn a38_the_first_session_under_a_control_name_is_the_portals() {
+    let threads = ThreadCheck::begin();
+    let site = Site::new();
+    let mut script = site.carrier();
+    for _ in 0..100 {
+        let target = control_target(CONTROL_DOMAINS[0]);
+        let active = Control::active(&mut rand::rng()).encode();
+        let both = [1, 2].map(|id| Frame::open(id, &target, Some(&active)).bytes());
+        script.carrier.write(&both.concat());
+        script.expect(Frame::end(2, true));
+        site.time.pass(HEARTBEAT);
+        assert_eq!(site.count_dials(), 0);
+        drain_by(&mut script, 1);
+        script = site.carrier();
+    }
+    drop((site, script));
+    threads.finish();
+}
+
 /// A38: the place of the portal's session is not taken by a stream.
 #[test]
 fn a38_a_stream_to_a_control_name_does_not_lock_the_portal_out() {
