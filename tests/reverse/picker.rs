@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muxcool::limits::{CONTROL_DOMAINS, PICKER_CLEANUP};
-use muxcool::mux::{ClientWorker, MuxError, MuxStream, WorkerPicker};
+use muxcool::limits::{CONTROL_DOMAINS, DEAD_AFTER, PICKER_CLEANUP, PROBE_AFTER};
+use muxcool::mux::{CarrierOptions, ClientWorker, MuxError, MuxStream, WorkerPicker};
 use muxcool::reverse::{PortalWorker, StaticMuxPicker};
 
-use crate::mux_support::frames::{NEW, Script};
-use crate::mux_support::tasks::wait_until;
+use crate::mux_support::frames::{Frame, NEW, PROBE, Script};
+use crate::mux_support::tasks::{wait_until, wait_until_quiet};
 use crate::mux_support::tcp;
+use crate::reverse_support::plain;
 use crate::reverse_support::time::Time;
 use crate::support::threads::ThreadCheck;
+
+/// Steps in which time passes where the moment of something is looked for.
+const STEP: Duration = Duration::from_millis(500);
 
 /// Picks per test of a property that must hold for each.
 const PICKS: usize = 20_000;
@@ -38,8 +42,13 @@ impl Picking {
     }
 
     fn member(&self, sessions: usize) -> Member {
+        self.member_with(sessions, plain())
+    }
+
+    fn member_with(&self, sessions: usize, options: CarrierOptions) -> Member {
         let (link, mut script) = Script::new();
-        let worker = self.time.portal_worker(link, CONTROL_DOMAINS[0]);
+        let name = CONTROL_DOMAINS[0];
+        let worker = self.time.portal_worker_with(link, name, options);
         assert_eq!(script.frame().status, NEW);
         let mut member = Member {
             worker,
@@ -77,6 +86,12 @@ impl Member {
         let session = self.worker.client().open(tcp()).unwrap();
         assert_eq!(self.script.frame().status, NEW);
         self.sessions.push(session);
+    }
+
+    /// Every member of the family answers a probe with End.
+    fn answer_probe(&mut self) {
+        self.script.send(Frame::end(PROBE, false));
+        wait_until_quiet();
     }
 
     fn lose(&mut self) {
@@ -148,6 +163,42 @@ fn a40_a_draining_one_is_picked_while_there_is_no_other() {
     let successor = picking.added(50);
     picking.assert_picks(&successor);
     drop((busy, idle, successor, picking));
+    threads.finish();
+}
+
+/// A35: one of two bridges is frozen. The reference goes on giving it visitors
+/// for as long as the system keeps its connection.
+#[test]
+fn a35_a_silent_one_is_not_picked_while_another_answers() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let mut members = [9, 0].map(|sessions| {
+        let member = picking.member_with(sessions, CarrierOptions::default());
+        assert!(picking.picker.add(member.worker.clone()));
+        member
+    });
+    // Long enough for a probe to be under way.
+    picking.time.pass(PROBE_AFTER);
+    picking.time.pass(PROBE_AFTER);
+    members.iter_mut().for_each(Member::answer_probe);
+    let [mut answers, silent] = members;
+    picking.assert_picks(&silent);
+
+    let healthy = answers.worker.client().clone();
+    let mut passed = Duration::ZERO;
+    let mut pass_until = |limit: Duration, reached: &dyn Fn() -> bool| {
+        while !reached() {
+            assert!(passed < limit, "not within {limit:?}");
+            picking.time.pass(STEP);
+            passed += STEP;
+            answers.answer_probe();
+        }
+    };
+    pass_until(DEAD_AFTER, &|| Arc::ptr_eq(&picking.pick(), &healthy));
+    assert!(!silent.worker.is_closed(), "it is only suspect");
+    pass_until(2 * DEAD_AFTER, &|| silent.worker.is_closed());
+    picking.assert_picks(&answers);
+    drop((answers, silent, healthy, picking));
     threads.finish();
 }
 

@@ -26,9 +26,19 @@ impl Time {
 
     /// A portal's worker whose heartbeats and idle check go by this clock.
     pub fn portal_worker(&self, link: Link, control_domain: &str) -> Arc<PortalWorker> {
+        self.portal_worker_with(link, control_domain, plain())
+    }
+
+    /// The same with other settings of the carrier.
+    pub fn portal_worker_with(
+        &self,
+        link: Link,
+        control_domain: &str,
+        options: CarrierOptions,
+    ) -> Arc<PortalWorker> {
         let carrier = CarrierOptions {
             timer: Some(self.timer.clone()),
-            ..plain()
+            ..options
         };
         PortalWorker::with_options(link, control_domain, carrier, &self.timer).unwrap()
     }
