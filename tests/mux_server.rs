@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use muxcool::limits::{CARRIER_PIPE, PARKED_PER_SESSION, SESSION_PIPE};
 use muxcool::link::{Link, LinkError, Request, relay};
-use muxcool::mux::{ClientOptions, ClientWorker, MuxError, ServerWorker};
+use muxcool::mux::{CarrierOptions, ClientOptions, ClientWorker, MuxError, ServerWorker};
 
 use mux_support::frames::{Frame, KEEP, KEEP_ALIVE, PROBE, Script};
 use mux_support::party::Party;
@@ -79,7 +79,7 @@ fn every_split_of_the_carriers_bytes_means_the_same() {
             pieces: Pieces::Of(size),
             ..Spec::default()
         });
-        let (dispatcher, targets) = Targets::new(Taking::ByHand);
+        let (dispatcher, targets) = Targets::start(Taking::ByHand);
         let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
         peer.carrier.write(&script);
         for mut target in [next(&targets), next(&targets)] {
@@ -101,7 +101,8 @@ fn keep_alive_is_read_past() {
     let mut server = Server::new();
     let mut target = server.open(1, &tcp(), None);
     for id in [0, 1, 7, PROBE] {
-        let mut frame = Frame::keep(id, b"extension");
+        // For id 0, a message of a type that nobody knows (section 11).
+        let mut frame = Frame::keep(id, b"\xee\0\x03any");
         frame.status = KEEP_ALIVE;
         server.script.send(frame);
         server.script.send(Frame::new(id, KEEP_ALIVE));
@@ -187,7 +188,7 @@ fn a_session_past_its_bound_is_waited_for_and_goes_on() {
     let wire = wire(spec);
     let to_server = wire.to_near.clone();
     let mut script = Script::on(wire.far);
-    let (dispatcher, targets) = Targets::new(Taking::ByHand);
+    let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
     script.send(Frame::open(1, &tcp(), None));
     script.send(Frame::open(2, &tcp(), None));
@@ -256,7 +257,7 @@ fn a_writer_that_waits_for_the_carrier_is_freed_by_its_loss() {
         let (to_far, to_near) = (wire.to_far.clone(), wire.to_near.clone());
         to_far.stall();
         let mut script = Script::on(wire.far);
-        let (dispatcher, targets) = Targets::new(Taking::ByHand);
+        let (dispatcher, targets) = Targets::start(Taking::ByHand);
         let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
         script.send(Frame::open(1, &tcp(), None));
         let mut target = next(&targets);
@@ -284,7 +285,7 @@ fn closing_joins_all_threads_whatever_they_wait_for() {
     let wire = wire(spec);
     wire.to_far.stall(); // the peer does not read
     let mut script = Script::on(wire.far);
-    let (dispatcher, targets) = Targets::new(Taking::Relayed(spec));
+    let (dispatcher, targets) = Targets::start(Taking::Relayed(spec));
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
     let mut held = Vec::new();
     for id in 0..4 {
@@ -316,10 +317,15 @@ fn closing_joins_all_threads_whatever_they_wait_for() {
 fn serve_returns_when_the_carrier_and_its_sessions_have_ended() {
     let _scene = scene();
     let (link, mut script) = Script::new();
-    let (dispatcher, targets) = Targets::new(Taking::Relayed(Spec::default()));
+    let (dispatcher, targets) = Targets::start(Taking::Relayed(Spec::default()));
     let (told, tell) = bounded(1);
     let server = std::thread::spawn(move || {
-        let served = ServerWorker::serve(link, dispatcher, Request::new(tcp()));
+        let served = ServerWorker::serve(
+            link,
+            dispatcher,
+            Request::new(tcp()),
+            &CarrierOptions::default(),
+        );
         no_mux_threads();
         told.send(()).unwrap();
         served
@@ -388,8 +394,21 @@ fn run_cut(to_server: bool, at: usize, end: End) -> CutRun {
         told.send(request).unwrap();
         Ok(())
     });
-    let server = ServerWorker::start(wire.far, Arc::new(dispatcher), Request::new(tcp())).unwrap();
-    let client = ClientWorker::new(wire.near, ClientOptions::default()).unwrap();
+    // Without the extension, so that it is known which bytes pass.
+    let carrier = CarrierOptions {
+        extensions: false,
+        end_quiet: Duration::ZERO,
+        liveness: None,
+        ..CarrierOptions::default()
+    };
+    let origin = Request::new(tcp());
+    let dispatcher = Arc::new(dispatcher);
+    let server = ServerWorker::start_with(wire.far, dispatcher, origin, &carrier, || {}).unwrap();
+    let options = ClientOptions {
+        carrier,
+        ..ClientOptions::default()
+    };
+    let client = ClientWorker::new(wire.near, options).unwrap();
     let (app, link) = muxcool::link::pair(SESSION_PIPE);
     let mut app = Party::from(app);
     app.write(REQUEST);
@@ -472,7 +491,7 @@ fn relays_of_both_ends_pass_everything_on() {
             max: 9_000,
         },
     });
-    let (dispatcher, targets) = Targets::new(Taking::Relayed(Spec::default()));
+    let (dispatcher, targets) = Targets::start(Taking::Relayed(Spec::default()));
     let server = ServerWorker::start(wire.far, dispatcher, Request::new(tcp())).unwrap();
     let client = ClientWorker::new(wire.near, ClientOptions::default()).unwrap();
     let app = mux_support::wire::wire(Spec::default());

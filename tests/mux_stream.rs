@@ -188,7 +188,7 @@ fn the_ways_to_end_can_be_told_apart() {
     assert_eq!(write_error(&ended), ErrorKind::ConnectionAborted);
     // What was told before stays true.
     assert_eq!(read_to_end(&ended), b"");
-    assert_eq!(write_error(&reset), ErrorKind::ConnectionReset);
+    assert_eq!(read_error(&reset), ErrorKind::ConnectionReset);
     client.worker.close();
 }
 
