@@ -108,10 +108,10 @@ impl Carrier {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             end,
             options: options.clone(),
+            peer: Peer::new(timer.clock().now()),
             timer,
             bounds: Bounds::new(options, counters.clone()),
             counters,
-            peer: Peer::new(),
             watch: Mutex::new(None),
             outgoing,
             sessions: Mutex::default(),
@@ -198,7 +198,8 @@ impl Carrier {
     fn look(&self, liveness: &mut Liveness) -> Next {
         let now = self.timer.clock().now();
         let found = Found {
-            heard: self.peer.take_heard(),
+            heard: self.peer.last_heard(),
+            held_up: self.peer.is_held_up(),
             answers: self.peer.probes().were_answered(),
             blocked: self.cannot_answer(),
         };

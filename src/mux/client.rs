@@ -193,9 +193,14 @@ impl ClientWorker {
         }
     }
 
-    /// Whether it would refuse a session now.
+    /// Whether it would refuse a session now, or others are to be preferred.
     pub fn is_full(&self) -> bool {
-        self.is_draining() || self.is_doubtful() || self.check().is_err()
+        self.is_doubtful() || !self.has_place()
+    }
+
+    /// Whether it takes a session now, for want of a better one.
+    pub(super) fn has_place(&self) -> bool {
+        !self.is_draining() && self.check().is_ok()
     }
 
     fn check(&self) -> Result<(), MuxError> {

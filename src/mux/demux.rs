@@ -61,7 +61,7 @@ impl<'a, R: Role> Demux<'a, R> {
     pub(super) fn run(&mut self, reader: &mut dyn Reader) -> Result<(), MuxError> {
         let mut decoder = FrameDecoder::new();
         while let Some(buf) = reader.read()? {
-            self.carrier.peer().hear();
+            self.carrier.peer().hear(self.carrier.timer().clock().now());
             self.carrier.count_received(buf.len());
             let mut input = buf.as_slice();
             while let Some(event) = decoder.next(&mut input)? {

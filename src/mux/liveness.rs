@@ -20,11 +20,12 @@ pub(super) enum Verdict {
 }
 
 /// What a look at the carrier finds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
-    /// Something was received since the last look, or this side does not read,
-    /// for a session holds it up.
-    pub(super) heard: bool,
+    /// When something was last received.
+    pub(super) heard: Instant,
+    /// A session holds this side's reader up, so that it cannot hear.
+    pub(super) held_up: bool,
     /// The peer has answered a probe before. One that never has is judged by
     /// the transport.
     pub(super) answers: bool,
@@ -37,8 +38,8 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Liveness {
     times: LivenessTimes,
-    /// Silence so far, without the time in which this side was absent.
-    silence: Duration,
+    /// From when on its silence counts.
+    silent_since: Instant,
     looked: Instant,
     planned: Duration,
     probed: bool,
@@ -48,7 +49,7 @@ impl Liveness {
     pub(super) fn new(times: LivenessTimes, now: Instant) -> Self {
         Self {
             times,
-            silence: Duration::ZERO,
+            silent_since: now,
             looked: now,
             planned: times.probe,
             probed: false,
@@ -57,32 +58,34 @@ impl Liveness {
 
     /// Looks at the carrier.
     pub(super) fn look(&mut self, found: Found, now: Instant) -> Verdict {
-        let passed = now.saturating_duration_since(self.looked);
+        let was_absent = now.saturating_duration_since(self.looked) > self.planned + ABSENCE;
         self.looked = now;
-        if found.heard {
-            self.probed = false;
-            self.silence = Duration::ZERO;
-            return Verdict::Fine(self.plan(self.times.probe));
-        }
-        match passed > self.planned + ABSENCE {
-            true => self.ask_anew(),
-            false => self.silence += passed,
+        if found.held_up {
+            self.count_from(now);
+        } else if found.heard > self.silent_since {
+            self.count_from(found.heard);
+        } else if was_absent {
+            // A machine that slept, or was stopped, must not take that for the
+            // peer's silence: what the peer said meanwhile was not read yet.
+            self.count_from(before(now, self.times.probe));
         }
         if found.blocked {
-            self.silence = self.silence.min(self.times.suspect);
+            let latest = before(now, self.times.suspect);
+            self.silent_since = self.silent_since.max(latest);
         }
-        self.judge(found.answers)
+        self.judge(
+            now.saturating_duration_since(self.silent_since),
+            found.answers,
+        )
     }
 
-    /// A machine that slept, or was stopped, must not take its own absence for
-    /// the peer's: what the peer said meanwhile has not been read yet.
-    fn ask_anew(&mut self) {
+    fn count_from(&mut self, since: Instant) {
+        self.silent_since = since;
         self.probed = false;
-        self.silence = self.times.probe;
     }
 
-    fn judge(&mut self, answers: bool) -> Verdict {
-        let (silence, times) = (self.silence, self.times);
+    fn judge(&mut self, silence: Duration, answers: bool) -> Verdict {
+        let times = self.times;
         if silence < times.probe {
             return Verdict::Fine(self.plan(times.probe - silence));
         }
@@ -102,11 +105,17 @@ impl Liveness {
         Verdict::Fine(self.plan(times.suspect - silence))
     }
 
-    /// Never at once again: the timer must not spin.
+    /// Never at once again, for the timer must not spin; and often enough to
+    /// probe in time a peer that speaks and falls silent again.
     fn plan(&mut self, wait: Duration) -> Duration {
-        self.planned = wait.max(SHORTEST_PROBE);
+        self.planned = wait.min(self.times.probe).max(SHORTEST_PROBE);
         self.planned
     }
+}
+
+/// For a clock that has just begun, `now`.
+fn before(now: Instant, time: Duration) -> Instant {
+    now.checked_sub(time).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -123,24 +132,46 @@ mod tests {
         }
     }
 
-    const SILENT: Found = Found {
-        heard: false,
-        answers: true,
-        blocked: false,
-    };
+    /// A watch that goes by itself.
+    struct Watch {
+        liveness: Liveness,
+        now: Instant,
+        found: Found,
+    }
 
-    const HEARD: Found = Found {
-        heard: true,
-        ..SILENT
-    };
+    impl Watch {
+        fn new() -> Self {
+            let now = Instant::now();
+            let found = Found {
+                heard: now,
+                held_up: false,
+                answers: true,
+                blocked: false,
+            };
+            Self {
+                liveness: Liveness::new(times(), now),
+                now,
+                found,
+            }
+        }
 
-    /// Looks when it wants to, until it says something other than `Fine`.
-    fn next(liveness: &mut Liveness, now: &mut Instant, found: Found) -> Verdict {
-        loop {
-            *now += liveness.planned;
-            match liveness.look(found, *now) {
-                Verdict::Fine(_) => {}
-                other => return other,
+        fn hear(&mut self) {
+            self.found.heard = self.now;
+        }
+
+        fn look(&mut self) -> Verdict {
+            self.now += self.liveness.planned;
+            self.liveness.look(self.found, self.now)
+        }
+
+        /// Looks until it has something other to say than `Fine`, and says for
+        /// how many seconds the peer has been silent then.
+        fn next(&mut self) -> (Verdict, u64) {
+            loop {
+                let verdict = self.look();
+                if !matches!(verdict, Verdict::Fine(_)) {
+                    return (verdict, (self.now - self.found.heard).as_secs());
+                }
             }
         }
     }
@@ -153,83 +184,73 @@ mod tests {
         matches!(verdict, Verdict::Suspect(_))
     }
 
+    /// Whenever it was last heard between two looks.
     #[test]
     fn a_peer_that_answered_once_is_suspected_and_then_given_up() {
-        let mut now = Instant::now();
-        let start = now;
-        let mut liveness = Liveness::new(times(), now);
-        let probe = next(&mut liveness, &mut now, SILENT);
-        assert_eq!(probe, Verdict::Probe(3 * SECOND));
-        assert_eq!(now - start, 2 * SECOND);
-        assert!(matches!(liveness.look(HEARD, now), Verdict::Fine(_)));
-        let silent_since = now;
-        assert!(is_probe(next(&mut liveness, &mut now, SILENT)));
-        assert_eq!(now - silent_since, 2 * SECOND);
-        assert!(is_suspect(next(&mut liveness, &mut now, SILENT)));
-        assert_eq!(now - silent_since, 5 * SECOND);
-        assert_eq!(next(&mut liveness, &mut now, SILENT), Verdict::Dead);
-        assert_eq!(now - silent_since, 15 * SECOND);
+        for millis in [0, 1, 700, 1999, 2000] {
+            let mut watch = Watch::new();
+            assert!(matches!(watch.next(), (Verdict::Probe(_), 2)));
+            watch.found.heard = watch.now + Duration::from_millis(millis);
+            assert!(matches!(watch.next(), (Verdict::Probe(_), 2)));
+            assert!(matches!(watch.next(), (Verdict::Suspect(_), 5)));
+            while !matches!(watch.next(), (Verdict::Dead, 15)) {}
+        }
     }
 
     #[test]
     fn a_peer_that_never_answers_is_left_to_the_transport() {
-        let mut now = Instant::now();
-        let mut liveness = Liveness::new(times(), now);
-        let deaf = Found {
-            answers: false,
-            ..SILENT
-        };
-        assert!(is_probe(next(&mut liveness, &mut now, deaf)));
+        let mut watch = Watch::new();
+        watch.found.answers = false;
         for round in 0..100 {
-            now += liveness.planned;
-            // What it sends by itself is no answer.
-            let found = match round % 7 {
-                0 => Found {
-                    heard: true,
-                    ..deaf
-                },
-                _ => deaf,
-            };
-            let verdict = liveness.look(found, now);
+            let verdict = watch.look();
             assert!(is_probe(verdict) || matches!(verdict, Verdict::Fine(_)));
+            if round % 7 == 0 {
+                watch.hear(); // what it sends by itself is no answer
+            }
         }
     }
 
     #[test]
     fn our_own_absence_is_not_the_peers_silence_whenever_it_begins() {
-        for looks in 0..3 {
-            let mut now = Instant::now();
-            let mut liveness = Liveness::new(times(), now);
-            let mut last = Verdict::Fine(Duration::ZERO);
+        for looks in 0..6 {
+            let mut watch = Watch::new();
             for _ in 0..looks {
-                now += liveness.planned;
-                last = liveness.look(SILENT, now);
+                watch.look();
             }
-            now += 1000 * SECOND;
-            assert!(is_probe(liveness.look(SILENT, now)), "after {last:?}");
-            let asked = now;
-            assert!(is_suspect(next(&mut liveness, &mut now, SILENT)));
-            assert_eq!(next(&mut liveness, &mut now, SILENT), Verdict::Dead);
-            assert_eq!(now - asked, 13 * SECOND);
+            watch.now += 1000 * SECOND;
+            assert!(is_probe(watch.look()), "after {looks}");
+            let asked = watch.now;
+            assert!(is_suspect(watch.next().0));
+            assert_eq!(watch.now - asked, 3 * SECOND);
+            while watch.next().0 != Verdict::Dead {}
+            assert_eq!(watch.now - asked, 13 * SECOND);
         }
     }
 
     #[test]
-    fn a_peer_that_does_not_read_is_suspected_and_no_more() {
-        let mut now = Instant::now();
-        let mut liveness = Liveness::new(times(), now);
-        let blocked = Found {
-            blocked: true,
-            ..SILENT
-        };
-        assert!(is_probe(next(&mut liveness, &mut now, blocked)));
-        for _ in 0..10 {
-            assert!(is_suspect(next(&mut liveness, &mut now, blocked)));
+    fn whoever_is_held_up_does_not_count() {
+        let mut watch = Watch::new();
+        watch.found.held_up = true;
+        for _ in 0..100 {
+            assert!(matches!(watch.look(), Verdict::Fine(_)));
         }
-        // It reads again, and says nothing.
-        let reads_since = now;
-        assert!(is_suspect(next(&mut liveness, &mut now, blocked)));
-        assert_eq!(next(&mut liveness, &mut now, SILENT), Verdict::Dead);
-        assert!(now - reads_since >= 10 * SECOND);
+        let since = watch.now;
+        watch.found.held_up = false;
+        while watch.next().0 != Verdict::Dead {}
+        assert_eq!(watch.now - since, 15 * SECOND);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_is_suspected_and_no_more() {
+        let mut watch = Watch::new();
+        watch.found.blocked = true;
+        assert!(is_probe(watch.next().0));
+        for _ in 0..10 {
+            assert!(is_suspect(watch.next().0));
+        }
+        let since = watch.now;
+        watch.found.blocked = false; // it reads again, and says nothing
+        while watch.next().0 != Verdict::Dead {}
+        assert_eq!(watch.now - since, 10 * SECOND);
     }
 }

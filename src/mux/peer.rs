@@ -1,8 +1,8 @@
 //! What one end of a carrier knows of the other.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use super::extension::Hello;
 use super::probes::Probes;
@@ -17,8 +17,10 @@ pub(super) struct Peer {
     hello: OnceLock<Hello>,
     /// It has heard this side's HELLO.
     aware: AtomicBool,
-    /// Something was received since the last look.
-    heard: AtomicBool,
+    /// When this began to be known.
+    start: Instant,
+    /// When something was last received, in microseconds from then.
+    heard: AtomicU64,
     /// It has been silent for too long to be given new sessions.
     suspect: AtomicBool,
     /// It wants no more sessions.
@@ -29,11 +31,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             hello: OnceLock::new(),
             aware: AtomicBool::new(false),
-            heard: AtomicBool::new(true),
+            start: now,
+            heard: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             held_up: AtomicUsize::new(0),
@@ -65,21 +68,19 @@ impl Peer {
     }
 
     /// Something was received.
-    pub(super) fn hear(&self) {
-        // Plain loads first: the lines stay shared while nothing changes.
-        if !self.heard.load(Ordering::Relaxed) {
-            self.heard.store(true, Ordering::Relaxed);
-        }
+    pub(super) fn hear(&self, now: Instant) {
+        let passed = now.saturating_duration_since(self.start).as_micros();
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        self.heard.store(passed, Ordering::Relaxed);
+        // A plain load first: the line stays shared while nothing changes.
         if self.suspect.load(Ordering::Relaxed) {
             self.suspect.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Whether something was received since the last call, or would have been
-    /// but for a session that holds the reader up.
-    pub(super) fn take_heard(&self) -> bool {
-        let held_up = self.is_held_up();
-        self.heard.swap(false, Ordering::Relaxed) || held_up
+    /// When something was last received.
+    pub(super) fn last_heard(&self) -> Instant {
+        self.start + Duration::from_micros(self.heard.load(Ordering::Relaxed))
     }
 
     /// Returns whether it was not suspected before.
@@ -127,13 +128,14 @@ mod tests {
 
     #[test]
     fn what_is_received_ends_a_suspicion() {
-        let peer = Peer::new();
-        assert!(peer.take_heard());
-        assert!(!peer.take_heard());
+        let start = Instant::now();
+        let peer = Peer::new(start);
+        assert_eq!(peer.last_heard(), start);
         assert!(peer.become_suspect());
         assert!(!peer.become_suspect());
-        peer.hear();
+        let later = start + Duration::from_millis(5);
+        peer.hear(later);
         assert!(!peer.is_suspect());
-        assert!(peer.take_heard());
+        assert_eq!(peer.last_heard(), later);
     }
 }

@@ -35,8 +35,11 @@ impl<P: WorkerPicker + ?Sized> WorkerPicker for Arc<P> {
 }
 
 /// Picks the first worker that is not full, and makes a new one if there is
-/// none. Closed workers are dropped every [`PICKER_CLEANUP`], beginning with
-/// the first worker; the check stops once there are none.
+/// none. If none can be made, one that is [in doubt](ClientWorker::is_doubtful)
+/// has to do.
+///
+/// Closed workers are dropped every [`PICKER_CLEANUP`], beginning with the
+/// first worker; the check stops once there are none.
 pub struct IncrementalWorkerPicker<F> {
     factory: F,
     timer: Timer,
@@ -110,6 +113,14 @@ impl<F: ClientWorkerFactory> IncrementalWorkerPicker<F> {
         outcome
     }
 
+    /// A worker that is better than none, for whom there is no other; else
+    /// fails with what `reason` says.
+    fn in_doubt(&self, reason: MuxError) -> Result<Arc<ClientWorker>, MuxError> {
+        let state = self.state.lock();
+        let worker = state.workers.iter().find(|worker| worker.has_place());
+        worker.cloned().ok_or(reason)
+    }
+
     fn start_cleanup(&self) -> Periodic {
         let state = Arc::downgrade(&self.state);
         self.timer.every(PICKER_CLEANUP, move || {
@@ -181,8 +192,11 @@ impl<F: ClientWorkerFactory> WorkerPicker for IncrementalWorkerPicker<F> {
             let turn = self.state.lock().turn()?;
             match turn {
                 Turn::Use(worker) => return Ok(worker),
-                Turn::Wait(making) => making.wait()?,
-                Turn::Make(making) => return self.make(&making),
+                Turn::Wait(making) => match making.wait() {
+                    Ok(()) => {}
+                    Err(e) => return self.in_doubt(e),
+                },
+                Turn::Make(making) => return self.make(&making).or_else(|e| self.in_doubt(e)),
             }
         }
     }

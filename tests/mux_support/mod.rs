@@ -12,6 +12,7 @@ pub mod recorder;
 pub mod rig;
 pub mod scene;
 pub mod speaker;
+pub mod stuck;
 pub mod targets;
 pub mod time;
 pub mod wire;

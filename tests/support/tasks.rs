@@ -48,6 +48,12 @@ pub fn wait_until_quiet() {
     });
 }
 
+/// Whether all threads whose names begin with `prefix` sleep in the system.
+pub fn all_asleep(prefix: &str) -> bool {
+    let mut matching = tasks().filter(|task| task.name.starts_with(prefix));
+    matching.all(|task| task.state == 'S')
+}
+
 struct Task {
     id: String,
     name: String,

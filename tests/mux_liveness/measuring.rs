@@ -1,0 +1,169 @@
+//! Round trips, as those who ask are told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use muxcool::mux::{CarrierOptions, ClientOptions, ClientWorker, MuxError, MuxServer};
+
+use crate::mux_support::frames::{Frame, PROBE};
+use crate::mux_support::scene::scene;
+use crate::mux_support::speaker::{Signal, Speaker};
+use crate::mux_support::tasks::{PATIENCE, wait_until_asleep};
+use crate::mux_support::tcp;
+use crate::mux_support::time::Time;
+use crate::mux_support::wire::{Spec, wire};
+use crate::{client, muxcool_client};
+
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+#[test]
+fn both_ends_measure_a_round_trip_to_either_kind_of_peer() {
+    let _scene = scene();
+    for (near, far) in [(true, true), (true, false), (false, true), (false, false)] {
+        let options = |extensions| CarrierOptions {
+            extensions,
+            ..CarrierOptions::default()
+        };
+        let wire = wire(Spec::default());
+        let server = MuxServer::with_options(wire.far, &options(far)).unwrap();
+        let client = ClientWorker::new(
+            wire.near,
+            ClientOptions {
+                carrier: options(near),
+                ..ClientOptions::default()
+            },
+        )
+        .unwrap();
+        client.ping(PATIENCE).unwrap();
+        let _stream = client.open(tcp()).unwrap();
+        server.accept().unwrap();
+        for _ in 0..3 {
+            client.ping(PATIENCE).unwrap();
+            server.worker().ping(PATIENCE).unwrap();
+        }
+        assert!(client.stats().round_trip.is_some());
+        assert!(server.worker().stats().round_trip.is_some());
+        client.close();
+        server.worker().close();
+    }
+}
+
+#[test]
+fn many_who_ask_at_once_are_all_answered() {
+    let _scene = scene();
+    for extensions in [true, false] {
+        let options = CarrierOptions {
+            extensions,
+            ..CarrierOptions::default()
+        };
+        let wire = wire(Spec::default());
+        let server = MuxServer::with_options(wire.far, &options).unwrap();
+        let client = ClientWorker::new(
+            wire.near,
+            ClientOptions {
+                carrier: options,
+                ..ClientOptions::default()
+            },
+        )
+        .unwrap();
+        let _stream = client.open(tcp()).unwrap();
+        let ping = || {
+            for _ in 0..50 {
+                client.ping(PATIENCE).unwrap();
+                server.worker().ping(PATIENCE).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(ping);
+            }
+        });
+        client.close();
+        server.worker().close();
+    }
+}
+
+/// A ping on a thread of its own.
+struct Asking(JoinHandle<Result<Duration, MuxError>>);
+
+impl Asking {
+    /// Returns once it waits.
+    fn start(worker: &Arc<ClientWorker>) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("asking-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let worker = worker.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || worker.ping(PATIENCE))
+            .unwrap();
+        wait_until_asleep(&name, 1);
+        Self(thread)
+    }
+
+    fn finish(self) -> Result<Duration, MuxError> {
+        self.0.join().unwrap()
+    }
+}
+
+#[test]
+fn a_ping_without_an_answer_times_out_and_the_next_one_is_answered() {
+    let _scene = scene();
+    let time = Time::new();
+    let (worker, _stream, mut speaker) = muxcool_client(&time);
+    assert!(matches!(worker.ping(AT_ONCE), Err(MuxError::TimedOut)));
+    assert!(matches!(worker.ping(AT_ONCE), Err(MuxError::TimedOut)));
+    let nonce = speaker.pinged();
+    let asking = Asking::start(&worker);
+    speaker.say(&[Signal::Pong(nonce)]);
+    let nonce = speaker.pinged();
+    speaker.say(&[Signal::Pong(nonce)]);
+    asking.finish().unwrap();
+    worker.close();
+}
+
+#[test]
+fn a_plain_peers_late_answer_is_not_taken_for_the_next() {
+    let _scene = scene();
+    let time = Time::new();
+    let (worker, _stream, mut speaker) = client(&time);
+    let asking = Asking::start(&worker);
+    speaker.expect(Frame::keep(PROBE, b""));
+    let also = Asking::start(&worker);
+    speaker.script().sync();
+    assert!(speaker.frames().is_empty(), "one is under way");
+    speaker.send(Frame::end(PROBE, false));
+    asking.finish().unwrap();
+    speaker.expect(Frame::keep(PROBE, b""));
+    speaker.send(Frame::end(PROBE, true));
+    also.finish().unwrap();
+    // Ends that nobody asked for are nothing.
+    speaker.send(Frame::end(PROBE, false));
+    speaker.script().sync();
+    assert!(matches!(worker.ping(AT_ONCE), Err(MuxError::TimedOut)));
+    worker.close();
+}
+
+#[test]
+fn who_waits_for_an_answer_hears_of_the_carriers_end() {
+    let _scene = scene();
+    type Act = fn(&ClientWorker, Speaker);
+    let acts: [Act; 3] = [
+        |worker, _speaker| worker.close(),
+        |_, mut speaker| speaker.script().carrier.abort(),
+        |_, mut speaker| speaker.script().carrier.close(),
+    ];
+    for act in acts {
+        let time = Time::new();
+        let (worker, _stream, speaker) = muxcool_client(&time);
+        let asking = Asking::start(&worker);
+        act(&worker, speaker);
+        assert!(matches!(asking.finish(), Err(MuxError::CarrierLost)));
+        worker.close();
+        assert!(matches!(
+            worker.ping(Duration::MAX),
+            Err(MuxError::CarrierLost)
+        ));
+    }
+}
