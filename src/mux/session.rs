@@ -480,7 +480,7 @@ impl Session {
     }
 
     /// Sends the End that is due, if one is.
-    fn send_due_end(&self) {
+    pub(super) fn send_due_end(&self) {
         let mut ends = self.ends.lock();
         let due = std::mem::take(&mut ends.end_is_due) && ends.failure.is_none();
         drop(ends);

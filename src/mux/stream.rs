@@ -197,6 +197,7 @@ impl Sink {
 impl Writer for Sink {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         let written = self.inner.write(batch);
+        batch.clear();
         self.unless_shut(written, ())
     }
 
@@ -285,9 +286,12 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Behind what was written; nobody reads what still arrives, and the
-        // interrupt makes the session say so to a peer that goes on sending.
+        // Behind what was written, and at once, for no answer is waited for.
         let _ = self.session.end_local();
+        self.session.send_due_end();
+        // Nobody reads what still arrives, whether reading was shut down or
+        // not: the session says so to a peer that goes on sending.
+        self.read_shut.store(false, Ordering::SeqCst);
         self.incoming.interrupt();
     }
 }
