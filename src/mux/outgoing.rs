@@ -230,6 +230,11 @@ impl Outgoing {
         std::mem::take(&mut self.ends.lock().after_data)
     }
 
+    fn has_ends(&self) -> bool {
+        let ends = self.ends.lock();
+        !ends.now.is_empty() || !ends.after_data.is_empty()
+    }
+
     fn take_urgent(&self) -> BTreeMap<u16, bool> {
         std::mem::take(&mut self.ends.lock().now)
     }
@@ -264,10 +269,11 @@ impl Lanes {
             if !batch.is_empty() {
                 return Ok(true);
             }
-            if over {
+            if !over {
+                self.wait();
+            } else if !outgoing.has_ends() {
                 return Ok(false);
-            }
-            self.wait();
+            } // else they were queued after this round had looked
         }
     }
 

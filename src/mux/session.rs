@@ -523,6 +523,7 @@ impl Session {
     /// The carrier has ended. What arrived of a session that both sides had
     /// ended before is still consumed.
     pub(super) fn lose_carrier(&self) {
+        self.send_due_end(); // a last chance, if the carrier can still send
         self.finish(Some(Failure::CarrierLost));
     }
 
