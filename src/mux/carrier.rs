@@ -62,8 +62,8 @@ pub(super) struct Carrier {
     reader: Handle,
     writer: Handle,
     closed: Done,
-    /// Sessions that had ended in an orderly way when the carrier did, and
-    /// whose last bytes are still being consumed.
+    /// Sessions that the peer had ended in an orderly way when the carrier
+    /// ended, and whose last bytes are still being consumed.
     lingering: Mutex<Vec<Weak<Session>>>,
 }
 

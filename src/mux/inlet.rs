@@ -384,9 +384,13 @@ impl Inlet {
         self.end_if_ready(state, Ending::Orderly);
     }
 
-    /// Ends the consumer so that it sees an error; drops what is parked.
+    /// Ends the consumer so that it sees an error; drops what is parked. One
+    /// that has had its end already is left in peace.
     pub(super) fn abort(&self) {
         let mut state = self.state.lock();
+        if self.done.is_done() {
+            return;
+        }
         state.end(Ending::Abort);
         let handle = state.interrupt.clone();
         let awaited = matches!(state.consumer, Consumer::Awaited);

@@ -520,7 +520,7 @@ impl Session {
         self.settle();
     }
 
-    /// The carrier has ended. What arrived of a session that both sides had
+    /// The carrier has ended. What arrived of a session that the peer had
     /// ended before is still consumed.
     pub(super) fn lose_carrier(&self) {
         self.send_due_end(); // a last chance, if the carrier can still send
@@ -537,13 +537,17 @@ impl Session {
         }
         ends.failure = failure;
         let announced = ends.announced;
+        // All that the peer had to say has arrived.
+        let keeps_received = failure == Some(Failure::CarrierLost) && ends.remote;
         drop(ends);
         self.is_over.store(true, Ordering::SeqCst);
         self.flow.end();
         let end_timer = self.end_timer.lock().take();
         drop(end_timer);
-        if failure.is_some() {
+        if failure.is_some() && !keeps_received {
             self.inlet.abort();
+        }
+        if failure.is_some() {
             self.stop_source();
         }
         self.over.signal();
