@@ -26,6 +26,12 @@ impl From<Link> for Party {
     }
 }
 
+impl AsMut<Party> for Party {
+    fn as_mut(&mut self) -> &mut Party {
+        self
+    }
+}
+
 impl Party {
     pub fn write(&mut self, data: &[u8]) {
         self.try_write(data).expect("the other side takes it");

@@ -81,6 +81,12 @@ impl Target {
     }
 }
 
+impl AsMut<Party> for Target {
+    fn as_mut(&mut self) -> &mut Party {
+        &mut self.party
+    }
+}
+
 impl Deref for Target {
     type Target = Party;
 
