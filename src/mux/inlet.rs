@@ -359,6 +359,11 @@ impl Inlet {
         Step::None
     }
 
+    /// The consumer of a [`Step::Drain`] is gone, for nobody could run it.
+    pub(super) fn consumer_lost(&self) {
+        let _ = self.lose();
+    }
+
     fn lose(&self) -> Result<Step, ConsumerGone> {
         let mut state = self.state.lock();
         state.consumer = Consumer::Gone;
@@ -629,6 +634,27 @@ mod tests {
             assert!(inlet.done().wait_timeout(STALLED_SESSION));
         });
         assert_eq!(next.load(Ordering::Relaxed), TOTAL);
+    }
+
+    #[test]
+    fn a_consumer_that_nobody_drains_is_the_end() {
+        let inlet = Inlet::new(Network::Tcp, false, bounds());
+        let consumer = Counting {
+            next: Arc::default(),
+            calls: 0,
+        };
+        assert!(matches!(
+            inlet.attach(Box::new(consumer), &ignore),
+            Ok(Step::None)
+        ));
+        let step = inlet.deliver(&counting()[..100], &ignore, &|_| {});
+        assert!(matches!(step, Ok(Step::Drain(_))));
+        drop(step);
+        inlet.abort();
+        assert!(!inlet.done().is_done(), "it may still be written to");
+        inlet.consumer_lost();
+        assert!(inlet.done().is_done());
+        assert_eq!(inlet.parked(), 0);
     }
 
     #[test]

@@ -49,10 +49,10 @@ struct Ends {
     local: bool,
     /// This side has ended, but End has not been sent yet.
     end_is_due: bool,
-    /// End was sent to a plain server because its answer had gone quiet. It
-    /// ends the session with the error bit then, which says nothing of the
-    /// answer (section 8.2).
-    answer_was_quiet: bool,
+    /// End was sent to a plain server because its answer had gone quiet, after
+    /// as many pieces. It ends the session with the error bit then, which says
+    /// nothing of the answer (section 8.2) unless more of that had come.
+    quiet_after: Option<u64>,
     remote: bool,
     over: bool,
     failure: Option<Failure>,
@@ -234,6 +234,7 @@ impl Session {
         });
         if let Err(e) = spawned {
             debug!("session {}: no thread to drain it: {e}", self.name());
+            self.inlet.consumer_lost();
             self.fail();
         }
     }
@@ -245,7 +246,7 @@ impl Session {
     /// Datagram sessions have no half-close.
     pub(super) fn remote_end(&self, error: bool) {
         let mut ends = self.ends.lock();
-        if error && !ends.answer_was_quiet {
+        if error && ends.quiet_after != Some(self.arrived()) {
             drop(ends);
             self.finish(Some(Failure::Peer));
             return;
@@ -265,6 +266,7 @@ impl Session {
             // Only now, for who reads there takes it for a failure.
             self.stop_source();
         }
+        self.settle(); // this side may have ended meanwhile
     }
 
     // --- What leaves ------------------------------------------------------
@@ -463,20 +465,31 @@ impl Session {
             .with_sessions(|table| table.end_is_due(self.id));
         let session = Arc::downgrade(self);
         let quiet = self.carrier.options().end_quiet;
-        let mut seen = self.arrivals.load(Ordering::Relaxed);
+        let mut seen = self.arrived();
         let timer = self.carrier.timer().schedule(quiet, move || {
             let Some(session) = session.upgrade() else {
                 return Next::Stop;
             };
-            let now = session.arrivals.load(Ordering::Relaxed);
+            let now = session.arrived();
             if std::mem::replace(&mut seen, now) != now {
                 return Next::After(quiet);
             }
-            session.ends.lock().answer_was_quiet = true;
-            session.send_due_end();
+            session.send_end_after(now);
             Next::Stop
         });
         *self.end_timer.lock() = Some(timer);
+    }
+
+    fn arrived(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
+    }
+
+    /// Sends the End that is still due after so many pieces of an answer.
+    fn send_end_after(&self, pieces: u64) {
+        let mut ends = self.ends.lock();
+        ends.quiet_after = ends.end_is_due.then_some(pieces);
+        drop(ends);
+        self.send_due_end();
     }
 
     /// Sends the End that is due, if one is.
