@@ -57,6 +57,14 @@ pub const MAX_SOCKS4_TEXT: usize = 255;
 /// Bytes that may wait between a worker's sessions and its carrier, as in V2Ray.
 pub const CARRIER_PIPE: usize = 64 * 1024;
 
+/// A frame of at least so many bytes is sent by the session that made it, if
+/// nobody else sends on the carrier; smaller ones are worth being collected.
+pub const DIRECT_SIZE: usize = 4 * 1024;
+
+/// A smaller frame, too, if the carrier has sent nothing for so long: then it
+/// does not look as if there were others to send with it.
+pub const DIRECT_PAUSE: Duration = Duration::from_micros(20);
+
 /// Bytes that may wait on a carrier's control lane, as in V2Ray.
 pub const CONTROL_PIPE: usize = 16 * 1024;
 

@@ -81,6 +81,20 @@ pub trait Writer: Send {
         Err(LinkError::WouldBlock)
     }
 
+    /// As [`try_write`](Self::try_write), for a batch: what is left in it has
+    /// not been written.
+    fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        while let Some(front) = batch.front_mut() {
+            match self.try_write(front.as_slice()) {
+                Ok(len) if len == front.len() => drop(batch.pop_front()),
+                Ok(len) => front.advance(len),
+                Err(LinkError::WouldBlock) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
     /// Sends what is held back for the first payload, such as a header.
     fn flush(&mut self) -> Result<(), LinkError> {
         Ok(())

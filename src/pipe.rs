@@ -222,12 +222,6 @@ impl PipeReader {
         self.shared.data_out.len()
     }
 
-    /// For `Select` over several pipes: becomes ready when a read would not
-    /// wait. Take nothing from it; call [`try_read`](Self::try_read).
-    pub(crate) fn readiness(&self) -> &Receiver<Buf> {
-        &self.shared.data_out
-    }
-
     /// Makes both sides fail at once, and drops what is queued.
     pub fn interrupt(&self) {
         self.shared.interrupt();
@@ -356,6 +350,12 @@ impl PipeWriter {
     /// Whether a write now would be queued without waiting.
     pub fn has_room(&self) -> bool {
         self.shared.queued.load(Ordering::SeqCst) <= self.shared.limit
+    }
+
+    /// Whether a read now would have to wait: nothing is queued, and the pipe
+    /// has not ended.
+    pub fn is_idle(&self) -> bool {
+        self.shared.data_out.is_empty() && !self.shared.closed.is_done()
     }
 
     /// Ends the pipe: the reader drains what is queued and then sees the end.

@@ -15,14 +15,14 @@ use super::extension::{Hello, Message};
 use super::inlet::Bounds;
 use super::liveness::{Found, Liveness, Verdict};
 use super::options::{CarrierOptions, LivenessTimes};
-use super::outgoing::{Lanes, Outgoing, lanes};
+use super::outgoing::Outgoing;
 use super::peer::Peer;
 use super::probes::Probe;
 use super::session::Session;
 use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
 use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_PLAIN_DATAGRAM};
-use crate::link::{Handle, Link, Reader, Writer};
+use crate::link::{Handle, Link, Reader};
 use crate::sync::{Crew, Done, Next, Periodic, Timer};
 
 /// Why a carrier ended. The first cause is kept.
@@ -83,12 +83,19 @@ impl Carrier {
             Some(timer) => timer.clone(),
             None => Timer::global().map_err(MuxError::Thread)?,
         };
-        let (outgoing, lanes) = lanes();
+        let writer = link.writer.handle();
+        let outgoing = Outgoing::new(link.writer);
         if options.extensions && end == End::Client {
             outgoing.greet(hello(options));
         }
-        let carrier = Arc::new(Self::new(&link, end, options, timer, outgoing));
-        carrier.start_writer(lanes, link.writer)?;
+        let carrier = Arc::new(Self::new(
+            (link.reader.handle(), writer),
+            end,
+            options,
+            timer,
+            outgoing,
+        ));
+        carrier.start_writer()?;
         if let Some(times) = options.liveness {
             carrier.start_watch(times);
         }
@@ -96,7 +103,7 @@ impl Carrier {
     }
 
     fn new(
-        link: &Link,
+        (reader, writer): (Handle, Handle),
         end: End,
         options: &CarrierOptions,
         timer: Timer,
@@ -116,21 +123,17 @@ impl Carrier {
             outgoing,
             sessions: Mutex::default(),
             crew: Crew::new(),
-            reader: link.reader.handle(),
-            writer: link.writer.handle(),
+            reader,
+            writer,
             closed: Done::new(),
             lingering: Mutex::default(),
         }
     }
 
-    fn start_writer(
-        self: &Arc<Self>,
-        lanes: Lanes,
-        writer: Box<dyn Writer>,
-    ) -> Result<(), MuxError> {
+    fn start_writer(self: &Arc<Self>) -> Result<(), MuxError> {
         let carrier = self.clone();
         let name = format!("mux-wr-{}", self.number);
-        self.spawn(&name, move || carrier.write_loop(lanes, writer))
+        self.spawn(&name, move || carrier.write_loop())
             .map_err(MuxError::Thread)
     }
 
@@ -349,10 +352,10 @@ impl Carrier {
         &self.closed
     }
 
-    /// Body of `mux-wr-N`. Woken by data, and by the end of the lanes.
-    fn write_loop(&self, lanes: Lanes, mut writer: Box<dyn Writer>) {
-        if let Err(e) = lanes.run(&self.outgoing, writer.as_mut()) {
-            writer.abort();
+    /// Body of `mux-wr-N`. Woken by what others leave to it, and by the end of
+    /// the lanes.
+    fn write_loop(&self) {
+        if let Err(e) = self.outgoing.run() {
             self.end(Cause::Failed(e.into()));
         }
     }
@@ -384,10 +387,11 @@ impl Carrier {
         for session in &lost {
             session.lose_carrier();
         }
-        self.outgoing.close();
         if matches!(cause, Cause::Failed(_)) {
             self.outgoing.interrupt();
             self.writer.interrupt();
+        } else {
+            self.outgoing.close();
         }
         self.reader.interrupt();
     }

@@ -36,6 +36,7 @@ mod flow;
 mod frame;
 mod halves;
 mod inlet;
+mod lanes;
 mod liveness;
 mod manager;
 mod options;

@@ -86,7 +86,7 @@ fn end_follows_the_peers_own_at_once() {
     client.script.expect(Frame::end(id, false));
     assert!(app.party.read_to_end() == answer);
     app.outcome().unwrap();
-    assert_eq!(client.worker.active_connections(), 0);
+    wait_until("it is gone", || client.worker.active_connections() == 0);
     // Nothing is left to be sent later.
     time.pass(10 * END_QUIET);
     client.script.sync();

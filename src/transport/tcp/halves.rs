@@ -350,6 +350,21 @@ impl Writer for TcpWriter {
         self.send_with(|stream| send(stream, data, flags))
     }
 
+    fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        if self.closed {
+            return Err(LinkError::Closed);
+        }
+        drop_written(batch, 0);
+        while !batch.is_empty() {
+            match self.send_some(batch) {
+                Ok(sent) => drop_written(batch, sent),
+                Err(LinkError::WouldBlock) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
     fn close(&mut self) -> Result<(), LinkError> {
         self.closed = true;
         self.socket.check()?;
