@@ -59,7 +59,7 @@ pub const CARRIER_PIPE: usize = 64 * 1024;
 
 /// A frame of at least so many bytes is sent by the session that made it, if
 /// nobody else sends on the carrier; smaller ones are worth being collected.
-pub const DIRECT_SIZE: usize = 4 * 1024;
+pub const DIRECT_SIZE: usize = 16 * 1024;
 
 /// A smaller frame, too, if the carrier has sent nothing for so long: then it
 /// does not look as if there were others to send with it.
@@ -83,7 +83,7 @@ pub const STALLED_SESSION: Duration = Duration::from_secs(30);
 pub const PARKED_DATAGRAMS: usize = 64;
 
 /// Most payload bytes that we put in one frame of a stream.
-pub const FRAME_PAYLOAD: usize = 32 * 1024;
+pub const FRAME_PAYLOAD: usize = MAX_FRAME_PAYLOAD;
 
 /// Smallest configurable window, and room to park, in bytes: with less than a
 /// frame's worth nothing would be sent whole.
@@ -313,7 +313,7 @@ pub const MAX_PORT_RANGE: usize = 1024;
 pub const HEADROOM: usize = 16;
 
 /// Payload sizes of pooled buffers.
-pub const BUFFER_CLASSES: [usize; 4] = [512, 2_048, 8_192, 32_768];
+pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768, MAX_FRAME_PAYLOAD];
 
 /// Bytes that the pool keeps of each class.
 pub const POOLED_PER_CLASS: usize = 4 * 1024 * 1024;

@@ -198,6 +198,9 @@ fn a_reader_that_waits_asks_for_little() {
         largest = largest.max(buf.footprint());
     }
     assert!(largest > BUFFER_CLASSES[1] + HEADROOM, "never grew");
+    // After a busy time it waits without a buffer, and then with a small one.
+    peer.write_all(b"x").unwrap();
+    assert_eq!(reader.read().unwrap().unwrap().len(), 1);
     let waiting = Job::start("waits-small", move || reader.read());
     wait_until_asleep("waits-small", 1);
     peer.write_all(b"x").unwrap();

@@ -15,6 +15,9 @@ use crate::limits::{BUFFER_CLASSES, STALLED_WRITE_CHECK};
 use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::sync::Periodic;
 
+const SMALL_READ: usize = BUFFER_CLASSES[1];
+const LARGE_READ: usize = BUFFER_CLASSES[BUFFER_CLASSES.len() - 1];
+
 /// Most buffers in one vectored write.
 const MAX_SLICES: usize = 64;
 
@@ -36,7 +39,7 @@ pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWrit
     }
     let reader = TcpReader {
         socket: socket.clone(),
-        class: 0,
+        in_bulk: false,
         early: None,
     };
     let writer = TcpWriter {
@@ -155,10 +158,10 @@ impl Expire for Socket {
 #[derive(Debug)]
 pub struct TcpReader {
     socket: Arc<Socket>,
-    /// Index of the buffer class that the next read asks for: large while
-    /// data keeps coming, small while waiting, so that an idle connection
-    /// pins little memory.
-    class: usize,
+    /// Much came with the last read. The next one takes as much as goes in a
+    /// frame then; else it waits with a small buffer, so that an idle
+    /// connection pins little memory and a small exchange is one call.
+    in_bulk: bool,
     /// What a handshake has read too much.
     early: Option<Buf>,
 }
@@ -169,34 +172,40 @@ impl TcpReader {
         self.early = (!bytes.is_empty()).then(|| Buf::copy_of(bytes));
     }
 
+    /// Waits with a small buffer.
     fn read_small(&mut self) -> Result<Buf, LinkError> {
-        self.class = 0;
-        let mut buf = Buf::with_capacity(BUFFER_CLASSES[1]);
+        let mut buf = Buf::with_capacity(SMALL_READ);
         let received = (&*self.socket.stream).read(buf.spare());
         let len = self.received(received)?;
-        if buf.spare().len() == len {
-            self.class = 2;
-        }
+        self.in_bulk = buf.spare().len() == len;
         buf.advance_end(len);
         Ok(buf)
     }
 
-    /// `None` when nothing has arrived yet.
-    fn read_large(&mut self) -> Result<Option<Buf>, LinkError> {
-        let mut buf = Buf::with_capacity(BUFFER_CLASSES[self.class]);
+    /// Waits without a buffer.
+    fn read_large(&mut self) -> Result<Buf, LinkError> {
+        loop {
+            match self.try_read_large() {
+                Err(LinkError::WouldBlock) => self.wait_readable(None).map(drop)?,
+                other => return other,
+            }
+        }
+    }
+
+    fn try_read_large(&mut self) -> Result<Buf, LinkError> {
+        let mut buf = Buf::with_capacity(LARGE_READ);
         let flags = RecvFlags::DONTWAIT;
         let received = recv(&*self.socket.stream, buf.spare(), flags).map(|(len, _)| len);
-        match self.received(received.map_err(io::Error::from)) {
-            Ok(len) => {
-                if buf.spare().len() == len {
-                    self.class = BUFFER_CLASSES.len() - 1;
-                }
-                buf.advance_end(len);
-                Ok(Some(buf))
-            }
-            Err(LinkError::WouldBlock) => Ok(None),
-            Err(e) => Err(e),
-        }
+        let len = self.received(received.map_err(io::Error::from))?;
+        self.in_bulk = len >= SMALL_READ;
+        buf.advance_end(len);
+        Ok(buf)
+    }
+
+    /// Returns whether something is there, for a read to find out what.
+    fn wait_readable(&self, limit: Option<Duration>) -> Result<bool, LinkError> {
+        let mut fds = [PollFd::new(&*self.socket.stream, PollFlags::IN)];
+        Ok(poll_for(&mut fds, limit)? > 0)
     }
 
     fn received(&self, received: io::Result<usize>) -> Result<usize, LinkError> {
@@ -223,14 +232,9 @@ impl Reader for TcpReader {
         if let Some(early) = self.early.take() {
             return Ok(Some(early));
         }
-        let large = if self.class > 0 {
-            self.read_large()?
-        } else {
-            None
-        };
-        let buf = match large {
-            Some(buf) => buf,
-            None => self.read_small()?,
+        let buf = match self.in_bulk {
+            true => self.read_large()?,
+            false => self.read_small()?,
         };
         Ok((!buf.is_empty()).then_some(buf))
     }
@@ -239,11 +243,10 @@ impl Reader for TcpReader {
         if self.early.is_some() {
             return self.read();
         }
-        let mut fds = [PollFd::new(&*self.socket.stream, PollFlags::IN)];
-        if poll_for(&mut fds, Some(wait))? == 0 {
-            return Err(LinkError::TimedOut);
+        match self.wait_readable(Some(wait))? {
+            true => self.read(),
+            false => Err(LinkError::TimedOut),
         }
-        self.read()
     }
 
     fn handle(&self) -> Handle {
