@@ -85,9 +85,9 @@ pub const PARKED_DATAGRAMS: usize = 64;
 /// Most payload bytes that we put in one frame of a stream.
 pub const FRAME_PAYLOAD: usize = MAX_FRAME_PAYLOAD;
 
-/// Smallest configurable window, and room to park, in bytes: with less than a
-/// frame's worth nothing would be sent whole.
-pub const LEAST_ROOM: usize = FRAME_PAYLOAD;
+/// Smallest configurable window, and room to park, in bytes: with less a stream
+/// would move in crumbs.
+pub const LEAST_ROOM: usize = 32 * 1024;
 
 /// Bytes of each session's stream that a muxcool peer may send before it is
 /// granted more (section 11).

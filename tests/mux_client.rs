@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use muxcool::buf::Buf;
-use muxcool::limits::{IDLE_CHECK, PICKER_CLEANUP};
+use muxcool::limits::{FRAME_PAYLOAD, IDLE_CHECK, PICKER_CLEANUP};
 use muxcool::mux::{
     CarrierOptions, ClientManager, ClientOptions, ClientStrategy, ClientWorker,
     IncrementalWorkerPicker, MuxError, MuxServer, WorkerPicker,
@@ -261,7 +261,7 @@ fn buffers_of_any_size_are_cut_into_frames() {
         while got.len() < sent.len() {
             let frame = client.script.frame();
             assert_eq!(frame.status, KEEP);
-            assert!(frame.payload().len() <= 32 * 1024);
+            assert!(frame.payload().len() <= FRAME_PAYLOAD);
             got.extend(frame.payload());
         }
         assert!(got == sent);
