@@ -18,7 +18,11 @@ pub const MIN_METADATA: usize = 4;
 /// Most payload bytes in one frame: its length field has 16 bits.
 pub const MAX_FRAME_PAYLOAD: usize = 65_535;
 
-/// Largest datagram V2Ray accepts in a frame; a larger one ends its whole carrier.
+/// Bytes in front of the payload of a frame that goes on with a session.
+pub const KEEP_HEAD: usize = 8;
+
+/// Largest datagram V2Ray accepts in a frame; a larger one ends its whole
+/// carrier. Muxcool peers say in HELLO what they take: all that a frame holds.
 pub const MAX_PLAIN_DATAGRAM: usize = 2_048;
 
 /// Longest domain: its length field has 8 bits.
@@ -82,8 +86,9 @@ pub const STALLED_SESSION: Duration = Duration::from_secs(30);
 /// Datagrams that one session may have waiting; the newest is dropped beyond.
 pub const PARKED_DATAGRAMS: usize = 64;
 
-/// Most payload bytes that we put in one frame of a stream.
-pub const FRAME_PAYLOAD: usize = MAX_FRAME_PAYLOAD;
+/// Most payload bytes that we put in one frame of a stream: with its head the
+/// frame fills a buffer of the largest class.
+pub const FRAME_PAYLOAD: usize = 65_536 - KEEP_HEAD;
 
 /// Smallest configurable window, and room to park, in bytes: with less a stream
 /// would move in crumbs.
@@ -313,7 +318,7 @@ pub const MAX_PORT_RANGE: usize = 1024;
 pub const HEADROOM: usize = 16;
 
 /// Payload sizes of pooled buffers.
-pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768, MAX_FRAME_PAYLOAD];
+pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768, 65_536];
 
 /// Bytes that the pool keeps of each class.
 pub const POOLED_PER_CLASS: usize = 4 * 1024 * 1024;

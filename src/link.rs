@@ -45,6 +45,10 @@ pub trait Reader: Send {
     /// [`LinkError::TimedOut`] then, and the link stays usable.
     fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError>;
 
+    /// Says that the next read should rather not deliver more than `len`
+    /// bytes, for what follows them goes elsewhere. A reader may ignore it.
+    fn prefer(&mut self, _len: usize) {}
+
     /// Interrupts this half: a read that waits fails. The other half of the
     /// link may go on, if it does not depend on this one.
     fn handle(&self) -> Handle;

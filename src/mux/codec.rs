@@ -56,6 +56,11 @@ impl FrameDecoder {
         self.head_in_pieces(input)
     }
 
+    /// Payload bytes of the current frame that are still to come.
+    pub fn payload_left(&self) -> usize {
+        self.payload_left
+    }
+
     /// Whether the carrier may end here without cutting a frame.
     pub fn at_boundary(&self) -> bool {
         self.partial.is_empty() && self.payload_left == 0

@@ -10,7 +10,7 @@ use super::codec::{Event, FrameDecoder};
 use super::frame::{FrameError, FrameMetadata, SessionStatus};
 use super::probes::Probe;
 use super::session::Session;
-use crate::limits::{MAX_FRAME_PAYLOAD, PROBE_SESSION};
+use crate::limits::{DIRECT_SIZE, KEEP_HEAD, MAX_FRAME_PAYLOAD, PROBE_SESSION};
 use crate::link::Reader;
 use crate::net::{Destination, Network};
 
@@ -66,6 +66,11 @@ impl<'a, R: Role> Demux<'a, R> {
             let mut input = buf.as_slice();
             while let Some(event) = decoder.next(&mut input)? {
                 self.handle(event)?;
+            }
+            // So that a large payload is not cut in two by a read, again and
+            // again: each part would be a write of its own.
+            if decoder.payload_left() >= DIRECT_SIZE {
+                reader.prefer(decoder.payload_left() + KEEP_HEAD);
             }
         }
         Ok(())

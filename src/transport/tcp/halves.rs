@@ -11,12 +11,13 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg
 use super::cut::{cut, is_cut};
 use super::idle::{Activity, Expire, Idle};
 use crate::buf::Buf;
-use crate::limits::{BUFFER_CLASSES, STALLED_WRITE_CHECK};
+use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHECK};
 use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::sync::Periodic;
 
 const SMALL_READ: usize = BUFFER_CLASSES[1];
-const LARGE_READ: usize = BUFFER_CLASSES[BUFFER_CLASSES.len() - 1];
+/// What one frame can carry on.
+const LARGE_READ: usize = FRAME_PAYLOAD;
 
 /// Most buffers in one vectored write.
 const MAX_SLICES: usize = 64;
@@ -40,6 +41,7 @@ pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWrit
     let reader = TcpReader {
         socket: socket.clone(),
         in_bulk: false,
+        preferred: LARGE_READ,
         early: None,
     };
     let writer = TcpWriter {
@@ -162,6 +164,8 @@ pub struct TcpReader {
     /// frame then; else it waits with a small buffer, so that an idle
     /// connection pins little memory and a small exchange is one call.
     in_bulk: bool,
+    /// How much a large read asks for.
+    preferred: usize,
     /// What a handshake has read too much.
     early: Option<Buf>,
 }
@@ -193,10 +197,13 @@ impl TcpReader {
     }
 
     fn try_read_large(&mut self) -> Result<Buf, LinkError> {
-        let mut buf = Buf::with_capacity(LARGE_READ);
+        let mut buf = Buf::with_capacity(self.preferred);
+        let room = buf.spare();
+        let wanted = room.len().min(self.preferred);
         let flags = RecvFlags::DONTWAIT;
-        let received = recv(&*self.socket.stream, buf.spare(), flags).map(|(len, _)| len);
+        let received = recv(&*self.socket.stream, &mut room[..wanted], flags).map(|(len, _)| len);
         let len = self.received(received.map_err(io::Error::from))?;
+        self.preferred = LARGE_READ;
         self.in_bulk = len >= SMALL_READ;
         buf.advance_end(len);
         Ok(buf)
@@ -247,6 +254,10 @@ impl Reader for TcpReader {
             true => self.read(),
             false => Err(LinkError::TimedOut),
         }
+    }
+
+    fn prefer(&mut self, len: usize) {
+        self.preferred = len.clamp(SMALL_READ, LARGE_READ + KEEP_HEAD);
     }
 
     fn handle(&self) -> Handle {
