@@ -257,10 +257,6 @@ pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 /// See [`KEEPALIVE_IDLE`].
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long sent data may stay without acknowledgement before the connection
-/// is given up.
-pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Pause of a listener that cannot accept, for want of descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
