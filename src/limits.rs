@@ -18,7 +18,8 @@ pub const MIN_METADATA: usize = 4;
 /// Most payload bytes in one frame: its length field has 16 bits.
 pub const MAX_FRAME_PAYLOAD: usize = 65_535;
 
-/// Largest datagram V2Ray accepts in a frame; a larger one ends its whole carrier.
+/// Largest datagram V2Ray accepts in a frame; a larger one ends its whole
+/// carrier. Muxcool peers say in HELLO what they take: all that a frame holds.
 pub const MAX_PLAIN_DATAGRAM: usize = 2_048;
 
 /// Longest domain: its length field has 8 bits.
@@ -79,6 +80,11 @@ pub const PARKED_PER_SESSION: usize = 1024 * 1024;
 /// before it is ended.
 pub const STALLED_SESSION: Duration = Duration::from_secs(30);
 
+/// The same, at the least, for one that begins to hold the carrier up after
+/// another was ended for it: as long as the carrier has flowed since, for those
+/// who wait behind it have waited already.
+pub const STALLED_AGAIN: Duration = Duration::from_millis(500);
+
 /// Datagrams that one session may have waiting; the newest is dropped beyond.
 pub const PARKED_DATAGRAMS: usize = 64;
 
@@ -129,6 +135,11 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
 
 /// Silence after which a carrier is ended.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// Silence of a carrier after which a new session's peer is probed at once; and
+/// how long its answer may take, or four usual round trips if these are
+/// longer, before carriers whose peers answer are preferred.
+pub const QUIET_PEER: Duration = Duration::from_millis(250);
 
 /// Shortest configurable time before a probe; no carrier is looked at more
 /// often, whatever remains of its times.

@@ -16,7 +16,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::options::CarrierOptions;
 use super::stats::Counters;
 use crate::buf::Buf;
-use crate::limits::{BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_UNDER_PRESSURE};
+use crate::limits::{
+    BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_UNDER_PRESSURE, STALLED_AGAIN,
+};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
 use crate::sync::Done;
@@ -28,6 +30,8 @@ pub(super) struct Bounds {
     parked: usize,
     stalled_session: Duration,
     counters: Arc<Counters>,
+    /// When a session of the carrier was last ended for holding it up.
+    ended_one: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Bounds {
@@ -36,7 +40,29 @@ impl Bounds {
             parked: options.parked,
             stalled_session: options.stalled_session,
             counters,
+            ended_one: Arc::default(),
         }
+    }
+
+    /// Until when a session may hold the carrier up that does so since `begun`
+    /// and whose consumer last took something at `progress`.
+    ///
+    /// That time runs from the consumer's last progress, so that many that
+    /// have stalled together are ended together. One that comes to it right
+    /// after another has been ended gets less, for the carrier has waited
+    /// already: as long as it has flowed meanwhile.
+    fn deadline(&self, begun: Instant, progress: Instant) -> Instant {
+        let whole = progress + self.stalled_session;
+        let Some(ended) = *self.ended_one.lock() else {
+            return whole;
+        };
+        let flowed = begun.saturating_duration_since(ended);
+        whole.min(progress.max(begun) + flowed.max(STALLED_AGAIN))
+    }
+
+    fn count_stalled(&self) {
+        self.counters.stalled.add(1);
+        *self.ended_one.lock() = Some(Instant::now());
     }
 }
 
@@ -238,7 +264,7 @@ impl Inlet {
             let room = self.wait_for_room(&mut state);
             held_up(false);
             if !room {
-                self.bounds.counters.stalled.add(1);
+                self.bounds.count_stalled();
                 return Err(ConsumerGone::Stalled);
             }
         }
@@ -279,16 +305,15 @@ impl Inlet {
 
     /// Backpressure of last resort (section 12): the carrier's reader waits
     /// for this session. Returns whether it may go on; not if the consumer has
-    /// taken nothing for too long. That time runs from the consumer's last
-    /// progress, so that many that have stalled together are ended together.
+    /// taken nothing for too long.
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) -> bool {
-        let patience = self.bounds.stalled_session;
+        let begun = Instant::now();
         while self.is_full(state) && state.ending.is_none() {
-            let deadline = state.progress + patience;
-            let timed_out = self.room.wait_until(state, deadline).timed_out();
-            if timed_out && Instant::now() >= state.progress + patience {
+            let deadline = self.bounds.deadline(begun, state.progress);
+            if Instant::now() >= deadline {
                 return false;
             }
+            self.room.wait_until(state, deadline);
         }
         true
     }
