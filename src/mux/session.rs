@@ -17,7 +17,7 @@ use super::flow::{Flow, Received};
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
-use crate::limits::{FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM};
+use crate::limits::FRAME_PAYLOAD;
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
 use crate::sync::{Done, Next, Periodic};
@@ -396,7 +396,7 @@ impl Session {
     fn fits(&self, payload: &Buf) -> bool {
         let limit = match self.network() {
             Network::Tcp => FRAME_PAYLOAD,
-            Network::Udp => MAX_PLAIN_DATAGRAM,
+            Network::Udp => self.carrier.peer().largest_datagram(),
         };
         let fits = payload.len() <= limit;
         if !fits && self.network() == Network::Udp {
