@@ -318,18 +318,30 @@ impl Inlet {
         true
     }
 
-    /// Streams of plain peers wait for room, and all the sooner when too much
-    /// waits in the whole process; datagrams are dropped.
+    /// Streams of plain peers wait for room; datagrams are dropped.
     fn is_full(&self, state: &State) -> bool {
+        self.network == Network::Tcp && !state.has_credit && self.has_its_share(state)
+    }
+
+    /// Whether the session has parked as much as it may, which is less when
+    /// too much waits in the whole process.
+    fn has_its_share(&self, state: &State) -> bool {
         let limit = match parked_in_process() < PARKED_PER_PROCESS {
             true => self.bounds.parked,
             false => self.bounds.parked.min(PARKED_UNDER_PRESSURE),
         };
-        self.network == Network::Tcp && !state.has_credit && state.parked_bytes.0 >= limit
+        state.parked_bytes.0 >= limit
     }
 
     fn park(&self, state: &mut State, data: &[u8]) {
-        if !state.park(data, self.network) {
+        let is_kept = match self.network {
+            Network::Tcp => true,
+            Network::Udp => state.parked.len() < PARKED_DATAGRAMS && !self.has_its_share(state),
+        };
+        if is_kept {
+            state.park(data, self.network);
+        } else {
+            state.dropped += 1;
             self.bounds.counters.dropped.add(1);
         }
     }
@@ -479,18 +491,12 @@ impl State {
         }
     }
 
-    /// Returns whether it is kept; not if too many datagrams wait.
-    fn park(&mut self, mut data: &[u8], network: Network) -> bool {
-        match network {
-            Network::Tcp => data = self.fill_last(data),
-            Network::Udp if self.parked.len() >= PARKED_DATAGRAMS => {
-                self.dropped += 1;
-                return false;
+    fn park(&mut self, mut data: &[u8], network: Network) {
+        if network == Network::Tcp {
+            data = self.fill_last(data);
+            if data.is_empty() {
+                return;
             }
-            Network::Udp => {}
-        }
-        if network == Network::Tcp && data.is_empty() {
-            return true;
         }
         // Room for more, so that small pieces share a buffer (A3).
         let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
@@ -500,7 +506,6 @@ impl State {
         }
         self.parked_bytes.add(buf.footprint());
         self.parked.push_back(buf);
-        true
     }
 
     fn fill_last<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
