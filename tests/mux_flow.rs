@@ -12,3 +12,5 @@ mod datagrams;
 mod extension;
 #[path = "mux_flow/grants.rs"]
 mod grants;
+#[path = "mux_flow/stalled.rs"]
+mod stalled;

@@ -634,6 +634,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_holds_a_carrier_up_after_another_gets_as_long_as_it_has_flowed() {
+        let bounds = bounds();
+        let start = Instant::now();
+        assert_eq!(bounds.deadline(start, start), start + STALLED_SESSION);
+        *bounds.ended_one.lock() = Some(start);
+        for (flowed, given) in [
+            (Duration::ZERO, STALLED_AGAIN),
+            (STALLED_AGAIN / 2, STALLED_AGAIN),
+            (STALLED_SESSION / 2, STALLED_SESSION / 2),
+            (2 * STALLED_SESSION, STALLED_SESSION),
+        ] {
+            let begun = start + flowed;
+            assert_eq!(bounds.deadline(begun, begun), begun + given);
+            // What it takes while it is waited for gives it as much again.
+            let later = begun + STALLED_AGAIN;
+            assert_eq!(bounds.deadline(begun, later), later + given);
+        }
+        // One that stalled together with the other has had its time.
+        let begun = start + STALLED_SESSION;
+        assert_eq!(bounds.deadline(begun, start), begun);
+    }
+
     /// The consumer is handed to and fro between the reader and drainers, and
     /// the parked bytes reach their bound again and again.
     #[test]
