@@ -159,15 +159,15 @@ fn a_worker_that_is_held_up_is_avoided_as_well() {
 
 /// A bridge's carrier as a portal has it, and a real bridge's end whose
 /// sessions tell whose they are.
-struct Tunnel {
-    portal: Arc<PortalWorker>,
-    bridge: ServerWorker,
+pub struct Tunnel {
+    pub portal: Arc<PortalWorker>,
+    pub bridge: ServerWorker,
     /// Stalled, it makes the bridge seem frozen.
-    answers: Arc<Lane>,
+    pub answers: Arc<Lane>,
 }
 
 impl Tunnel {
-    fn new(time: &Time, served: &Arc<AtomicUsize>) -> Self {
+    pub fn new(time: &Time, served: &Arc<AtomicUsize>) -> Self {
         let wire = wire(Spec::default());
         let served = served.clone();
         let dispatcher = By(move |request: &Request, mut link: Link| {
