@@ -2,6 +2,25 @@
 //!
 //! Section numbers refer to the wire description, [`crate::spec`]. The defaults of
 //! all settings are here, and nowhere else.
+//!
+//! # Memory
+//!
+//! Whatever peers send and consumers leave, no more than this waits in memory.
+//! A buffer has up to 32 KiB, a frame up to 64.
+//!
+//! | of | waits, with the default settings |
+//! |---|---|
+//! | a stream from a plain peer | [`PARKED_PER_SESSION`] and a buffer; while [`PARKED_PER_PROCESS`] wait in the process, [`PARKED_UNDER_PRESSURE`] and a buffer |
+//! | a stream from a muxcool peer | its window, which has [`INITIAL_WINDOW`] to [`MAX_WINDOW`], and a frame |
+//! | a datagram session | [`PARKED_DATAGRAMS`] datagrams, and no more bytes than a plain stream and a frame |
+//! | any session | besides, a buffer on its way out; and [`SESSION_PIPE`] if an application reads it by itself |
+//! | a carrier | [`CARRIER_PIPE`] and [`CONTROL_PIPE`], a frame each way; in the system [`UNSENT`], and what the system receives |
+//! | the process, from plain peers | [`PARKED_PER_PROCESS`], and [`PARKED_UNDER_PRESSURE`] and a buffer for each session |
+//! | the process, from muxcool peers | [`GROWN_PER_PROCESS`] and a window, and [`INITIAL_WINDOW`] and a frame for each session |
+//!
+//! A carrier has at most [`SERVER_SESSIONS`] of a peer's sessions, the process
+//! at most [`MAX_THREADS`] threads, and each session that is dispatched has one.
+//! Buffers that are free again are kept, [`POOLED_PER_CLASS`] of each size.
 
 use std::time::Duration;
 
@@ -126,6 +145,12 @@ pub const PARKED_PER_PROCESS: usize = 256 * 1024 * 1024;
 
 /// Bytes that one session may park then.
 pub const PARKED_UNDER_PRESSURE: usize = 64 * 1024;
+
+/// Bytes by which all windows of this process together are larger than at
+/// first, beyond which none grows: what their peers may send besides, should
+/// all consumers stop. Windows of 8 MiB, for a path of 50 ms and 1 Gbit/s, for
+/// 128 sessions.
+pub const GROWN_PER_PROCESS: usize = 1024 * 1024 * 1024;
 
 /// Silence of a carrier after which its peer is probed (section 14).
 pub const PROBE_AFTER: Duration = Duration::from_secs(2);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::options::CarrierOptions;
+use super::share::Share;
 use super::stats::Counters;
 use crate::buf::Buf;
 use crate::limits::{
@@ -80,7 +81,7 @@ struct State {
     consumer: Consumer,
     parked: VecDeque<Buf>,
     /// Memory of what is parked or in a drainer's hands.
-    parked_bytes: Parked,
+    parked_bytes: Share,
     /// When the consumer last took something of what is parked.
     progress: Instant,
     /// The peer keeps to the credit that it is granted, which bounds what can
@@ -92,34 +93,11 @@ struct State {
     dropped: u64,
 }
 
-/// What one session has parked, counted for the whole process as well.
-#[derive(Default)]
-struct Parked(usize);
-
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes of memory that wait for consumers in this process.
 pub(super) fn parked_in_process() -> usize {
     PARKED.load(Ordering::Relaxed)
-}
-
-impl Parked {
-    fn add(&mut self, charge: usize) {
-        self.0 += charge;
-        PARKED.fetch_add(charge, Ordering::Relaxed);
-    }
-
-    fn sub(&mut self, charge: usize) {
-        let charge = charge.min(self.0);
-        self.0 -= charge;
-        PARKED.fetch_sub(charge, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        self.sub(self.0);
-    }
 }
 
 enum Consumer {
@@ -165,7 +143,7 @@ impl Inlet {
             state: Mutex::new(State {
                 consumer: Consumer::Awaited,
                 parked: VecDeque::new(),
-                parked_bytes: Parked::default(),
+                parked_bytes: Share::of(&PARKED),
                 progress: Instant::now(),
                 has_credit,
                 ending: None,
@@ -330,7 +308,7 @@ impl Inlet {
             true => self.bounds.parked,
             false => self.bounds.parked.min(PARKED_UNDER_PRESSURE),
         };
-        state.parked_bytes.0 >= limit
+        state.parked_bytes.own() >= limit
     }
 
     fn park(&self, state: &mut State, data: &[u8]) {
@@ -472,7 +450,7 @@ impl Inlet {
 
     /// Bytes of memory that wait for the consumer.
     pub(super) fn parked(&self) -> usize {
-        self.state.lock().parked_bytes.0
+        self.state.lock().parked_bytes.own()
     }
 
     /// Datagrams that were dropped because too many waited.
@@ -501,7 +479,7 @@ impl State {
         // Room for more, so that small pieces share a buffer (A3).
         let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
         buf.extend(data);
-        if self.parked_bytes.0 == 0 {
+        if self.parked_bytes.own() == 0 {
             self.progress = Instant::now();
         }
         self.parked_bytes.add(buf.footprint());
