@@ -2,6 +2,25 @@
 //!
 //! Section numbers refer to the wire description, [`crate::spec`]. The defaults of
 //! all settings are here, and nowhere else.
+//!
+//! # Memory
+//!
+//! Whatever peers send and consumers leave, no more than this waits in memory.
+//! A buffer has up to 32 KiB, a frame up to 64.
+//!
+//! | of | waits, with the default settings |
+//! |---|---|
+//! | a stream from a plain peer | [`PARKED_PER_SESSION`] and a buffer; while [`PARKED_PER_PROCESS`] wait in the process, [`PARKED_UNDER_PRESSURE`] and a buffer |
+//! | a stream from a muxcool peer | its window, which has [`INITIAL_WINDOW`] to [`MAX_WINDOW`], and a frame |
+//! | a datagram session | [`PARKED_DATAGRAMS`] datagrams, and no more bytes than a plain stream and a frame |
+//! | any session | besides, a buffer on its way out; and [`SESSION_PIPE`] if an application reads it by itself |
+//! | a carrier | [`CARRIER_PIPE`] and [`CONTROL_PIPE`], a frame each way; in the system [`UNSENT`], and what the system receives |
+//! | the process, from plain peers | [`PARKED_PER_PROCESS`], and [`PARKED_UNDER_PRESSURE`] and a buffer for each session |
+//! | the process, from muxcool peers | [`GROWN_PER_PROCESS`] and a window, and [`INITIAL_WINDOW`] and a frame for each session |
+//!
+//! A carrier has at most [`SERVER_SESSIONS`] of a peer's sessions, the process
+//! at most [`MAX_THREADS`] threads, and each session that is dispatched has one.
+//! Buffers that are free again are kept, [`POOLED_PER_CLASS`] of each size.
 
 use std::time::Duration;
 
@@ -83,6 +102,11 @@ pub const PARKED_PER_SESSION: usize = 1024 * 1024;
 /// before it is ended.
 pub const STALLED_SESSION: Duration = Duration::from_secs(30);
 
+/// The same, at the least, for one that begins to hold the carrier up after
+/// another was ended for it: as long as the carrier has flowed since, for those
+/// who wait behind it have waited already.
+pub const STALLED_AGAIN: Duration = Duration::from_millis(500);
+
 /// Datagrams that one session may have waiting; the newest is dropped beyond.
 pub const PARKED_DATAGRAMS: usize = 64;
 
@@ -126,6 +150,12 @@ pub const PARKED_PER_PROCESS: usize = 256 * 1024 * 1024;
 /// Bytes that one session may park then.
 pub const PARKED_UNDER_PRESSURE: usize = 64 * 1024;
 
+/// Bytes by which all windows of this process together are larger than at
+/// first, beyond which none grows: what their peers may send besides, should
+/// all consumers stop. Windows of 8 MiB, for a path of 50 ms and 1 Gbit/s, for
+/// 128 sessions.
+pub const GROWN_PER_PROCESS: usize = 1024 * 1024 * 1024;
+
 /// Silence of a carrier after which its peer is probed (section 14).
 pub const PROBE_AFTER: Duration = Duration::from_secs(2);
 
@@ -134,6 +164,11 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
 
 /// Silence after which a carrier is ended.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// Silence of a carrier after which a new session's peer is probed at once; and
+/// how long its answer may take, or four usual round trips if these are
+/// longer, before carriers whose peers answer are preferred.
+pub const QUIET_PEER: Duration = Duration::from_millis(250);
 
 /// Shortest configurable time before a probe; no carrier is looked at more
 /// often, whatever remains of its times.
@@ -261,10 +296,6 @@ pub const MAX_DATAGRAM: usize = 65_535;
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 /// See [`KEEPALIVE_IDLE`].
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How long sent data may stay without acknowledgement before the connection
-/// is given up.
-pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Pause of a listener that cannot accept, for want of descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -6,7 +6,11 @@ mod mux_support;
 
 #[path = "mux_flow/between_peers.rs"]
 mod between_peers;
+#[path = "mux_flow/datagrams.rs"]
+mod datagrams;
 #[path = "mux_flow/extension.rs"]
 mod extension;
 #[path = "mux_flow/grants.rs"]
 mod grants;
+#[path = "mux_flow/stalled.rs"]
+mod stalled;

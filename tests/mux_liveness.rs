@@ -10,6 +10,8 @@ mod measuring;
 mod picking;
 #[path = "mux_liveness/serving.rs"]
 mod serving;
+#[path = "mux_liveness/ten_bridges.rs"]
+mod ten_bridges;
 #[path = "mux_liveness/watching.rs"]
 mod watching;
 

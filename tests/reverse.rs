@@ -12,6 +12,8 @@ mod support;
 mod bridge;
 #[path = "reverse/bridge_carriers.rs"]
 mod bridge_carriers;
+#[path = "reverse/herd.rs"]
+mod herd;
 #[path = "reverse/picker.rs"]
 mod picker;
 #[path = "reverse/portal.rs"]

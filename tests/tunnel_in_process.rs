@@ -71,6 +71,7 @@ macro_rules! any {
 
 macro_rules! muxed {
     ($shape:ident) => {
+        tests!($shape, traffic, [large_datagrams]);
         tests!(
             $shape,
             carriers,

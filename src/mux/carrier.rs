@@ -21,7 +21,7 @@ use super::probes::Probe;
 use super::session::Session;
 use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
-use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_PLAIN_DATAGRAM};
+use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, QUIET_PEER};
 use crate::link::{Handle, Link, Reader};
 use crate::sync::{Crew, Done, Next, Periodic, Timer};
 
@@ -235,11 +235,38 @@ impl Carrier {
     }
 
     fn probe(&self) {
-        let probe = self
-            .peer
-            .probes()
-            .begin(self.peer.is_plain(), Instant::now());
-        self.send_probe(probe);
+        let (plain, now) = (self.peer.is_plain(), self.now());
+        if let Some(probe) = self.peer.probes().begin(plain, now) {
+            self.send_probe(probe);
+        }
+    }
+
+    /// Asks a peer that has been silent for a moment whether it is there, for
+    /// somebody is about to depend on it.
+    pub(super) fn ask_if_quiet(&self) {
+        let (plain, now) = (self.peer.is_plain(), self.now());
+        let silence = now.saturating_duration_since(self.peer.last_heard());
+        if self.options.liveness.is_none() || silence < QUIET_PEER {
+            return;
+        }
+        if let Some(probe) = self.peer.probes().begin_if_none(plain, now) {
+            self.send_probe(probe);
+        }
+    }
+
+    /// Whether the peer takes longer to answer than it should: it need not be
+    /// gone, but others are better.
+    pub(super) fn is_overdue(&self) -> bool {
+        let Some(since) = self.peer.probes().awaited_since() else {
+            return false;
+        };
+        let usual = self.peer.round_trip().unwrap_or_default();
+        let waited = self.now().saturating_duration_since(since);
+        self.peer.probes().were_answered() && waited > QUIET_PEER.max(4 * usual)
+    }
+
+    fn now(&self) -> Instant {
+        self.timer.clock().now()
     }
 
     fn send_probe(&self, probe: Probe) {
@@ -252,7 +279,7 @@ impl Carrier {
     /// Measures a round trip.
     pub(super) fn ping(&self, limit: Duration) -> Result<Duration, MuxError> {
         let probes = self.peer.probes();
-        let (number, probe) = probes.ask(self.peer.is_plain(), Instant::now());
+        let (number, probe) = probes.ask(self.peer.is_plain(), self.now());
         if let Some(probe) = probe {
             self.send_probe(probe);
         }
@@ -261,7 +288,7 @@ impl Carrier {
 
     pub(super) fn answered(&self, probe: Probe) {
         let plain = self.peer.is_plain();
-        if let Some(next) = self.peer.probes().answered(probe, plain, Instant::now()) {
+        if let Some(next) = self.peer.probes().answered(probe, plain, self.now()) {
             self.send_probe(next);
         }
     }
@@ -436,7 +463,7 @@ impl Carrier {
 fn hello(options: &CarrierOptions) -> Hello {
     Hello {
         window: options.window,
-        datagram: MAX_PLAIN_DATAGRAM as u16,
+        datagram: MAX_FRAME_PAYLOAD as u16,
         capabilities: 0,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::select;
 use log::{debug, info};
@@ -124,6 +124,7 @@ impl ClientWorker {
             table.allocate(strategy, make).cloned()
         })?;
         debug!("session {} to {}", session.name(), session.target());
+        self.carrier.ask_if_quiet();
         Ok(session)
     }
 
@@ -165,13 +166,26 @@ impl ClientWorker {
         self.carrier.peer().is_suspect() || self.carrier.peer().is_held_up()
     }
 
+    /// Whether the peer takes longer to answer than it should. It is not in
+    /// doubt for that, but who answers is better.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.carrier.is_overdue()
+    }
+
+    /// When something was last received.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.carrier.peer().last_heard()
+    }
+
     /// Whether the peer has said that it speaks the extensions.
     pub fn has_muxcool_peer(&self) -> bool {
         !self.carrier.peer().is_plain()
     }
 
     /// Asks the peer for an answer, ahead of queued data, and says how long it
-    /// took. Every member of the family answers.
+    /// took. Every member of the family answers. Callers who come while an
+    /// answer is awaited share the next one, which is to a question that leaves
+    /// after they have come.
     ///
     /// # Errors
     /// [`MuxError::TimedOut`] after `limit`, [`MuxError::CarrierLost`].

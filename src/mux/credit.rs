@@ -112,24 +112,27 @@ impl ReceiveCredit {
     }
 
     /// The consumer has taken `len` bytes. Returns the offset to grant, when
-    /// enough of the window is free again. Without a round trip the window
-    /// stays as it is.
+    /// enough of the window is free again.
     pub(super) fn consume(
         &mut self,
         len: usize,
         now: Instant,
-        round_trip: Option<Duration>,
+        round_trip: Duration,
+        may_grow: bool,
     ) -> Option<u64> {
         self.consumed = self.consumed.saturating_add(len as u64);
-        if let Some(round_trip) = round_trip {
-            self.adapt(now, round_trip.max(MIN_ROUND_TRIP));
-        }
+        self.adapt(now, round_trip.max(MIN_ROUND_TRIP), may_grow);
         let free = self.consumed + self.window;
         if free < self.granted + self.window / GRANTS_PER_WINDOW {
             return None;
         }
         self.granted = free;
         Some(free)
+    }
+
+    /// Bytes by which the window is larger than at first.
+    pub(super) fn grown(&self) -> u64 {
+        self.window.saturating_sub(self.first_window)
     }
 
     /// What has been granted so far, for a peer that has just said HELLO.
@@ -139,16 +142,20 @@ impl ReceiveCredit {
     }
 
     /// Fits the window to the path each time that a whole one was consumed.
-    fn adapt(&mut self, now: Instant, round_trip: Duration) {
+    fn adapt(&mut self, now: Instant, round_trip: Duration, may_grow: bool) {
         let (since, from) = *self.mark.get_or_insert((now, self.consumed));
         let consumed = self.consumed - from;
         if consumed < self.window {
             return;
         }
         let took = now.saturating_duration_since(since);
+        let largest = match may_grow {
+            true => self.max_window,
+            false => self.window,
+        };
         self.window = self
             .fitting(consumed, took, round_trip)
-            .clamp(self.first_window, self.max_window);
+            .clamp(self.first_window, largest);
         self.mark = Some((now, self.consumed));
     }
 
@@ -192,7 +199,7 @@ mod tests {
         let mut credit = ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW, false);
         assert!(credit.receive(4 * window));
         assert!(!credit.bind());
-        credit.consume(4 * window, Instant::now(), None);
+        credit.consume(4 * window, Instant::now(), MILLISECOND, false);
         assert!(credit.bind());
         assert!(!credit.bind());
         assert!(credit.receive(window + MAX_FRAME_PAYLOAD));
@@ -210,7 +217,7 @@ mod tests {
             let window = credit.window;
             let at_pace = Duration::from_millis(window / pace);
             now += at_pace.max(round_trip);
-            credit.consume(window as usize, now, Some(round_trip));
+            credit.consume(window as usize, now, round_trip, true);
         }
         credit.window
     }
@@ -229,6 +236,20 @@ mod tests {
         }
         assert_eq!(window_on_path(1_000, 40), INITIAL_WINDOW.into());
         assert_eq!(window_on_path(10_000_000, 40), MAX_WINDOW);
+    }
+
+    #[test]
+    fn a_window_that_may_not_grow_may_still_shrink() {
+        let window = INITIAL_WINDOW as usize;
+        let start = Instant::now();
+        let mut credit = ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW, true);
+        credit.consume(window, start, MILLISECOND, false);
+        credit.consume(window, start + MILLISECOND, MILLISECOND, false);
+        assert_eq!(credit.grown(), 0);
+        credit.consume(window, start + 2 * MILLISECOND, MILLISECOND, true);
+        assert_eq!(credit.grown(), window as u64);
+        credit.consume(2 * window, start + 1000 * MILLISECOND, MILLISECOND, false);
+        assert_eq!(credit.grown(), 0);
     }
 
     /// One step of two peers' life.
@@ -277,7 +298,7 @@ mod tests {
                     let len = self.waiting.min(*wanted);
                     self.waiting -= len;
                     self.grants
-                        .extend(self.receiver.consume(len, self.now, Some(MILLISECOND)));
+                        .extend(self.receiver.consume(len, self.now, MILLISECOND, true));
                 }
                 Step::Grant if !self.grants.is_empty() => self.sender.grant(self.grants.remove(0)),
                 Step::Deliver | Step::Grant => {}

@@ -1,6 +1,7 @@
 //! A session's flow control at work: the senders that wait for credit, and
 //! what is granted as the consumer takes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -9,7 +10,8 @@ use super::credit::{ReceiveCredit, SendCredit};
 use super::inlet::parked_in_process;
 use super::options::CarrierOptions;
 use super::peer::Peer;
-use crate::limits::PARKED_PER_PROCESS;
+use super::share::Share;
+use crate::limits::{GROWN_PER_PROCESS, PARKED_PER_PROCESS};
 use crate::link::LinkError;
 
 /// Both directions' credit of one stream.
@@ -17,7 +19,7 @@ pub(super) struct Flow {
     send: Mutex<Sending>,
     /// Credit has come, or the session is over.
     changed: Condvar,
-    receive: Mutex<ReceiveCredit>,
+    receive: Mutex<Receiving>,
 }
 
 /// What the arrival of payload means for the credit.
@@ -37,6 +39,20 @@ struct Sending {
     over: bool,
 }
 
+struct Receiving {
+    credit: ReceiveCredit,
+    grown: Share,
+}
+
+/// Bytes by which all windows of the process are larger than at first.
+static GROWN: AtomicUsize = AtomicUsize::new(0);
+
+/// What peers may send has to fit into memory, should all consumers stop.
+fn windows_may_grow() -> bool {
+    let grown = GROWN.load(Ordering::Relaxed);
+    parked_in_process() < PARKED_PER_PROCESS && grown < GROWN_PER_PROCESS
+}
+
 impl Flow {
     /// For a session on a carrier with this peer, which is `bound` to keep to
     /// its credit or not yet.
@@ -51,11 +67,10 @@ impl Flow {
                 over: false,
             }),
             changed: Condvar::new(),
-            receive: Mutex::new(ReceiveCredit::new(
-                options.window,
-                options.max_window,
-                bound,
-            )),
+            receive: Mutex::new(Receiving {
+                credit: ReceiveCredit::new(options.window, options.max_window, bound),
+                grown: Share::of(&GROWN),
+            }),
         }
     }
 
@@ -105,7 +120,7 @@ impl Flow {
     /// The peer has said HELLO. Returns what it is to be granted at once.
     pub(super) fn limit_to(&self, window: u32) -> u64 {
         self.send.lock().credit.limit_to(window);
-        self.receive.lock().granted()
+        self.receive.lock().credit.granted()
     }
 
     /// Nobody may send any more; who waits for credit fails.
@@ -116,7 +131,7 @@ impl Flow {
 
     /// `len` bytes have arrived, from a peer that is `aware` of credit or not.
     pub(super) fn receive(&self, len: usize, aware: bool) -> Received {
-        let mut receive = self.receive.lock();
+        let receive = &mut self.receive.lock().credit;
         if !receive.receive(len) {
             return Received::PastCredit;
         }
@@ -127,11 +142,11 @@ impl Flow {
     }
 
     /// The consumer has taken `len` bytes. Returns what to grant, if anything.
-    ///
-    /// While too much waits in this process, windows do not grow.
     pub(super) fn consume(&self, len: usize, peer: &Peer) -> Option<u64> {
-        let may_grow = parked_in_process() < PARKED_PER_PROCESS;
-        let round_trip = may_grow.then(|| peer.round_trip().unwrap_or_default());
-        self.receive.lock().consume(len, Instant::now(), round_trip)
+        let round_trip = peer.round_trip().unwrap_or_default();
+        let Receiving { credit, grown } = &mut *self.receive.lock();
+        let grant = credit.consume(len, Instant::now(), round_trip, windows_may_grow());
+        grown.set(usize::try_from(credit.grown()).unwrap_or(usize::MAX));
+        grant
     }
 }

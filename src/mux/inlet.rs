@@ -14,9 +14,12 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::options::CarrierOptions;
+use super::share::Share;
 use super::stats::Counters;
 use crate::buf::Buf;
-use crate::limits::{BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_UNDER_PRESSURE};
+use crate::limits::{
+    BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_UNDER_PRESSURE, STALLED_AGAIN,
+};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
 use crate::sync::Done;
@@ -28,6 +31,8 @@ pub(super) struct Bounds {
     parked: usize,
     stalled_session: Duration,
     counters: Arc<Counters>,
+    /// When a session of the carrier was last ended for holding it up.
+    ended_one: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Bounds {
@@ -36,7 +41,29 @@ impl Bounds {
             parked: options.parked,
             stalled_session: options.stalled_session,
             counters,
+            ended_one: Arc::default(),
         }
+    }
+
+    /// Until when a session may hold the carrier up that does so since `begun`
+    /// and whose consumer last took something at `progress`.
+    ///
+    /// That time runs from the consumer's last progress, so that many that
+    /// have stalled together are ended together. One that comes to it right
+    /// after another has been ended gets less, for the carrier has waited
+    /// already: as long as it has flowed meanwhile.
+    fn deadline(&self, begun: Instant, progress: Instant) -> Instant {
+        let whole = progress + self.stalled_session;
+        let Some(ended) = *self.ended_one.lock() else {
+            return whole;
+        };
+        let flowed = begun.saturating_duration_since(ended);
+        whole.min(progress.max(begun) + flowed.max(STALLED_AGAIN))
+    }
+
+    fn count_stalled(&self) {
+        self.counters.stalled.add(1);
+        *self.ended_one.lock() = Some(Instant::now());
     }
 }
 
@@ -54,7 +81,7 @@ struct State {
     consumer: Consumer,
     parked: VecDeque<Buf>,
     /// Memory of what is parked or in a drainer's hands.
-    parked_bytes: Parked,
+    parked_bytes: Share,
     /// When the consumer last took something of what is parked.
     progress: Instant,
     /// The peer keeps to the credit that it is granted, which bounds what can
@@ -66,34 +93,11 @@ struct State {
     dropped: u64,
 }
 
-/// What one session has parked, counted for the whole process as well.
-#[derive(Default)]
-struct Parked(usize);
-
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes of memory that wait for consumers in this process.
 pub(super) fn parked_in_process() -> usize {
     PARKED.load(Ordering::Relaxed)
-}
-
-impl Parked {
-    fn add(&mut self, charge: usize) {
-        self.0 += charge;
-        PARKED.fetch_add(charge, Ordering::Relaxed);
-    }
-
-    fn sub(&mut self, charge: usize) {
-        let charge = charge.min(self.0);
-        self.0 -= charge;
-        PARKED.fetch_sub(charge, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        self.sub(self.0);
-    }
 }
 
 enum Consumer {
@@ -139,7 +143,7 @@ impl Inlet {
             state: Mutex::new(State {
                 consumer: Consumer::Awaited,
                 parked: VecDeque::new(),
-                parked_bytes: Parked::default(),
+                parked_bytes: Share::of(&PARKED),
                 progress: Instant::now(),
                 has_credit,
                 ending: None,
@@ -238,7 +242,7 @@ impl Inlet {
             let room = self.wait_for_room(&mut state);
             held_up(false);
             if !room {
-                self.bounds.counters.stalled.add(1);
+                self.bounds.count_stalled();
                 return Err(ConsumerGone::Stalled);
             }
         }
@@ -279,32 +283,43 @@ impl Inlet {
 
     /// Backpressure of last resort (section 12): the carrier's reader waits
     /// for this session. Returns whether it may go on; not if the consumer has
-    /// taken nothing for too long. That time runs from the consumer's last
-    /// progress, so that many that have stalled together are ended together.
+    /// taken nothing for too long.
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) -> bool {
-        let patience = self.bounds.stalled_session;
+        let begun = Instant::now();
         while self.is_full(state) && state.ending.is_none() {
-            let deadline = state.progress + patience;
-            let timed_out = self.room.wait_until(state, deadline).timed_out();
-            if timed_out && Instant::now() >= state.progress + patience {
+            let deadline = self.bounds.deadline(begun, state.progress);
+            if Instant::now() >= deadline {
                 return false;
             }
+            self.room.wait_until(state, deadline);
         }
         true
     }
 
-    /// Streams of plain peers wait for room, and all the sooner when too much
-    /// waits in the whole process; datagrams are dropped.
+    /// Streams of plain peers wait for room; datagrams are dropped.
     fn is_full(&self, state: &State) -> bool {
+        self.network == Network::Tcp && !state.has_credit && self.has_its_share(state)
+    }
+
+    /// Whether the session has parked as much as it may, which is less when
+    /// too much waits in the whole process.
+    fn has_its_share(&self, state: &State) -> bool {
         let limit = match parked_in_process() < PARKED_PER_PROCESS {
             true => self.bounds.parked,
             false => self.bounds.parked.min(PARKED_UNDER_PRESSURE),
         };
-        self.network == Network::Tcp && !state.has_credit && state.parked_bytes.0 >= limit
+        state.parked_bytes.own() >= limit
     }
 
     fn park(&self, state: &mut State, data: &[u8]) {
-        if !state.park(data, self.network) {
+        let is_kept = match self.network {
+            Network::Tcp => true,
+            Network::Udp => state.parked.len() < PARKED_DATAGRAMS && !self.has_its_share(state),
+        };
+        if is_kept {
+            state.park(data, self.network);
+        } else {
+            state.dropped += 1;
             self.bounds.counters.dropped.add(1);
         }
     }
@@ -435,7 +450,7 @@ impl Inlet {
 
     /// Bytes of memory that wait for the consumer.
     pub(super) fn parked(&self) -> usize {
-        self.state.lock().parked_bytes.0
+        self.state.lock().parked_bytes.own()
     }
 
     /// Datagrams that were dropped because too many waited.
@@ -454,28 +469,21 @@ impl State {
         }
     }
 
-    /// Returns whether it is kept; not if too many datagrams wait.
-    fn park(&mut self, mut data: &[u8], network: Network) -> bool {
-        match network {
-            Network::Tcp => data = self.fill_last(data),
-            Network::Udp if self.parked.len() >= PARKED_DATAGRAMS => {
-                self.dropped += 1;
-                return false;
+    fn park(&mut self, mut data: &[u8], network: Network) {
+        if network == Network::Tcp {
+            data = self.fill_last(data);
+            if data.is_empty() {
+                return;
             }
-            Network::Udp => {}
-        }
-        if network == Network::Tcp && data.is_empty() {
-            return true;
         }
         // Room for more, so that small pieces share a buffer (A3).
         let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
         buf.extend(data);
-        if self.parked_bytes.0 == 0 {
+        if self.parked_bytes.own() == 0 {
             self.progress = Instant::now();
         }
         self.parked_bytes.add(buf.footprint());
         self.parked.push_back(buf);
-        true
     }
 
     fn fill_last<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
@@ -602,6 +610,29 @@ mod tests {
         fn handle(&self) -> Handle {
             Arc::new(Nobody)
         }
+    }
+
+    #[test]
+    fn who_holds_a_carrier_up_after_another_gets_as_long_as_it_has_flowed() {
+        let bounds = bounds();
+        let start = Instant::now();
+        assert_eq!(bounds.deadline(start, start), start + STALLED_SESSION);
+        *bounds.ended_one.lock() = Some(start);
+        for (flowed, given) in [
+            (Duration::ZERO, STALLED_AGAIN),
+            (STALLED_AGAIN / 2, STALLED_AGAIN),
+            (STALLED_SESSION / 2, STALLED_SESSION / 2),
+            (2 * STALLED_SESSION, STALLED_SESSION),
+        ] {
+            let begun = start + flowed;
+            assert_eq!(bounds.deadline(begun, begun), begun + given);
+            // What it takes while it is waited for gives it as much again.
+            let later = begun + STALLED_AGAIN;
+            assert_eq!(bounds.deadline(begun, later), later + given);
+        }
+        // One that stalled together with the other has had its time.
+        let begun = start + STALLED_SESSION;
+        assert_eq!(bounds.deadline(begun, start), begun);
     }
 
     /// The consumer is handed to and fro between the reader and drainers, and

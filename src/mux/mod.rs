@@ -46,6 +46,7 @@ mod picker;
 mod probes;
 mod server;
 mod session;
+mod share;
 mod stats;
 mod stream;
 mod table;

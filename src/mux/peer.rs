@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::extension::Hello;
 use super::probes::Probes;
+use crate::limits::MAX_PLAIN_DATAGRAM;
 
 /// Probes that may be without an answer; the oldest is forgotten beyond.
 pub(super) const PENDING_PROBES: usize = 8;
@@ -46,6 +47,12 @@ impl Peer {
 
     pub(super) fn hello(&self) -> Option<&Hello> {
         self.hello.get()
+    }
+
+    /// The largest datagram that may be sent to it.
+    pub(super) fn largest_datagram(&self) -> usize {
+        self.hello()
+            .map_or(MAX_PLAIN_DATAGRAM, |hello| hello.datagram.into())
     }
 
     pub(super) fn is_plain(&self) -> bool {

@@ -1,6 +1,9 @@
-//! Asking a peer for an answer, and how long that takes. One probe is under
-//! way at a time, for a plain peer's answers do not tell to which they belong;
-//! whoever asks meanwhile gets the answer to the next.
+//! Asking a peer for an answer, and how long that takes.
+//!
+//! A plain peer's answers do not tell to which probe they belong, and it may
+//! give one for two. So there is never more than one under way to it: no
+//! answer is taken for another's. Whoever asks meanwhile gets the answer to the
+//! next, and shares it with all who do.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -49,10 +52,26 @@ impl Probes {
         }
     }
 
-    /// Begins a probe, which the caller has to send. One that is under way is
-    /// given up; who waits for it gets the answer to this one.
-    pub(super) fn begin(&self, plain: bool, now: Instant) -> Probe {
-        self.state.lock().begin(plain, now)
+    /// Begins a probe, which the caller has to send; `None` while a plain
+    /// peer's answer is under way. A PING that is under way is given up; who
+    /// waits for it gets the answer to this one.
+    pub(super) fn begin(&self, plain: bool, now: Instant) -> Option<Probe> {
+        let mut state = self.state.lock();
+        let awaited = state.under_way.map(|(probe, _)| probe);
+        let is_free = !plain || awaited != Some(Probe::Plain);
+        is_free.then(|| state.begin(plain, now))
+    }
+
+    /// The same, unless any is under way.
+    pub(super) fn begin_if_none(&self, plain: bool, now: Instant) -> Option<Probe> {
+        let mut state = self.state.lock();
+        let is_free = state.under_way.is_none() && !state.over;
+        is_free.then(|| state.begin(plain, now))
+    }
+
+    /// Since when the answer to a probe has been awaited.
+    pub(super) fn awaited_since(&self) -> Option<Instant> {
+        self.state.lock().under_way.map(|(_, since)| since)
     }
 
     /// Asks for an answer to a probe that leaves from now on. Returns its
@@ -148,7 +167,7 @@ mod tests {
         let start = Instant::now();
         assert_eq!(probes.round_trip(), None);
         for (took, shortest) in [(5, 5), (3, 3), (4, 3)] {
-            let probe = probes.begin(false, start);
+            let probe = probes.begin(false, start).unwrap();
             probes.answered(probe, false, start + took * MILLISECOND);
             // A second answer, late, is none.
             probes.answered(probe, false, start);
@@ -173,13 +192,29 @@ mod tests {
         assert_eq!(probes.wait(second, MILLISECOND).unwrap(), 7 * MILLISECOND);
     }
 
+    /// Its answer would be taken for the next one's, and the next one's for
+    /// that after it.
+    #[test]
+    fn a_plain_probe_is_never_given_up_for_another() {
+        let probes = Probes::new();
+        let start = Instant::now();
+        let probe = probes.begin(true, start).unwrap();
+        assert_eq!(probes.begin(true, start + MILLISECOND), None);
+        assert_eq!(probes.begin_if_none(true, start + MILLISECOND), None);
+        assert_eq!(probes.awaited_since(), Some(start));
+        probes.answered(probe, true, start + 5 * MILLISECOND);
+        assert_eq!(probes.round_trip(), Some(5 * MILLISECOND));
+        assert_eq!(probes.awaited_since(), None);
+        assert!(probes.begin_if_none(true, start).is_some());
+    }
+
     #[test]
     fn a_probe_that_is_given_up_leaves_its_askers_to_the_next() {
         let probes = Probes::new();
         let start = Instant::now();
         let (first, _) = probes.ask(true, start);
         let (second, _) = probes.ask(true, start);
-        let ping = probes.begin(false, start); // the peer has said HELLO
+        let ping = probes.begin(false, start).unwrap(); // the peer has said HELLO
         assert_eq!(probes.answered(Probe::Plain, false, start), None);
         assert!(!probes.were_answered());
         assert_eq!(probes.answered(ping, false, start + MILLISECOND), None);

@@ -120,6 +120,11 @@ impl ServerWorker {
         self.carrier.closed().is_done()
     }
 
+    /// Whether the peer has been silent for too long to be relied on.
+    pub fn is_suspect(&self) -> bool {
+        self.carrier.peer().is_suspect()
+    }
+
     /// Asks the client for no more sessions; those that are open finish. A
     /// plain client does not understand it.
     pub fn drain(&self) {
@@ -128,8 +133,8 @@ impl ServerWorker {
         }
     }
 
-    /// Asks the peer for an answer, ahead of queued data, and says how long it
-    /// took. Every member of the family answers.
+    /// Asks the peer for an answer, as
+    /// [`ClientWorker::ping`](super::ClientWorker::ping) does.
     ///
     /// # Errors
     /// [`MuxError::TimedOut`] after `limit`, [`MuxError::CarrierLost`].

@@ -17,7 +17,7 @@ use super::flow::{Flow, Received};
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
-use crate::limits::{FRAME_PAYLOAD, MAX_PLAIN_DATAGRAM};
+use crate::limits::FRAME_PAYLOAD;
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
 use crate::sync::{Done, Next, Periodic};
@@ -381,8 +381,17 @@ impl Session {
     ) -> Result<(), LinkError> {
         match self.fits(&payload) {
             true => self.send_keep(payload, limit),
-            false => Ok(()),
+            false => {
+                self.drop_datagram(&payload);
+                Ok(())
+            }
         }
+    }
+
+    /// As UDP may: a plain peer would end the whole carrier (section 8.3).
+    fn drop_datagram(&self, payload: &Buf) {
+        self.carrier.counters().dropped.add(1);
+        debug!("session {}: dropped {} bytes", self.name(), payload.len());
     }
 
     fn send_keep(&self, mut payload: Buf, limit: Option<Duration>) -> Result<(), LinkError> {
@@ -390,24 +399,13 @@ impl Session {
         self.queue(payload, limit)
     }
 
-    /// Whether it goes in one frame. A datagram that the peer would not take is
-    /// dropped, as UDP may: a plain peer would end the whole carrier (section
-    /// 8.3).
+    /// Whether it goes in one frame, and the peer takes it.
     fn fits(&self, payload: &Buf) -> bool {
-        let limit = match self.network() {
+        let largest = match self.network() {
             Network::Tcp => FRAME_PAYLOAD,
-            Network::Udp => MAX_PLAIN_DATAGRAM,
+            Network::Udp => self.carrier.peer().largest_datagram(),
         };
-        let fits = payload.len() <= limit;
-        if !fits && self.network() == Network::Udp {
-            self.carrier.counters().dropped.add(1);
-            debug!(
-                "session {}: dropped {} bytes, {limit} at most",
-                self.name(),
-                payload.len()
-            );
-        }
-        fits
+        payload.len() <= largest
     }
 
     fn queue(&self, frame: Buf, limit: Option<Duration>) -> Result<(), LinkError> {

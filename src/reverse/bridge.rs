@@ -18,8 +18,8 @@ use crate::sync::{Crew, Done, Timer};
 ///
 /// Its thread `bridge-TAG` keeps carriers to the portal open: it looks every
 /// [`HEARTBEAT`], and at once when a carrier ends. There is always one that is
-/// active, and another when the mean of open sessions passes
-/// [`BRIDGE_SESSIONS`]. A portal that cannot be reached, or keeps no carrier,
+/// active and whose portal is heard, and another when the mean of open sessions
+/// passes [`BRIDGE_SESSIONS`]. A portal that cannot be reached, or keeps no carrier,
 /// is tried again after a pause that grows, with jitter, within
 /// [`REDIAL_BACKOFF`](crate::limits::REDIAL_BACKOFF).
 ///
@@ -122,9 +122,9 @@ impl Shared {
     }
 
     fn dial(&self, carriers: &mut Carriers, redial: &mut Redial) {
-        match carriers.active.is_empty() {
-            true => redial.dialled(),
-            false => redial.dialled_another(),
+        match carriers.are_of_use() {
+            false => redial.dialled(),
+            true => redial.dialled_another(),
         }
         let tag = &self.options.tag;
         match self.open_worker() {
@@ -181,13 +181,21 @@ impl Carriers {
         self.draining.retain(|worker| !worker.is_closed());
     }
 
+    /// Whether the portal can be reached by one of them, as far as is known.
+    /// One that has fallen silent may be what is left of another address of
+    /// ours: it is not waited for until it counts as dead.
+    fn are_of_use(&self) -> bool {
+        self.active.iter().any(|(_, worker)| !worker.is_suspect())
+    }
+
     /// Whether one more is needed (section 9), and may be.
     fn want_another(&self) -> bool {
         let open = self.active.iter().map(|(_, w)| w.active_connections());
         let open: usize = open.sum();
         match self.active.len() {
             0 => self.draining.len() < BRIDGE_DRAINING,
-            count => open / count > BRIDGE_SESSIONS && count < BRIDGE_WORKERS,
+            BRIDGE_WORKERS.. => false,
+            count => !self.are_of_use() || open / count > BRIDGE_SESSIONS,
         }
     }
 

@@ -56,6 +56,11 @@ impl BridgeWorker {
         !self.server.is_closed() && !self.state.draining.load(Ordering::Relaxed)
     }
 
+    /// Whether the portal has been silent for too long.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.server.is_suspect()
+    }
+
     /// Whether the carrier has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.server.is_closed()

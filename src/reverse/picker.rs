@@ -9,8 +9,9 @@ use crate::mux::{ClientWorker, MuxError, WorkerPicker};
 use crate::sync::{Periodic, Timer};
 
 /// Picks among the carriers that bridges have opened: the one with the fewest
-/// sessions. One that drains is taken only if there is no other, a closed one
-/// never.
+/// sessions, and among equals the one whose bridge was heard last. One that
+/// drains, whose bridge does not answer in time, or that is in doubt, is taken
+/// only if there is no other; a closed one never.
 ///
 /// A worker leaves at once when its carrier ends (A34); the clean-up every
 /// [`PICKER_CLEANUP`] is a safety net.

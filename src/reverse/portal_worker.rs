@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use log::{debug, info};
@@ -77,11 +78,18 @@ impl PortalWorker {
     }
 
     /// How much others are to be preferred: first those that are not in
-    /// doubt, then those that do not drain, then those with fewer sessions.
+    /// doubt, then those that answer in time, that do not drain, that have
+    /// fewer sessions; and among equals whoever was heard last, for it is the
+    /// least likely to have gone without a word.
     pub(super) fn reluctance(&self) -> impl Ord + use<> {
         let client = &self.client;
-        let doubtful = client.is_doubtful();
-        (doubtful, client.is_draining(), client.active_connections())
+        (
+            client.is_doubtful(),
+            client.is_overdue(),
+            client.is_draining(),
+            client.active_connections(),
+            Reverse(client.last_heard()),
+        )
     }
 
     /// Whether the carrier has ended.

@@ -133,6 +133,8 @@ fn what_comes_after_end_is_not_delivered() {
         server.script.send(Frame::end(1, false));
         server.script.send(Frame::keep(1, b"too late"));
         assert_eq!(target.read_to_end(), b"whole");
+        // Once the session is over, data for it is answered with another End.
+        server.script.sync();
         target.close();
         server.script.expect(Frame::end(1, false));
     });

@@ -5,8 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use muxcool::mux::{CarrierOptions, ClientOptions, ClientWorker, MuxError, MuxServer};
+use muxcool::limits::SHORTEST_PROBE;
+use muxcool::mux::{
+    CarrierOptions, ClientOptions, ClientWorker, LivenessTimes, MuxError, MuxServer,
+};
 
+use crate::mux_support::delay::delayed;
 use crate::mux_support::frames::{Frame, PROBE};
 use crate::mux_support::scene::scene;
 use crate::mux_support::speaker::{Signal, Speaker};
@@ -83,6 +87,49 @@ fn many_who_ask_at_once_are_all_answered() {
         client.close();
         server.worker().close();
     }
+}
+
+/// The answers of a plain peer do not tell to whom they belong, and it may make
+/// one of two: still, nobody is given one that was not to a question of its
+/// own time. Both ends ask by themselves meanwhile.
+#[test]
+fn no_answer_of_a_plain_peer_is_taken_for_another() {
+    const DELAY: Duration = Duration::from_millis(30);
+    let _scene = scene();
+    let options = CarrierOptions {
+        extensions: false,
+        liveness: Some(LivenessTimes {
+            probe: SHORTEST_PROBE,
+            suspect: 2 * PATIENCE,
+            dead: 3 * PATIENCE,
+        }),
+        ..CarrierOptions::default()
+    };
+    let (near, far) = delayed(DELAY);
+    let server = MuxServer::with_options(far, &options).unwrap();
+    let client = ClientWorker::new(
+        near,
+        ClientOptions {
+            carrier: options,
+            keep_idle: true,
+            ..ClientOptions::default()
+        },
+    )
+    .unwrap();
+    let asked_at_once = |ping: &(dyn Fn() -> Duration + Sync)| {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..5).for_each(|_| assert!(ping() >= 2 * DELAY)));
+            }
+        });
+    };
+    asked_at_once(&|| client.ping(PATIENCE).unwrap());
+    asked_at_once(&|| server.worker().ping(PATIENCE).unwrap());
+    for stats in [client.stats(), server.worker().stats()] {
+        assert!(stats.round_trip.unwrap() >= 2 * DELAY);
+    }
+    client.close();
+    server.worker().close();
 }
 
 /// A ping on a thread of its own.

@@ -159,15 +159,15 @@ fn a_worker_that_is_held_up_is_avoided_as_well() {
 
 /// A bridge's carrier as a portal has it, and a real bridge's end whose
 /// sessions tell whose they are.
-struct Tunnel {
-    portal: Arc<PortalWorker>,
-    bridge: ServerWorker,
+pub struct Tunnel {
+    pub portal: Arc<PortalWorker>,
+    pub bridge: ServerWorker,
     /// Stalled, it makes the bridge seem frozen.
-    answers: Arc<Lane>,
+    pub answers: Arc<Lane>,
 }
 
 impl Tunnel {
-    fn new(time: &Time, served: &Arc<AtomicUsize>) -> Self {
+    pub fn new(time: &Time, served: &Arc<AtomicUsize>) -> Self {
         let wire = wire(Spec::default());
         let served = served.clone();
         let dispatcher = By(move |request: &Request, mut link: Link| {
@@ -288,6 +288,8 @@ impl Dispatcher for Dials {
     }
 }
 
+/// It does not wait until the silent carrier is dead, which may be so because
+/// the bridge's own address has changed.
 #[test]
 fn a_bridge_dials_anew_when_its_portal_has_frozen() {
     let _scene = scene();
@@ -295,6 +297,7 @@ fn a_bridge_dials_anew_when_its_portal_has_frozen() {
     let (dials, dialled): (_, Receiver<(Speaker, Arc<Lane>)>) = unbounded();
     let options = BridgeOptions::new("bridge", "portal.example");
     let bridge = Bridge::new(options, Arc::new(Dials(dials)), &time.timer).unwrap();
+    let mut silent = Vec::new();
     for _ in 0..2 {
         let (mut portal, _) = dialled.recv_timeout(PATIENCE).unwrap();
         portal.say(&[HELLO]);
@@ -303,7 +306,11 @@ fn a_bridge_dials_anew_when_its_portal_has_frozen() {
         portal.sync();
         assert!(dialled.is_empty(), "one carrier is enough");
         let waited = pass_until(&time, || !dialled.is_empty());
-        assert!(waited >= DEAD_AFTER, "after {waited:?}");
+        let soon = SUSPECT_AFTER..DEAD_AFTER;
+        assert!(soon.contains(&waited), "after {waited:?}");
+        silent.push(portal);
     }
+    pass(&time, DEAD_AFTER);
+    silent.into_iter().for_each(Speaker::reset);
     bridge.close();
 }

@@ -1,12 +1,13 @@
 //! A relay on loopback whose connections can be cut, so that both ends see a
-//! reset. Orderly ends pass through it.
+//! reset, or frozen, so that neither sees anything any more. Orderly ends pass
+//! through it otherwise.
 
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -32,7 +33,15 @@ struct Shared {
 struct Pair {
     near: TcpStream,
     far: TcpStream,
-    is_cut: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Flowing,
+    Frozen,
+    Cut,
 }
 
 impl Cutter {
@@ -69,6 +78,16 @@ impl Cutter {
         let pairs = open.as_mut().map(std::mem::take).unwrap_or_default();
         pairs.iter().for_each(|pair| pair.cut());
         pairs.len()
+    }
+
+    /// From now on nothing passes on the connections that are open, not even
+    /// an end: as if one side's address were no more. Those that are made later
+    /// are not concerned. Returns how many were open.
+    pub fn freeze(&self) -> usize {
+        let open = self.shared.open.lock().expect("open connections");
+        let open = open.as_deref().unwrap_or_default();
+        open.iter().for_each(|pair| pair.freeze());
+        open.len()
     }
 }
 
@@ -108,7 +127,8 @@ impl Shared {
         let pair = Arc::new(Pair {
             near,
             far,
-            is_cut: AtomicBool::new(false),
+            state: Mutex::new(State::Flowing),
+            changed: Condvar::new(),
         });
         open.push(pair.clone());
         self.made.fetch_add(1, Ordering::SeqCst);
@@ -131,11 +151,27 @@ impl Pair {
     /// Closing both sockets sends a reset then; to shut down their sending
     /// sides would send an orderly end before it.
     fn cut(&self) {
-        self.is_cut.store(true, Ordering::SeqCst);
+        *self.state.lock().expect("state") = State::Cut;
+        self.changed.notify_all();
         for socket in [&self.near, &self.far] {
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
             let _ = socket.shutdown(Shutdown::Read);
         }
+    }
+
+    fn freeze(&self) {
+        let mut state = self.state.lock().expect("state");
+        if *state == State::Flowing {
+            *state = State::Frozen;
+        }
+    }
+
+    /// Whether what has come may go on; waits while it is frozen.
+    fn passes(&self) -> bool {
+        let state = self.state.lock().expect("state");
+        let frozen = |state: &mut State| *state == State::Frozen;
+        let state = self.changed.wait_while(state, frozen).expect("state");
+        *state == State::Flowing
     }
 
     fn copy(&self, from: &TcpStream, to: &TcpStream) {
@@ -148,10 +184,11 @@ impl Pair {
     fn copy_to_end(&self, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
         let mut bytes = vec![0; 64 * 1024];
         loop {
-            let length = from.read(&mut bytes)?;
-            if self.is_cut.load(Ordering::SeqCst) {
+            let read = from.read(&mut bytes);
+            if !self.passes() {
                 return Ok(());
             }
+            let length = read?;
             if length == 0 {
                 return to.shutdown(Shutdown::Write);
             }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::limits::{DIAL_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT, USER_TIMEOUT};
+use crate::limits::{DIAL_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT};
 use crate::net::Address;
 
 /// How to dial.
@@ -45,8 +45,8 @@ pub fn resolve(address: &Address, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 /// Connects to the first of `targets` that answers, in order.
 ///
-/// The connection sends small writes at once, and notices a peer that has
-/// gone without a word by keepalives and by data that is not acknowledged.
+/// The connection sends small writes at once, and while it is quiet it notices
+/// by keepalives that its peer has gone without a word.
 ///
 /// # Errors
 /// That of the last attempt.
@@ -83,6 +83,11 @@ fn dial_one(target: SocketAddr, limit: Duration, local: Option<IpAddr>) -> io::R
 }
 
 /// Sets the options that every connection of ours has.
+///
+/// Without a bound on unacknowledged data: Linux counts for it the time in
+/// which the peer's window is shut as well, and so would end a connection whose
+/// peer reads nothing for a while. What is idle has bounds of its own, and what
+/// is a carrier is probed.
 pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
@@ -90,6 +95,5 @@ pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_tcp_notsent_lowat(UNSENT)
 }
