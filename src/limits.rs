@@ -324,6 +324,13 @@ pub const PIPE_SLOTS: usize = 64;
 /// Stack of our threads: the deepest path uses a small part of it.
 pub const THREAD_STACK: usize = 256 * 1024;
 
+/// Threads that may wait for work at once; more end. Each pins some 20 KiB.
+pub const SPARE_THREADS: usize = 64;
+
+/// How long a thread waits for work: over the pauses between one visitor's
+/// connections, not much longer than a burst.
+pub const SPARE_TIME: Duration = Duration::from_secs(3);
+
 /// Threads at once in this process; a spawn beyond fails. Far below the 16 000
 /// at which Linux's default map count aborts a process inside a new thread.
 pub const MAX_THREADS: usize = 12_000;

@@ -3,13 +3,12 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use parking_lot::Mutex;
 
-use super::{Clock, Done, spawn};
+use super::{Clock, Done, Spawned, spawn};
 
 /// What a periodic task wants after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub struct Timer {
 
 struct Owner {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Spawned<()>>>,
 }
 
 struct Shared {
@@ -149,7 +148,7 @@ impl Drop for Owner {
             return;
         };
         // The last handle may be dropped inside a callback.
-        if thread.thread().id() != std::thread::current().id() {
+        if !thread.is_current() {
             let _ = thread.join();
         }
     }
