@@ -291,6 +291,10 @@ pub const MAX_LOGGED_TEXT: usize = 256;
 /// Access lines that may wait for a slow disk or terminal; more are lost.
 pub const ACCESS_QUEUE: usize = 4_096;
 
+/// How long the access log waits for more lines to write with the first: short
+/// for who watches it, and the queue holds more than come meanwhile.
+pub const ACCESS_GATHERING: Duration = Duration::from_millis(20);
+
 // ---------------------------------------------------------------------------
 // Our choice: configuration
 // ---------------------------------------------------------------------------

@@ -59,6 +59,7 @@ impl Server {
         handler: impl Fn(Visitor) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let local = listener.local_addr()?;
+        tune(&listener)?; // what is accepted inherits the options
         let shared = Arc::new(Shared {
             tag: tag.to_owned(),
             listener,
@@ -141,7 +142,6 @@ impl Shared {
     }
 
     fn serve(self: &Arc<Self>, visitor: Visitor) -> io::Result<()> {
-        tune(&visitor.stream)?;
         let id = self.live.lock().add(&visitor.stream);
         let entry = Entry {
             server: self.clone(),
@@ -189,10 +189,30 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT, USER_TIMEOUT};
     use crate::link::{LinkError, Reader};
     use crate::transport::tcp::split;
 
     const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn what_is_accepted_has_the_options_of_every_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (tell, told) = crossbeam_channel::bounded(1);
+        let server = Server::start(listener, "t", move |visitor| {
+            let _ = tell.send(visitor.stream);
+        });
+        let server = server.unwrap();
+        let _peer = TcpStream::connect(server.local_addr()).unwrap();
+        let stream = told.recv_timeout(PATIENCE).unwrap();
+        let socket = SockRef::from(&*stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
+    }
 
     #[test]
     fn closing_is_a_reset_to_both_sides_of_a_connection() {
