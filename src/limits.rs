@@ -245,7 +245,8 @@ pub const UDP_FLOWS: usize = 1_024;
 /// [`PARKED_DATAGRAMS`] of the size that an Ethernet carries.
 pub const UDP_FLOW_QUEUE: usize = 128 * 1024;
 
-/// Least time between two log lines about refused datagram flows.
+/// Least time between two log lines about refused datagram flows, or about
+/// connections of one listener that could not be accepted.
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Largest datagram that UDP over IP carries.
@@ -261,7 +262,8 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// is given up.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pause of a listener that cannot accept, for want of descriptors or memory.
+/// Pause of a listener that cannot accept, for want of descriptors, threads or
+/// memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often a stalled write looks whether its connection was reset, where
@@ -335,9 +337,20 @@ pub const SPARE_THREADS: usize = 64;
 /// connections, not much longer than a burst.
 pub const SPARE_TIME: Duration = Duration::from_secs(3);
 
-/// Threads at once in this process; a spawn beyond fails. Far below the 16 000
-/// at which Linux's default map count aborts a process inside a new thread.
+/// Threads at once in this process, where the system allows as many: a spawn
+/// beyond fails.
 pub const MAX_THREADS: usize = 12_000;
+
+/// Threads that are tried in any case, whatever the system's limits say.
+pub const LEAST_THREADS: usize = 16;
+
+/// One part in so many of what the system allows is left to others: to the
+/// user's other processes, and to memory maps that are no thread's.
+pub const THREAD_MARGIN: usize = 8;
+
+/// Memory maps of a thread: its stack, its signal stack, and the guard pages
+/// of both.
+pub const MAPS_PER_THREAD: usize = 4;
 
 /// How long a carrier that is closed may take to send what is queued.
 pub const CLOSE_GRACE: Duration = Duration::from_millis(500);

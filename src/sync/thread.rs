@@ -16,13 +16,13 @@ pub use panics::{panics, report_panics};
 pub use task::{Panicked, Spawned};
 
 use crate::limits::THREAD_STACK;
-use gate::Ticket;
+use gate::GATE;
 use reserve::{Job, RESERVE};
 
 /// Runs `body` on a thread of its own, which has this name meanwhile.
 ///
 /// The thread is one of the reserve's, or a new one unless the process has
-/// as many as it may. Linux keeps 15 bytes of `name`, which may be any text:
+/// as many as the system's limits allow it, less a margin. Linux keeps 15 bytes of `name`, which may be any text:
 /// tags are part of names.
 ///
 /// # Errors
@@ -48,7 +48,7 @@ fn start(job: Job) -> io::Result<()> {
 
 /// This is the only place that starts threads.
 fn start_thread(first: Job) -> io::Result<()> {
-    let ticket = Ticket::take()?;
+    let ticket = GATE.enter()?;
     let run = move || {
         let _ticket = ticket;
         RESERVE.serve(first);
