@@ -66,6 +66,7 @@
 //! | `udp-TAG-n` | visitor and target | its flow's datagrams | data; idle time; interrupt | flows' close |
 //! | `mux-close` | carrier of a portal or bridge that closes | the carrier's threads | their end; deadline | portal's or bridge's close |
 //! | `bridge-TAG` | bridge | 2 s, or a carrier's end | channel; `Done` | bridge's close |
+//! | `spare` | thread that has done its task, 64 at the most | another task, 3 s | a task, upon which it gets its name; clock | nobody: it ends by itself or with the process |
 //! | `timer` | process | the next deadline | channel | never: it lives as long as the process |
 //!
 //! # Log levels

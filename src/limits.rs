@@ -285,7 +285,8 @@ pub const UDP_FLOWS: usize = 1_024;
 /// [`PARKED_DATAGRAMS`] of the size that an Ethernet carries.
 pub const UDP_FLOW_QUEUE: usize = 128 * 1024;
 
-/// Least time between two log lines about refused datagram flows.
+/// Least time between two log lines about refused datagram flows, or about
+/// connections of one listener that could not be accepted.
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Largest datagram that UDP over IP carries.
@@ -297,7 +298,8 @@ pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 /// See [`KEEPALIVE_IDLE`].
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Pause of a listener that cannot accept, for want of descriptors or memory.
+/// Pause of a listener that cannot accept, for want of descriptors, threads or
+/// memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often a stalled write looks whether its connection was reset, where
@@ -326,6 +328,10 @@ pub const MAX_LOGGED_TEXT: usize = 256;
 
 /// Access lines that may wait for a slow disk or terminal; more are lost.
 pub const ACCESS_QUEUE: usize = 4_096;
+
+/// How long the access log waits for more lines to write with the first: short
+/// for who watches it, and the queue holds more than come meanwhile.
+pub const ACCESS_GATHERING: Duration = Duration::from_millis(20);
 
 // ---------------------------------------------------------------------------
 // Our choice: configuration
@@ -360,9 +366,27 @@ pub const PIPE_SLOTS: usize = 64;
 /// Stack of our threads: the deepest path uses a small part of it.
 pub const THREAD_STACK: usize = 256 * 1024;
 
-/// Threads at once in this process; a spawn beyond fails. Far below the 16 000
-/// at which Linux's default map count aborts a process inside a new thread.
+/// Threads that may wait for work at once; more end. Each pins some 20 KiB.
+pub const SPARE_THREADS: usize = 64;
+
+/// How long a thread waits for work: over the pauses between one visitor's
+/// connections, not much longer than a burst.
+pub const SPARE_TIME: Duration = Duration::from_secs(3);
+
+/// Threads at once in this process, where the system allows as many: a spawn
+/// beyond fails.
 pub const MAX_THREADS: usize = 12_000;
+
+/// Threads that are tried in any case, whatever the system's limits say.
+pub const LEAST_THREADS: usize = 16;
+
+/// One part in so many of what the system allows is left to others: to the
+/// user's other processes, and to memory maps that are no thread's.
+pub const THREAD_MARGIN: usize = 8;
+
+/// Memory maps of a thread: its stack, its signal stack, and the guard pages
+/// of both.
+pub const MAPS_PER_THREAD: usize = 4;
 
 /// How long a carrier that is closed may take to send what is queued.
 pub const CLOSE_GRACE: Duration = Duration::from_millis(500);

@@ -14,7 +14,7 @@ use log::warn;
 use super::stamp;
 use crate::config::LogTarget;
 use crate::escape::Escaped;
-use crate::limits::{ACCESS_QUEUE, JOIN_DEADLINE};
+use crate::limits::{ACCESS_GATHERING, ACCESS_QUEUE, JOIN_DEADLINE};
 use crate::link::{Access, Request};
 use crate::sync::{Crew, Done};
 
@@ -162,7 +162,12 @@ impl<W: Write> Scribe<W> {
     fn run(&mut self, closing: &Done) {
         while !closing.is_done() {
             select! {
-                recv(self.lines) -> line => self.write_from(line.unwrap_or_default()),
+                recv(self.lines) -> line => {
+                    // More come soon where there are many, and to be woken
+                    // for each would cost every connection.
+                    closing.wait_timeout(ACCESS_GATHERING);
+                    self.write_from(line.unwrap_or_default());
+                }
                 recv(closing.event()) -> _ => {}
             }
         }

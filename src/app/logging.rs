@@ -5,6 +5,7 @@
 //! ```
 //!
 //! The time is local. A line that cannot be written is lost, and nothing else.
+//! Where a task panics is part of the log, not of standard error.
 
 use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
@@ -13,9 +14,10 @@ use std::path::Path;
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
-use log::{Level, LevelFilter, Record};
+use log::{Level, LevelFilter, Record, log_enabled};
 
 use super::stamp;
+use crate::sync::report_panics;
 
 /// Overrides the level of the configuration; env_logger's own syntax, such as
 /// `debug` or `muxcool::mux=trace`.
@@ -43,7 +45,11 @@ fn start(mut builder: Builder) -> io::Result<()> {
     builder
         .parse_env(LEVEL_VARIABLE)
         .try_init()
-        .map_err(io::Error::other)
+        .map_err(io::Error::other)?;
+    if log_enabled!(Level::Error) {
+        report_panics();
+    }
+    Ok(())
 }
 
 fn builder(level: LevelFilter, target: Target) -> Builder {

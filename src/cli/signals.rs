@@ -1,14 +1,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
 
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::sync::spawn;
+use crate::sync::{Spawned, spawn};
 
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
 
@@ -54,7 +53,7 @@ impl StopSignals {
 #[derive(Debug)]
 pub(super) struct Watch {
     handle: Handle,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Spawned<()>>,
 }
 
 impl Drop for Watch {

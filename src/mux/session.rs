@@ -599,6 +599,7 @@ impl Session {
     pub(super) fn wait(&self) -> Result<(), MuxError> {
         self.over.wait();
         self.inlet.done().wait();
+        self.settle(); // who made it happen may not have come to that yet
         match self.failure() {
             Some(failure) => Err(failure.into()),
             None => Ok(()),

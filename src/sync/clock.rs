@@ -31,6 +31,15 @@ impl Clock {
             None => crossbeam_channel::after(wait),
         }
     }
+
+    /// A channel that delivers one instant at `deadline`, or at once if that
+    /// has passed.
+    pub fn at(&self, deadline: Instant) -> Receiver<Instant> {
+        match &self.manual {
+            Some(manual) => manual.at(deadline),
+            None => crossbeam_channel::at(deadline),
+        }
+    }
 }
 
 /// A clock that stands still until it is told to go on.
@@ -68,9 +77,7 @@ impl ManualClock {
     /// Lets `step` pass and wakes whose time has come.
     pub fn advance(&self, step: Duration) {
         let (now, due) = self.state.lock().advance(step);
-        for waiter in due {
-            let _ = waiter.try_send(now);
-        }
+        wake(now, due);
     }
 
     /// How many wait for a later time.
@@ -79,15 +86,28 @@ impl ManualClock {
     }
 
     fn after(&self, wait: Duration) -> Receiver<Instant> {
-        let (sender, receiver) = bounded(1);
         let mut state = self.state.lock();
         let deadline = state.now + wait;
-        state.waiting.push((deadline, sender));
-        receiver
+        state.wait_until(deadline)
+    }
+
+    fn at(&self, deadline: Instant) -> Receiver<Instant> {
+        let mut state = self.state.lock();
+        let alarm = state.wait_until(deadline);
+        let (now, due) = state.advance(Duration::ZERO);
+        drop(state);
+        wake(now, due);
+        alarm
     }
 }
 
 impl State {
+    fn wait_until(&mut self, deadline: Instant) -> Receiver<Instant> {
+        let (sender, receiver) = bounded(1);
+        self.waiting.push((deadline, sender));
+        receiver
+    }
+
     fn advance(&mut self, step: Duration) -> (Instant, Vec<Sender<Instant>>) {
         self.now += step;
         let now = self.now;
@@ -95,6 +115,12 @@ impl State {
         self.waiting = later;
         let due: Vec<(Instant, Sender<Instant>)> = due;
         (now, due.into_iter().map(|(_, sender)| sender).collect())
+    }
+}
+
+fn wake(now: Instant, due: Vec<Sender<Instant>>) {
+    for waiter in due {
+        let _ = waiter.try_send(now);
     }
 }
 
@@ -112,6 +138,14 @@ mod tests {
         assert!(alarm.try_recv().is_err());
         manual.advance(Duration::from_secs(1));
         assert_eq!(alarm.try_recv(), Ok(start + Duration::from_secs(10)));
+        assert!(clock.at(clock.now()).try_recv().is_ok());
+        assert!(
+            clock
+                .at(start + Duration::from_secs(11))
+                .try_recv()
+                .is_err()
+        );
+        manual.advance(Duration::from_secs(1));
         assert_eq!(manual.waiters(), 0);
     }
 }

@@ -8,5 +8,5 @@ mod timer;
 
 pub use clock::{Clock, ManualClock};
 pub use done::Done;
-pub use thread::{Crew, spawn};
+pub use thread::{Crew, Panicked, Spawned, panics, report_panics, spawn};
 pub use timer::{Next, Periodic, Timer};

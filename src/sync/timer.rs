@@ -3,13 +3,12 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::{Clock, Done, spawn};
+use super::{Clock, Done, Spawned, spawn};
 
 /// What a periodic task wants after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +25,7 @@ type Callback = Box<dyn FnMut() -> Next + Send>;
 ///
 /// A callback must not block: it holds up all others. It sets flags, sends
 /// with `try_send`, interrupts links. The thread is woken by the next deadline
-/// or by a new task, and joined when the last handle is dropped, except for
+/// or by a task that is due before it, and joined when the last handle is dropped, except for
 /// the process-wide one, which lives until the process exits.
 #[derive(Clone)]
 pub struct Timer {
@@ -35,7 +34,7 @@ pub struct Timer {
 
 struct Owner {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Spawned<()>>>,
 }
 
 struct Shared {
@@ -49,8 +48,19 @@ struct Shared {
 /// Invariant: `deadlines` has one entry for each task that is not running.
 #[derive(Default)]
 struct Tasks {
+    sleep: Sleep,
     deadlines: BTreeMap<(Instant, u64), ()>,
     by_id: HashMap<u64, Task>,
+}
+
+/// What the thread does.
+#[derive(Default)]
+enum Sleep {
+    /// It looks at the deadlines before it sleeps.
+    #[default]
+    Awake,
+    /// It sleeps until then, or until it is nudged.
+    Until(Option<Instant>),
 }
 
 struct Task {
@@ -114,8 +124,9 @@ impl Timer {
         let shared = &self.owner.shared;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let deadline = shared.clock.now() + delay;
-        shared.tasks.lock().add(id, deadline, Box::new(callback));
-        shared.nudge();
+        let mut tasks = shared.tasks.lock();
+        tasks.add(id, deadline, Box::new(callback));
+        shared.nudge_for(tasks, deadline);
         Periodic {
             timer: self.clone(),
             id,
@@ -149,31 +160,37 @@ impl Drop for Owner {
             return;
         };
         // The last handle may be dropped inside a callback.
-        if thread.thread().id() != std::thread::current().id() {
+        if !thread.is_current() {
             let _ = thread.join();
         }
     }
 }
 
 impl Shared {
-    fn nudge(&self) {
-        let _ = self.nudge.try_send(());
+    /// Wakes the thread if it would sleep past `deadline`. Most deadlines are
+    /// far away and never come, and a wake-up costs more than they do.
+    fn nudge_for(&self, mut tasks: MutexGuard<'_, Tasks>, deadline: Instant) {
+        let oversleeps = tasks.sleep.is_beyond(deadline);
+        if oversleeps {
+            tasks.sleep = Sleep::Awake; // one nudge is enough
+        }
+        drop(tasks);
+        if oversleeps {
+            let _ = self.nudge.try_send(());
+        }
     }
 
     fn run(&self, nudged: &Receiver<()>) {
         while !self.stop.is_done() {
             self.run_due();
-            let alarm = match self.tasks.lock().first_deadline() {
-                Some(at) => self
-                    .clock
-                    .after(at.saturating_duration_since(self.clock.now())),
-                None => never(),
-            };
+            let wake_at = self.tasks.lock().fall_asleep();
+            let alarm = wake_at.map_or_else(never, |at| self.clock.at(at));
             select! {
                 recv(alarm) -> _ => {}
                 recv(nudged) -> _ => {}
                 recv(self.stop.event()) -> _ => {}
             }
+            self.tasks.lock().sleep = Sleep::Awake;
         }
     }
 
@@ -193,6 +210,15 @@ impl Shared {
     }
 }
 
+impl Sleep {
+    fn is_beyond(&self, deadline: Instant) -> bool {
+        match self {
+            Sleep::Awake => false,
+            Sleep::Until(wake_at) => wake_at.is_none_or(|wake_at| deadline < wake_at),
+        }
+    }
+}
+
 impl Tasks {
     fn add(&mut self, id: u64, deadline: Instant, callback: Callback) {
         self.deadlines.insert((deadline, id), ());
@@ -202,6 +228,13 @@ impl Tasks {
             moved: false,
         };
         self.by_id.insert(id, task);
+    }
+
+    /// Returns until when.
+    fn fall_asleep(&mut self) -> Option<Instant> {
+        let first = self.first_deadline();
+        self.sleep = Sleep::Until(first);
+        first
     }
 
     fn first_deadline(&self) -> Option<Instant> {
@@ -275,8 +308,9 @@ impl Periodic {
     pub fn reschedule(&self, delay: Duration) {
         let shared = &self.timer.owner.shared;
         let deadline = shared.clock.now() + delay;
-        shared.tasks.lock().reschedule(self.id, deadline);
-        shared.nudge();
+        let mut tasks = shared.tasks.lock();
+        tasks.reschedule(self.id, deadline);
+        shared.nudge_for(tasks, deadline);
     }
 }
 
@@ -297,8 +331,12 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     fn wait_for_alarm(clock: &ManualClock) {
+        wait_for_alarms(clock, 1);
+    }
+
+    fn wait_for_alarms(clock: &ManualClock, count: usize) {
         let deadline = Instant::now() + PATIENCE;
-        while clock.waiters() == 0 {
+        while clock.waiters() < count {
             assert!(Instant::now() < deadline, "the timer set no alarm");
             std::thread::yield_now();
         }
@@ -333,6 +371,32 @@ mod tests {
         manual.advance(SECOND);
         told.recv_timeout(PATIENCE).unwrap();
         assert!(told.recv_timeout(PATIENCE).is_err(), "its sender is gone");
+    }
+
+    #[test]
+    fn an_earlier_deadline_cuts_the_sleep_short() {
+        let manual = ManualClock::new();
+        let timer = Timer::new(manual.clock()).unwrap();
+        let (tell, told) = bounded(1);
+        let _far = timer.every(100 * SECOND, || ());
+        wait_for_alarms(&manual, 1);
+        let _near = timer.every(SECOND, move || tell.try_send(()).unwrap());
+        wait_for_alarms(&manual, 2);
+        manual.advance(SECOND);
+        told.recv_timeout(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn only_a_deadline_before_the_next_alarm_wakes_the_thread() {
+        let mut tasks = Tasks::default();
+        let now = Instant::now();
+        assert!(!tasks.sleep.is_beyond(now), "it is awake");
+        assert_eq!(tasks.fall_asleep(), None);
+        assert!(tasks.sleep.is_beyond(now + SECOND));
+        tasks.add(1, now + SECOND, Box::new(|| Next::Stop));
+        assert_eq!(tasks.fall_asleep(), Some(now + SECOND));
+        assert!(!tasks.sleep.is_beyond(now + SECOND));
+        assert!(tasks.sleep.is_beyond(now));
     }
 
     #[test]

@@ -34,12 +34,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn command(self, config: &Path) -> Command {
+    fn command(self, limits: &str, config: &Path) -> Command {
         let (program, arguments): (_, &[_]) = match self {
             Self::Muxcool => (env!("CARGO_BIN_EXE_muxcool"), &["run", "-c"]),
             Self::V2ray => ("v2ray", &["-config"]),
         };
-        let mut command = Command::new(program);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limits}\nexec \"$0\" \"$@\""), program]);
         command.args(arguments).arg(config).stdin(Stdio::null());
         // The levels of the configuration are meant, not those of who runs the tests.
         command.env_remove("RUST_LOG");
@@ -52,6 +53,8 @@ impl Kind {
 pub struct Program {
     role: String,
     kind: Kind,
+    /// Shell commands that limit it.
+    limits: String,
     listeners: Vec<(Protocol, u16)>,
     directory: TempDir,
     child: Option<Child>,
@@ -60,11 +63,17 @@ pub struct Program {
 impl Program {
     /// Starts the program and waits until all inbounds of `config` listen.
     pub fn start(kind: Kind, role: &str, config: &Value) -> Self {
+        Self::start_limited(kind, role, config, "")
+    }
+
+    /// As [`start`](Self::start), after the shell's commands `limits`.
+    pub fn start_limited(kind: Kind, role: &str, config: &Value, limits: &str) -> Self {
         let directory = TempDir::new().expect("temporary directory");
         fs::write(directory.path().join(CONFIG), config.to_string()).expect("write configuration");
         let mut program = Self {
             role: format!("{role} ({kind:?})"),
             kind,
+            limits: limits.to_owned(),
             listeners: listeners_of(config),
             directory,
             child: None,
@@ -126,7 +135,9 @@ impl Program {
 
     fn launch(&mut self) {
         let log = self.open_log().expect("log file");
-        let mut command = self.kind.command(&self.directory.path().join(CONFIG));
+        let mut command = self
+            .kind
+            .command(&self.limits, &self.directory.path().join(CONFIG));
         command
             .stdout(log.try_clone().expect("log file"))
             .stderr(log);

@@ -12,8 +12,9 @@ use super::eventually;
 /// How long threads may take to end after their owner.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Threads that live as long as the process.
-const PERMANENT: [&str; 1] = ["timer"];
+/// Threads that belong to the process: its timer, and those without a task,
+/// which wait a while for one.
+const PERMANENT: [&str; 2] = ["timer", "spare"];
 
 /// Tests take turns, for a thread does not tell whose it is.
 static TURN: Mutex<()> = Mutex::new(());

@@ -1,5 +1,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -82,15 +83,16 @@ fn dial_one(target: SocketAddr, limit: Duration, local: Option<IpAddr>) -> io::R
     Ok(stream)
 }
 
-/// Sets the options that every connection of ours has.
+/// Sets the options that every connection of ours has; on a listener, for all
+/// that it will accept.
 ///
 /// Without a bound on unacknowledged data: Linux counts for it the time in
 /// which the peer's window is shut as well, and so would end a connection whose
 /// peer reads nothing for a while. What is idle has bounds of its own, and what
 /// is a carrier is probed.
-pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
+pub(super) fn tune(socket: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL);

@@ -3,6 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::dial::tune;
+
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -34,6 +36,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
     }
     socket.bind(&address.into())?;
+    tune(&socket)?; // before the first connection comes
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

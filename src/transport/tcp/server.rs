@@ -2,14 +2,15 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
-use log::{debug, warn};
+use log::warn;
 use parking_lot::Mutex;
 use socket2::SockRef;
 
 use super::cut::cut;
 use super::dial::tune;
-use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE};
+use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE, REFUSAL_LOG_INTERVAL};
 use crate::sync::{Crew, Done};
 
 /// A connection that was accepted.
@@ -59,6 +60,7 @@ impl Server {
         handler: impl Fn(Visitor) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let local = listener.local_addr()?;
+        tune(&listener)?; // what is accepted inherits the options
         let shared = Arc::new(Shared {
             tag: tag.to_owned(),
             listener,
@@ -114,34 +116,44 @@ impl Drop for Server {
 
 impl Shared {
     fn accept_loop(self: Arc<Self>) {
+        let mut trouble = Trouble::default();
         while !self.stopped.is_done() {
-            match self.listener.accept() {
-                Ok((stream, source)) => self.admit(Visitor {
-                    stream: Arc::new(stream),
-                    source,
-                }),
-                Err(e) => self.pause(&e),
+            let accepted = self.listener.accept();
+            match accepted.and_then(|(stream, source)| self.admit(stream, source)) {
+                Err(e) if !is_the_visitors(&e) => self.pause(&mut trouble, &e),
+                _ => {}
             }
         }
     }
 
-    /// Without descriptors or memory, accepting again at once would only spin.
-    fn pause(&self, cause: &io::Error) {
-        if !self.stopped.is_done() {
-            warn!("[{}] cannot accept: {cause}", self.tag);
-            self.stopped.wait_timeout(ACCEPT_PAUSE);
+    /// Without descriptors, threads or memory, accepting again at once would
+    /// only spin. Meanwhile some connection may end, and visitors wait in the
+    /// system.
+    fn pause(&self, trouble: &mut Trouble, cause: &io::Error) {
+        if self.stopped.is_done() {
+            return;
         }
+        if let Some(count) = trouble.report(Instant::now()) {
+            warn!("[{}] cannot accept, {count} times: {cause}", self.tag);
+        }
+        self.stopped.wait_timeout(ACCEPT_PAUSE);
     }
 
-    fn admit(self: &Arc<Self>, visitor: Visitor) {
-        let source = visitor.source;
-        if let Err(e) = self.serve(visitor) {
-            debug!("[{}] {source} was not served: {e}", self.tag);
+    /// A visitor for whom there is no thread is reset: to him it is no end.
+    fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr) -> io::Result<()> {
+        let stream = Arc::new(stream);
+        let visitor = Visitor {
+            stream: stream.clone(),
+            source,
+        };
+        let served = self.serve(visitor);
+        if served.is_err() {
+            cut(&stream);
         }
+        served
     }
 
     fn serve(self: &Arc<Self>, visitor: Visitor) -> io::Result<()> {
-        tune(&visitor.stream)?;
         let id = self.live.lock().add(&visitor.stream);
         let entry = Entry {
             server: self.clone(),
@@ -154,6 +166,31 @@ impl Shared {
                 (entry.server.handler)(visitor);
             }
         })
+    }
+}
+
+/// Whether a visitor has gone before he was accepted.
+fn is_the_visitors(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::ConnectionAborted
+}
+
+/// How often accepting has failed since that was last logged.
+#[derive(Default)]
+struct Trouble {
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl Trouble {
+    /// Counts one more; returns how many are to be logged now, if any.
+    fn report(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        let recently = |at: Instant| now.duration_since(at) < REFUSAL_LOG_INTERVAL;
+        if self.logged.is_some_and(recently) {
+            return None;
+        }
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.count))
     }
 }
 
@@ -189,10 +226,40 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT, USER_TIMEOUT};
     use crate::link::{LinkError, Reader};
     use crate::transport::tcp::split;
 
     const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn trouble_is_logged_once_in_a_while() {
+        let mut trouble = Trouble::default();
+        let now = Instant::now();
+        assert_eq!(trouble.report(now), Some(1));
+        assert_eq!(trouble.report(now), None);
+        assert_eq!(trouble.report(now + REFUSAL_LOG_INTERVAL / 2), None);
+        assert_eq!(trouble.report(now + REFUSAL_LOG_INTERVAL), Some(3));
+    }
+
+    #[test]
+    fn what_is_accepted_has_the_options_of_every_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (tell, told) = crossbeam_channel::bounded(1);
+        let server = Server::start(listener, "t", move |visitor| {
+            let _ = tell.send(visitor.stream);
+        });
+        let server = server.unwrap();
+        let _peer = TcpStream::connect(server.local_addr()).unwrap();
+        let stream = told.recv_timeout(PATIENCE).unwrap();
+        let socket = SockRef::from(&*stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
+    }
 
     #[test]
     fn closing_is_a_reset_to_both_sides_of_a_connection() {
