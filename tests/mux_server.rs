@@ -338,6 +338,29 @@ fn serve_returns_when_the_carrier_and_its_sessions_have_ended() {
     server.join().unwrap().unwrap();
 }
 
+/// An echo: the session is its own consumer, and would be kept for good, with
+/// its carrier, by the handle that it holds of it.
+#[test]
+fn a_session_that_is_its_own_consumer_is_let_go() {
+    let _scene = scene();
+    let wire = wire(Spec::default());
+    let echo = By(|_: &Request, mut link: Link| {
+        let handle = link.writer.handle();
+        let forwarded = link.reader.forward(link.writer, handle);
+        forwarded.ok().expect("sessions forward").wait();
+        Ok(())
+    });
+    let worker = ServerWorker::start(wire.near, Arc::new(echo), Request::new(tcp())).unwrap();
+    let mut script = Script::on(wire.far);
+    script.send(Frame::open(1, &tcp(), Some(b"x")));
+    script.expect(Frame::keep(1, b"x"));
+    script.send(Frame::end(1, false));
+    script.expect(Frame::end(1, false));
+    worker.close();
+    drop((worker, script));
+    assert_eq!(Arc::strong_count(&wire.to_far), 1, "the carrier is kept");
+}
+
 #[test]
 fn what_both_sides_had_ended_is_delivered_after_the_carrier() {
     let _scene = scene();

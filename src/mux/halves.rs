@@ -1,7 +1,7 @@
 //! A session's two directions as the halves of a link.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::session::Session;
@@ -21,12 +21,21 @@ pub(super) fn link(session: &Arc<Session>) -> Link {
     Link::new(reader, SessionWriter::new(session.clone()))
 }
 
-/// Ends the whole session with an error.
-struct FailSession(Arc<Session>);
+/// Ends the whole session with an error. Does not keep it: a session holds the
+/// handles of those whom it is tied to, which may be its own.
+struct FailSession(Weak<Session>);
+
+impl FailSession {
+    fn handle(session: &Arc<Session>) -> Handle {
+        Arc::new(Self(Arc::downgrade(session)))
+    }
+}
 
 impl Interrupt for FailSession {
     fn interrupt(&self) {
-        self.0.fail();
+        if let Some(session) = self.0.upgrade() {
+            session.fail();
+        }
     }
 }
 
@@ -59,7 +68,7 @@ impl Reader for SessionReader {
     }
 
     fn handle(&self) -> Handle {
-        Arc::new(FailSession(self.session.clone()))
+        FailSession::handle(&self.session)
     }
 
     fn forward(
@@ -122,7 +131,7 @@ impl Writer for SessionWriter {
     }
 
     fn handle(&self) -> Handle {
-        Arc::new(FailSession(self.session.clone()))
+        FailSession::handle(&self.session)
     }
 }
 
