@@ -288,6 +288,13 @@ pub const MAX_VLESS_ADDONS: usize = 255;
 /// Bytes of a peer's text that a log line shows.
 pub const MAX_LOGGED_TEXT: usize = 256;
 
+/// Lines that the log gets about one cause in [`LOG_INTERVAL`], when peers can
+/// bring it about at will; the next one says how many were left out.
+pub const LOG_LINES: u32 = 10;
+
+/// See [`LOG_LINES`].
+pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Access lines that may wait for a slow disk or terminal; more are lost.
 pub const ACCESS_QUEUE: usize = 4_096;
 
