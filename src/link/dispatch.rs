@@ -25,6 +25,11 @@ pub struct Request {
     pub anonymous: bool,
     /// Whether the rule that decided names the target itself.
     pub named_by_rule: bool,
+    /// Whether the target's name was read out of the visitor's payload, not
+    /// asked for. Such a name makes nobody a bridge (A37). Nothing here reads
+    /// names that way; what may do so one day goes by
+    /// [`sniffed`](Self::sniffed).
+    pub is_sniffed: bool,
     /// The application protocol, where the inbound knows it ("http/1.1").
     pub protocol: Option<Arc<str>>,
     /// Where its access line goes, if it is to have one.
@@ -43,6 +48,7 @@ impl Request {
             user: None,
             anonymous: false,
             named_by_rule: false,
+            is_sniffed: false,
             protocol: None,
             access: None,
         }
@@ -54,6 +60,7 @@ impl Request {
             id: Request::new(target.clone()).id,
             target,
             named_by_rule: false,
+            is_sniffed: false,
             ..self.clone()
         }
     }
@@ -64,6 +71,14 @@ impl Request {
             target,
             named_by_rule: false,
             ..self.clone()
+        }
+    }
+
+    /// The same connection, to a target whose name its payload gave away.
+    pub fn sniffed(&self, target: Destination) -> Self {
+        Self {
+            is_sniffed: true,
+            ..self.with_target(target)
         }
     }
 }
