@@ -11,5 +11,7 @@ mod mux_support;
 mod reverse_support;
 mod support;
 
+#[path = "access/targets.rs"]
+mod targets;
 #[path = "access/tunnel.rs"]
 mod tunnel;
