@@ -3,7 +3,6 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code)]
 mod loopback;
 #[allow(dead_code)]
 mod mux_support;
@@ -11,6 +10,8 @@ mod mux_support;
 mod reverse_support;
 mod support;
 
+#[path = "access/secrets.rs"]
+mod secrets;
 #[path = "access/targets.rs"]
 mod targets;
 #[path = "access/tunnel.rs"]

@@ -16,7 +16,8 @@ impl Node {
     /// dashes between them optional (section 1.6). What V2Ray ignores after
     /// the last group is refused, and so are Xray's short texts.
     ///
-    /// The text is a secret, and is not repeated in messages.
+    /// The text is a secret, and so is what becomes of it: neither is repeated
+    /// in messages.
     pub(super) fn id(&self) -> Result<Uuid, ConfigError> {
         let text = self.string()?;
         match leading_uuid(text) {
@@ -24,17 +25,16 @@ impl Node {
             Some(_) => Err(self
                 .error("text after the end of the UUID, which V2Ray would ignore")
                 .help("remove it")),
-            None if (1..=XRAY_SHORT).contains(&text.len()) => Err(self.short_id(text)),
+            None if (1..=XRAY_SHORT).contains(&text.len()) => Err(self.short_id()),
             None => Err(self
                 .error("this is no UUID")
                 .help("`muxcool uuid` makes one")),
         }
     }
 
-    fn short_id(&self, text: &str) -> ConfigError {
-        let id = Uuid::new_v5(&Uuid::nil(), text.as_bytes());
+    fn short_id(&self) -> ConfigError {
         self.error("a short text instead of a UUID, as Xray takes it")
-            .help(format!("write \"{id}\", which is what Xray makes of it"))
+            .help("write what `muxcool uuid -i TEXT` says that Xray makes of it")
     }
 }
 

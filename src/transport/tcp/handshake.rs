@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -13,7 +14,6 @@ const READ_SIZE: usize = 2_048;
 ///
 /// Reading past the deadline gives [`io::ErrorKind::TimedOut`], past the end
 /// of the stream [`io::ErrorKind::UnexpectedEof`] from `read_exact`.
-#[derive(Debug)]
 pub struct Handshake {
     stream: Arc<TcpStream>,
     deadline: Instant,
@@ -94,6 +94,16 @@ impl Handshake {
             return Err(timed_out());
         }
         Ok(left)
+    }
+}
+
+/// Not what was read: passwords are among it.
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("stream", &self.stream)
+            .field("buffered", &self.buffered().len())
+            .finish_non_exhaustive()
     }
 }
 
