@@ -180,7 +180,33 @@ pub const MAX_CONCURRENCY: u32 = 1024;
 pub const DEFAULT_MAX_CONNECTION: u32 = 128;
 
 /// Sessions that a mux server runs at once for one carrier; more are refused.
+/// What counts is the thread that works for a session, not its id: it may go
+/// on after the peer has ended the session.
 pub const SERVER_SESSIONS: usize = 4_096;
+
+/// The same for all carriers of a process together. Each may need two threads,
+/// which leaves some of [`MAX_THREADS`] for everything else.
+pub const SESSIONS_PER_PROCESS: usize = 5_000;
+
+/// Sessions of one carrier whose targets are dialled at once. Others wait for
+/// their turn, so that targets that do not answer hold up their own carrier's
+/// new sessions and nobody else's; those that the peer ends meanwhile are never
+/// dialled.
+pub const DIALLING_PER_CARRIER: usize = 256;
+
+/// Ends that wait to be sent to a peer which does not read, beyond which its
+/// data for ids that are not open goes unanswered.
+pub const UNKNOWN_ANSWERS: usize = 1_024;
+
+/// Frames that bring nothing (empty ones, those for ids that are not open,
+/// sessions that are refused, questions) after which a carrier is ended, if
+/// they came in less than [`IDLE_FRAMES_TIME`]. It is more than twice what a
+/// program can ask that waits for each answer, and a thousandth of a second's
+/// work for each second.
+pub const IDLE_FRAMES: usize = 500_000;
+
+/// See [`IDLE_FRAMES`].
+pub const IDLE_FRAMES_TIME: Duration = Duration::from_secs(10);
 
 /// Sessions opened by a peer that an application has not accepted yet.
 pub const ACCEPT_BACKLOG: usize = 256;

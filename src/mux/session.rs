@@ -583,6 +583,11 @@ impl Session {
         }
     }
 
+    /// Happens when both sides have ended it, or one has failed.
+    pub(super) fn over(&self) -> &Done {
+        &self.over
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
