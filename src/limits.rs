@@ -254,6 +254,29 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(16);
 /// Time for a peer's whole handshake, unless the policy says otherwise.
 pub const HANDSHAKE: Duration = Duration::from_secs(60);
 
+/// Bytes of a peer's part in a handshake of SOCKS or VLESS, and of a SOCKS
+/// server's: their longest forms have about a quarter of it. HTTP heads have a
+/// bound of their own, [`MAX_HTTP_HEAD`].
+pub const MAX_HANDSHAKE: usize = 4_096;
+
+/// Connections of one listener at once; more are closed at once. Each has a
+/// thread or two.
+pub const CONNECTIONS: usize = 8_192;
+
+/// Connections of one listener from one source at once: half of all, so that
+/// no source takes every place. Many may hide behind one address.
+pub const CONNECTIONS_PER_SOURCE: usize = CONNECTIONS / 2;
+
+/// Connections of one listener that are in their handshake. With one more the
+/// oldest of them is cut: whoever is honest is done in a moment.
+pub const HANDSHAKES: usize = 4_096;
+
+/// The same from one source, whose own oldest is cut.
+pub const HANDSHAKES_PER_SOURCE: usize = HANDSHAKES / 2;
+
+/// Bits of an IPv6 address that tell sources apart: its owner has the rest.
+pub const SOURCE_BITS: u8 = 64;
+
 /// Connection without a byte either way, unless the policy says otherwise.
 pub const CONN_IDLE: Duration = Duration::from_secs(300);
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -17,7 +18,7 @@ use muxcool::mux::{CarrierOptions, LivenessTimes};
 use muxcool::net::Address;
 use muxcool::proxy::{blackhole, freedom};
 use muxcool::router::{Condition, DomainPattern, DomainStrategy};
-use muxcool::transport::tcp::IdleTimes;
+use muxcool::transport::tcp::{IdleTimes, ServerLimits};
 
 const ID: &str = "b831381d-6324-4d53-ad4f-8cda48b30811";
 
@@ -418,9 +419,21 @@ fn carriers_have_the_bounds_of_the_policy() {
             dead: seconds(3),
         };
         assert_eq!(options.liveness, Some(times));
+        assert_eq!((options.sessions, options.dialling), (100, 10));
+        let all = options.all_sessions.as_ref().unwrap();
+        assert_eq!(all.limit(), 200);
+        assert!(Arc::ptr_eq(all, plan.mux.all_sessions.as_ref().unwrap()));
         assert_eq!(options.check(), Ok(()));
     }
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    let listeners = ServerLimits {
+        connections: 1,
+        connections_per_source: 2,
+        handshakes: 3,
+        handshakes_per_source: 4,
+    };
+    assert_eq!(plan.listeners, listeners);
+    assert_eq!(valid("policy.json").listeners, ServerLimits::default());
 }
 
 #[test]
@@ -446,21 +459,37 @@ fn without_a_policy_carriers_have_the_librarys_defaults() {
     }
 }
 
+/// The defaults that a table of the README tells, as members of an object.
+fn told_in_the_readme(heading: &str) -> Vec<String> {
+    let readme = fs::read_to_string(folder("README.md")).unwrap();
+    let (_, section) = readme.split_once(heading).unwrap();
+    let (section, _) = section.split_once("\n##").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let (key, rest) = row.split_once("` | ").unwrap();
+        let (default, _) = rest.split_once([' ', '|']).unwrap();
+        format!("\"{key}\": {}", default.trim_matches('`'))
+    })
+    .collect()
+}
+
+#[test]
+fn the_readme_tells_the_defaults_of_listeners() {
+    let members = told_in_the_readme("### Settings of listeners");
+    assert_eq!(members.len(), 4, "{members:?}");
+    let text = format!(
+        r#"{{"policy": {{"inbounds": {{ {} }} }} }}"#,
+        members.join(", ")
+    );
+    let written = config::parse("r", &text).unwrap();
+    assert_eq!(written.listeners, ServerLimits::default());
+}
+
 /// The defaults have one place, and what the README says of them is that.
 #[test]
 fn the_readme_tells_the_defaults_of_carriers() {
-    let readme = fs::read_to_string(folder("README.md")).unwrap();
-    let (_, section) = readme.split_once("### Settings of carriers").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-    let members: Vec<String> = rows
-        .map(|row| {
-            let (key, rest) = row.split_once("` | ").unwrap();
-            let (default, _) = rest.split_once([' ', '|']).unwrap();
-            format!("\"{key}\": {}", default.trim_matches('`'))
-        })
-        .collect();
-    assert_eq!(members.len(), 9, "{members:?}");
+    let members = told_in_the_readme("### Settings of carriers");
+    assert_eq!(members.len(), 12, "{members:?}");
     let text = format!(r#"{{"policy": {{"mux": {{ {} }} }} }}"#, members.join(", "));
     let (written, default) = (
         config::parse("r", &text).unwrap(),

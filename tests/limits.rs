@@ -7,6 +7,8 @@ mod loopback;
 #[allow(dead_code)]
 mod mux_support;
 
+#[path = "limits/connections.rs"]
+mod connections;
 #[path = "limits/frames.rs"]
 mod frames;
 #[path = "limits/sessions.rs"]

@@ -31,6 +31,7 @@ mod http;
 mod id;
 mod inbound;
 mod json;
+mod listeners;
 mod logging;
 mod merge;
 mod notes;

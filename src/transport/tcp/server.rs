@@ -9,6 +9,8 @@ use socket2::SockRef;
 
 use super::cut::cut;
 use super::dial::tune;
+use super::guard::{Guard, Negotiation, Place};
+use super::options::ServerLimits;
 use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE};
 use crate::sync::{Crew, Done};
 
@@ -19,6 +21,8 @@ pub struct Visitor {
     pub stream: Arc<TcpStream>,
     /// Where it comes from.
     pub source: SocketAddr,
+    /// To be dropped when the visitor's handshake is over.
+    pub negotiation: Negotiation,
 }
 
 type Handler = dyn Fn(Visitor) + Send + Sync;
@@ -37,6 +41,7 @@ struct Shared {
     stopped: Done,
     closed: Done,
     crew: Crew,
+    guard: Arc<Guard>,
     live: Mutex<Live>,
 }
 
@@ -58,6 +63,19 @@ impl Server {
         tag: &str,
         handler: impl Fn(Visitor) + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        Self::start_with(listener, tag, ServerLimits::default(), handler)
+    }
+
+    /// As [`start`](Self::start), within limits of the caller's.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(
+        listener: TcpListener,
+        tag: &str,
+        limits: ServerLimits,
+        handler: impl Fn(Visitor) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let local = listener.local_addr()?;
         let shared = Arc::new(Shared {
             tag: tag.to_owned(),
@@ -66,6 +84,7 @@ impl Server {
             stopped: Done::new(),
             closed: Done::new(),
             crew: Crew::new(),
+            guard: Guard::new(tag, limits),
             live: Mutex::default(),
         });
         let inner = shared.clone();
@@ -116,10 +135,7 @@ impl Shared {
     fn accept_loop(self: Arc<Self>) {
         while !self.stopped.is_done() {
             match self.listener.accept() {
-                Ok((stream, source)) => self.admit(Visitor {
-                    stream: Arc::new(stream),
-                    source,
-                }),
+                Ok((stream, source)) => self.admit(Arc::new(stream), source),
                 Err(e) => self.pause(&e),
             }
         }
@@ -133,19 +149,28 @@ impl Shared {
         }
     }
 
-    fn admit(self: &Arc<Self>, visitor: Visitor) {
-        let source = visitor.source;
-        if let Err(e) = self.serve(visitor) {
-            debug!("[{}] {source} was not served: {e}", self.tag);
+    fn admit(self: &Arc<Self>, stream: Arc<TcpStream>, source: SocketAddr) {
+        let id = self.live.lock().next_id();
+        // Without a place the connection is closed here.
+        if let Some((place, negotiation)) = self.guard.admit(id, &stream, source.ip()) {
+            let visitor = Visitor {
+                stream,
+                source,
+                negotiation,
+            };
+            if let Err(e) = self.serve(id, visitor, place) {
+                debug!("[{}] {source} was not served: {e}", self.tag);
+            }
         }
     }
 
-    fn serve(self: &Arc<Self>, visitor: Visitor) -> io::Result<()> {
+    fn serve(self: &Arc<Self>, id: u64, visitor: Visitor, place: Place) -> io::Result<()> {
         tune(&visitor.stream)?;
-        let id = self.live.lock().add(&visitor.stream);
+        self.live.lock().add(id, &visitor.stream);
         let entry = Entry {
             server: self.clone(),
             id,
+            _place: place,
         };
         let name = format!("in-{}-{id}", self.tag);
         self.crew.spawn(&name, move || {
@@ -161,6 +186,7 @@ impl Shared {
 struct Entry {
     server: Arc<Shared>,
     id: u64,
+    _place: Place,
 }
 
 impl Drop for Entry {
@@ -170,10 +196,13 @@ impl Drop for Entry {
 }
 
 impl Live {
-    fn add(&mut self, stream: &Arc<TcpStream>) -> u64 {
+    fn next_id(&mut self) -> u64 {
         self.next += 1;
-        self.streams.insert(self.next, Arc::downgrade(stream));
         self.next
+    }
+
+    fn add(&mut self, id: u64, stream: &Arc<TcpStream>) {
+        self.streams.insert(id, Arc::downgrade(stream));
     }
 
     fn cut_all(&self) {
