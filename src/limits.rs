@@ -251,6 +251,22 @@ pub const REDIAL_BACKOFF: (Duration, Duration) =
 /// Bound of one TCP dial.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(16);
 
+/// TCP dials at once in this process; others wait for their turn. Far more
+/// than targets that answer ever need: a dial takes a round trip.
+pub const DIALS: usize = 2_048;
+
+/// Names that are resolved at once in this process; others wait for their
+/// turn. The system's resolver blocks its thread for as long as it likes.
+pub const LOOKUPS: usize = 512;
+
+/// Longest wait for a turn to resolve a name: what the system's resolver takes
+/// for a server that does not answer, twice.
+pub const LOOKUP_WAIT: Duration = Duration::from_secs(10);
+
+/// Addresses of one name that are looked at. Real names have fewer; of an
+/// answer that is larger than that, nobody needs more.
+pub const MAX_ADDRESSES: usize = 16;
+
 /// Time for a peer's whole handshake, unless the policy says otherwise.
 pub const HANDSHAKE: Duration = Duration::from_secs(60);
 

@@ -244,7 +244,13 @@ mod tests {
 
     #[test]
     fn the_oldest_handshake_gives_way_first_of_the_same_source() {
-        let guard = Guard::new("in", limits());
+        let guard = Guard::new(
+            "in",
+            ServerLimits {
+                connections: 9,
+                ..limits()
+            },
+        );
         let stream = stream();
         let admit = |number, address| guard.admit(number, &stream, ip(address)).unwrap();
         let _first = admit(1, "192.0.2.9");

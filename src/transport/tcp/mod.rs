@@ -8,9 +8,10 @@ mod handshake;
 mod idle;
 mod listen;
 mod options;
+mod resolve;
 mod server;
 
-pub use dial::{DialOptions, dial, resolve};
+pub use dial::{DialOptions, dial};
 pub use guard::Negotiation;
 pub(crate) use halves::poll_for;
 pub use halves::{TcpReader, TcpWriter, split};
@@ -19,4 +20,5 @@ pub(super) use idle::{Activity, Expire};
 pub use idle::{Idle, IdleTimes};
 pub use listen::listen;
 pub use options::ServerLimits;
+pub use resolve::resolve;
 pub use server::{Server, Visitor};
