@@ -80,6 +80,8 @@
 //!   of a carrier that has ended.
 //!
 //! Payload and secrets are logged at no level. What a peer chose is escaped.
+//! Of complaints that peers can bring about at will only a few are written in
+//! each second, and how many were left out ([`sync::Complaints`]).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -220,7 +220,33 @@ pub const MAX_CONCURRENCY: u32 = 1024;
 pub const DEFAULT_MAX_CONNECTION: u32 = 128;
 
 /// Sessions that a mux server runs at once for one carrier; more are refused.
+/// What counts is the thread that works for a session, not its id: it may go
+/// on after the peer has ended the session.
 pub const SERVER_SESSIONS: usize = 4_096;
+
+/// The same for all carriers of a process together. Each may need two threads,
+/// which leaves some of [`MAX_THREADS`] for everything else.
+pub const SESSIONS_PER_PROCESS: usize = 5_000;
+
+/// Sessions of one carrier whose targets are dialled at once. Others wait for
+/// their turn, so that targets that do not answer hold up their own carrier's
+/// new sessions and nobody else's; those that the peer ends meanwhile are never
+/// dialled.
+pub const DIALLING_PER_CARRIER: usize = 256;
+
+/// Ends that wait to be sent to a peer which does not read, beyond which its
+/// data for ids that are not open goes unanswered.
+pub const UNKNOWN_ANSWERS: usize = 1_024;
+
+/// Frames that bring nothing (empty ones, those for ids that are not open,
+/// sessions that are refused, questions) after which a carrier is ended, if
+/// they came in less than [`IDLE_FRAMES_TIME`]. It is more than twice what a
+/// program can ask that waits for each answer, and a thousandth of a second's
+/// work for each second.
+pub const IDLE_FRAMES: usize = 500_000;
+
+/// See [`IDLE_FRAMES`].
+pub const IDLE_FRAMES_TIME: Duration = Duration::from_secs(10);
 
 /// Sessions opened by a peer that an application has not accepted yet.
 pub const ACCEPT_BACKLOG: usize = 256;
@@ -265,8 +291,47 @@ pub const REDIAL_BACKOFF: (Duration, Duration) =
 /// Bound of one TCP dial.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(16);
 
+/// TCP dials at once in this process; others wait for their turn. Far more
+/// than targets that answer ever need: a dial takes a round trip.
+pub const DIALS: usize = 2_048;
+
+/// Names that are resolved at once in this process; others wait for their
+/// turn. The system's resolver blocks its thread for as long as it likes.
+pub const LOOKUPS: usize = 512;
+
+/// Longest wait for a turn to resolve a name: what the system's resolver takes
+/// for a server that does not answer, twice.
+pub const LOOKUP_WAIT: Duration = Duration::from_secs(10);
+
+/// Addresses of one name that are looked at. Real names have fewer; of an
+/// answer that is larger than that, nobody needs more.
+pub const MAX_ADDRESSES: usize = 16;
+
 /// Time for a peer's whole handshake, unless the policy says otherwise.
 pub const HANDSHAKE: Duration = Duration::from_secs(60);
+
+/// Bytes of a peer's part in a handshake of SOCKS or VLESS, and of a SOCKS
+/// server's: their longest forms have about a quarter of it. HTTP heads have a
+/// bound of their own, [`MAX_HTTP_HEAD`].
+pub const MAX_HANDSHAKE: usize = 4_096;
+
+/// Connections of one listener at once; more are closed at once. Each has a
+/// thread or two.
+pub const CONNECTIONS: usize = 8_192;
+
+/// Connections of one listener from one source at once: half of all, so that
+/// no source takes every place. Many may hide behind one address.
+pub const CONNECTIONS_PER_SOURCE: usize = CONNECTIONS / 2;
+
+/// Connections of one listener that are in their handshake. With one more the
+/// oldest of them is cut: whoever is honest is done in a moment.
+pub const HANDSHAKES: usize = 4_096;
+
+/// The same from one source, whose own oldest is cut.
+pub const HANDSHAKES_PER_SOURCE: usize = HANDSHAKES / 2;
+
+/// Bits of an IPv6 address that tell sources apart: its owner has the rest.
+pub const SOURCE_BITS: u8 = 64;
 
 /// Connection without a byte either way, unless the policy says otherwise.
 pub const CONN_IDLE: Duration = Duration::from_secs(300);
@@ -325,6 +390,13 @@ pub const MAX_VLESS_ADDONS: usize = 255;
 
 /// Bytes of a peer's text that a log line shows.
 pub const MAX_LOGGED_TEXT: usize = 256;
+
+/// Lines that the log gets about one cause in [`LOG_INTERVAL`], when peers can
+/// bring it about at will; the next one says how many were left out.
+pub const LOG_LINES: u32 = 10;
+
+/// See [`LOG_LINES`].
+pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Access lines that may wait for a slow disk or terminal; more are lost.
 pub const ACCESS_QUEUE: usize = 4_096;

@@ -67,6 +67,13 @@ fn every_spelling_of_version_prints_the_same_line() {
     }
 }
 
+/// An error must not print it, for it is a secret.
+#[test]
+fn the_id_that_xray_makes_of_a_text_is_told_on_demand() {
+    let id = printed(&["uuid", "-i", "example"]);
+    assert_eq!(id, "feb54431-301b-52bb-a6dd-e1e93e81bb9e\n");
+}
+
 #[test]
 fn uuids_are_of_version_4_and_differ() {
     let [one, other] = [printed(&["uuid"]), printed(&["uuid"])];

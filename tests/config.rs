@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -17,7 +18,7 @@ use muxcool::mux::{CarrierOptions, LivenessTimes};
 use muxcool::net::Address;
 use muxcool::proxy::{blackhole, freedom};
 use muxcool::router::{Condition, DomainPattern, DomainStrategy};
-use muxcool::transport::tcp::IdleTimes;
+use muxcool::transport::tcp::{IdleTimes, ServerLimits};
 
 const ID: &str = "b831381d-6324-4d53-ad4f-8cda48b30811";
 
@@ -346,6 +347,27 @@ fn bridges_and_portals_lend_their_tags_to_rules() {
     assert_eq!(plan.portals[0].control_domain, "reverse.internal.v2ray.com");
     assert_eq!(&*plan.router.rules[0].outbound, "portal");
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+
+    let allowed = plan.bridges[0].allow_targets.as_ref().unwrap();
+    for (address, expected) in [
+        ("192.0.2.1:1", true),
+        ("192.0.2.2:1", false),
+        ("10.9.9.9:80", true),
+        ("10.9.9.9:81", false),
+        ("[fd00::1]:2000", true),
+        ("[fd00::1]:2001", false),
+        ("[2001:db8::1]:9", true),
+        ("203.0.113.1:53", true),
+        ("[::1]:22", true),
+        ("[::1]:23", false),
+        ("127.0.0.1:22", false),
+    ] {
+        assert_eq!(
+            allowed.permits(address.parse().unwrap()),
+            expected,
+            "{address}"
+        );
+    }
 }
 
 #[test]
@@ -397,9 +419,21 @@ fn carriers_have_the_bounds_of_the_policy() {
             dead: seconds(3),
         };
         assert_eq!(options.liveness, Some(times));
+        assert_eq!((options.sessions, options.dialling), (100, 10));
+        let all = options.all_sessions.as_ref().unwrap();
+        assert_eq!(all.limit(), 200);
+        assert!(Arc::ptr_eq(all, plan.mux.all_sessions.as_ref().unwrap()));
         assert_eq!(options.check(), Ok(()));
     }
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    let listeners = ServerLimits {
+        connections: 1,
+        connections_per_source: 2,
+        handshakes: 3,
+        handshakes_per_source: 4,
+    };
+    assert_eq!(plan.listeners, listeners);
+    assert_eq!(valid("policy.json").listeners, ServerLimits::default());
 }
 
 #[test]
@@ -414,7 +448,7 @@ fn what_carriers_do_not_use_is_warned_of() {
     for (line, end) in plan.warnings.iter().zip(wanted) {
         assert!(line.ends_with(end), "{line}\n{end}");
     }
-    assert_eq!(plan.warnings.len(), wanted.len());
+    assert_eq!(plan.warnings.len(), wanted.len(), "{:#?}", plan.warnings);
 }
 
 #[test]
@@ -425,21 +459,37 @@ fn without_a_policy_carriers_have_the_librarys_defaults() {
     }
 }
 
+/// The defaults that a table of the README tells, as members of an object.
+fn told_in_the_readme(heading: &str) -> Vec<String> {
+    let readme = fs::read_to_string(folder("README.md")).unwrap();
+    let (_, section) = readme.split_once(heading).unwrap();
+    let (section, _) = section.split_once("\n##").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let (key, rest) = row.split_once("` | ").unwrap();
+        let (default, _) = rest.split_once([' ', '|']).unwrap();
+        format!("\"{key}\": {}", default.trim_matches('`'))
+    })
+    .collect()
+}
+
+#[test]
+fn the_readme_tells_the_defaults_of_listeners() {
+    let members = told_in_the_readme("### Settings of listeners");
+    assert_eq!(members.len(), 4, "{members:?}");
+    let text = format!(
+        r#"{{"policy": {{"inbounds": {{ {} }} }} }}"#,
+        members.join(", ")
+    );
+    let written = config::parse("r", &text).unwrap();
+    assert_eq!(written.listeners, ServerLimits::default());
+}
+
 /// The defaults have one place, and what the README says of them is that.
 #[test]
 fn the_readme_tells_the_defaults_of_carriers() {
-    let readme = fs::read_to_string(folder("README.md")).unwrap();
-    let (_, section) = readme.split_once("### Settings of carriers").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-    let members: Vec<String> = rows
-        .map(|row| {
-            let (key, rest) = row.split_once("` | ").unwrap();
-            let (default, _) = rest.split_once([' ', '|']).unwrap();
-            format!("\"{key}\": {}", default.trim_matches('`'))
-        })
-        .collect();
-    assert_eq!(members.len(), 9, "{members:?}");
+    let members = told_in_the_readme("### Settings of carriers");
+    assert_eq!(members.len(), 12, "{members:?}");
     let text = format!(r#"{{"policy": {{"mux": {{ {} }} }} }}"#, members.join(", "));
     let (written, default) = (
         config::parse("r", &text).unwrap(),
@@ -493,20 +543,27 @@ fn warnings_name_their_place() {
     let plan = config::parse("w", &text).unwrap();
     let wanted = [
         "w:2:48: policy.levels.0.bufferSize: has no effect",
-        "w:8:68: inbounds[0].settings.accounts: has no effect",
-        "w:28:47: routing.rules[0].protocol[0]: \"bittorrent\" never matches",
-        "w:8:36: inbounds[0].port: this proxy is open to everybody",
-        "w:9:35: inbounds[1].port: this proxy is open to everybody",
-        "w:10:36: inbounds[2].port: VLESS sends ids and data unencrypted",
-        "w:13:5: outbounds[0]: \"mux\" needs a server",
-        "w:14:5: outbounds[1]: VLESS sends ids and data unencrypted",
-        "w:5:26: reverse.portals[0].tag: no rule leads to this portal",
-        "w:4:26: reverse.bridges[0].tag: its connection to the portal would",
+        "w:14:68: inbounds[0].settings.accounts: has no effect",
+        "w:56:39: routing.rules[0].protocol[0]: \"bittorrent\" never matches",
+        "w:14:36: inbounds[0].port: this proxy is open to everybody",
+        "w:15:35: inbounds[1].port: this proxy is open to everybody",
+        "w:16:36: inbounds[2].port: VLESS sends ids and data unencrypted",
+        "w:34:5: outbounds[0]: \"mux\" needs a server",
+        "w:35:5: outbounds[1]: VLESS sends ids and data unencrypted",
+        "w:47:5: outbounds[2]: its carriers go through SOCKS",
+        "w:9:16: reverse.portals[0].tag: no rule leads to this portal",
+        "w:14:36: inbounds[0].port: whoever can reach this port and knows the portal's domain",
+        "w:15:35: inbounds[1].port: whoever can reach this port and knows the portal's domain",
+        "w:19:15: inbounds[3].port: whoever can reach this port becomes a bridge",
+        "w:29:15: inbounds[5].port: bridges that come here send",
+        "w:5:16: reverse.bridges[0].tag: its connection to the portal would",
+        "w:5:16: reverse.bridges[0].tag: whoever uses the portal chooses",
+        "w:6:16: reverse.bridges[1].tag: its carriers go through SOCKS",
     ];
     for (line, start) in plan.warnings.iter().zip(wanted) {
         assert!(line.starts_with(start), "{line}\n{start}");
     }
-    assert_eq!(plan.warnings.len(), wanted.len());
+    assert_eq!(plan.warnings.len(), wanted.len(), "{:#?}", plan.warnings);
     let lonely = valid("no-outbounds.json").warnings;
     assert!(lonely[0].ends_with("there are no outbounds: every connection will be closed"));
 }

@@ -57,7 +57,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
 const EVERYTHING: &str = "*";
 
 /// Single items that a room may use beyond its entry.
-const EXCEPTIONS: [(&str, &str, &str); 2] = [
+const EXCEPTIONS: [(&str, &str, &str); 3] = [
     (
         "proxy::http",
         "proxy::socks::Account",
@@ -68,6 +68,7 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
         "transport::tcp::IdleTimes",
         "an option struct of the sockets",
     ),
+    ("config", "transport::tcp::ServerLimits", "another one"),
 ];
 
 /// Rooms that may also use the types in the `options.rs` of any other room.

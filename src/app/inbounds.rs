@@ -11,8 +11,8 @@ use crate::config::{ConfigError, InboundOptions, InboundPlan, Place};
 use crate::error::chain;
 use crate::link::{Access, Dispatcher};
 use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless};
-use crate::sync::Timer;
-use crate::transport::tcp::{Idle, Server, listen};
+use crate::sync::{Complaints, Timer};
+use crate::transport::tcp::{Idle, Server, ServerLimits, listen};
 use crate::transport::udp::Flows;
 
 /// One port of an inbound, with what listens there.
@@ -51,6 +51,7 @@ impl RunningInbound {
 /// Starts the inbound on each of its ports.
 pub(super) fn start(
     plan: InboundPlan,
+    limits: ServerLimits,
     dispatcher: &Arc<dyn Dispatcher>,
     access: Option<&Arc<dyn Access>>,
     timer: &Timer,
@@ -68,7 +69,7 @@ pub(super) fn start(
     let addresses = plan.ports.map(|port| SocketAddr::new(plan.listen, port));
     addresses
         .map(|address| {
-            start_at(&context, &plan.options, address)
+            start_at(&context, &plan.options, limits, address)
                 .map_err(|e| cannot_listen(plan.place.clone(), address, &e))
         })
         .collect()
@@ -87,6 +88,7 @@ fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError
 fn start_at(
     context: &InboundContext,
     options: &InboundOptions,
+    limits: ServerLimits,
     address: SocketAddr,
 ) -> io::Result<RunningInbound> {
     let mut running = RunningInbound {
@@ -101,12 +103,14 @@ fn start_at(
         let inbound = build(context, options, running.address);
         let name = name(context, running.address);
         let (tag, access) = (context.tag.clone(), context.access.clone());
-        running.tcp = Some(Server::start(listener, &name, move |visitor| {
+        let faults = Complaints::new();
+        let server = Server::start_with(listener, &name, limits, move |visitor| {
             let source = visitor.source;
             if let Err(e) = inbound.serve(visitor) {
-                report(&tag, source, &e, access.as_deref());
+                report(&tag, source, &e, &faults, access.as_deref());
             }
-        })?);
+        });
+        running.tcp = Some(server?);
     }
     running.udp = start_udp(context, options, running.address)?;
     running.address = running
@@ -128,11 +132,18 @@ fn name(context: &InboundContext, address: SocketAddr) -> String {
 
 /// What a visitor does wrong is worth a line, and one in the access log; that
 /// one left is not.
-fn report(tag: &str, source: SocketAddr, e: &ProxyError, access: Option<&dyn Access>) {
+fn report(
+    tag: &str,
+    source: SocketAddr,
+    e: &ProxyError,
+    faults: &Complaints,
+    access: Option<&dyn Access>,
+) {
     let why = chain(e);
-    match e {
-        ProxyError::Dispatch(_) => debug!("[{tag}] {source}: {why}"),
-        _ => info!("[{tag}] {source}: {why}"),
+    if let ProxyError::Dispatch(_) = e {
+        debug!("[{tag}] {source}: {why}");
+    } else if let Some(unsaid) = faults.turn() {
+        info!("[{tag}] {source}: {why}{unsaid}");
     }
     if let (ProxyError::Malformed(_) | ProxyError::Address(_) | ProxyError::Refused(_), Some(log)) =
         (e, access)

@@ -61,7 +61,8 @@ impl App {
         let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(router.clone(), plan.mux));
         let access = app.access.clone().map(|log| log as Arc<dyn Access>);
         for inbound in plan.inbounds {
-            let running = inbounds::start(inbound, &entrance, access.as_ref(), &timer)?;
+            let limits = plan.listeners;
+            let running = inbounds::start(inbound, limits, &entrance, access.as_ref(), &timer)?;
             app.inbounds.extend(running);
         }
         for bridge in plan.bridges {

@@ -70,12 +70,20 @@ Prints \"Configuration OK.\", or what is wrong and where; then the exit code is 
     /// Print a new UUID (version 4), such as VLESS users have
     #[command(after_help = "Example:
   muxcool uuid")]
-    Uuid,
+    Uuid(UuidArgs),
 
     /// Print the version, the target and the features
     #[command(after_help = "Example:
   muxcool version")]
     Version,
+}
+
+/// Which id.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct UuidArgs {
+    /// Print the id that Xray makes of this short text instead
+    #[arg(short = 'i', long, value_name = "TEXT")]
+    pub(super) input: Option<String>,
 }
 
 /// Where the configuration is.

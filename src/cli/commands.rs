@@ -17,8 +17,16 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         Command::Run(sources) => run(&sources),
         Command::Test(sources) => test(&sources),
         Command::Demo(args) => show(&args),
-        Command::Uuid => say(Uuid::new_v4()),
+        Command::Uuid(args) => say(make_id(args.input.as_deref())),
         Command::Version => say(&*VERSION_LINE),
+    }
+}
+
+/// Of a text, the name-based id that Xray makes of it (section 1.6).
+fn make_id(text: Option<&str>) -> Uuid {
+    match text {
+        Some(text) => Uuid::new_v5(&Uuid::nil(), text.as_bytes()),
+        None => Uuid::new_v4(),
     }
 }
 

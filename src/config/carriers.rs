@@ -2,14 +2,19 @@
 //! ours; V2Ray reads past it.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ConfigError;
 use super::json::Node;
 use super::notes::Notes;
 use super::read::{Fields, Keys};
-use crate::limits::{LARGEST_WINDOW, LEAST_ROOM, LONGEST_WAIT, PARKED_PER_PROCESS};
+use crate::limits::{
+    LARGEST_WINDOW, LEAST_ROOM, LONGEST_WAIT, MAX_SESSION_ID, MAX_THREADS, PARKED_PER_PROCESS,
+    SESSIONS_PER_PROCESS,
+};
 use crate::mux::{CarrierOptions, LivenessTimes, OptionsError};
+use crate::sync::Quota;
 
 const MUX: Keys = Keys {
     known: &[
@@ -22,6 +27,9 @@ const MUX: Keys = Keys {
         "probe",
         "suspect",
         "dead",
+        "sessions",
+        "allSessions",
+        "dialling",
     ],
     unsupported: &[],
 };
@@ -49,6 +57,9 @@ pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Result<CarrierOpti
         stalled_session: time(&fields, "stalledSession", 1, default.stalled_session)?,
         end_quiet: time(&fields, "endQuiet", 0, default.end_quiet)?,
         liveness: liveness(&fields)?,
+        sessions: count(&fields, "sessions", MAX_SESSION_ID.into(), default.sessions)?,
+        dialling: count(&fields, "dialling", MAX_SESSION_ID.into(), default.dialling)?,
+        all_sessions: all_sessions(&fields)?,
         timer: None,
     };
     options.check().map_err(|e| blame(&fields, &options, e))?;
@@ -78,6 +89,23 @@ fn size(
     fields.get(key).map_or(Ok(default), |node| {
         node.whole(range).map(|size| size as u64 * KIB)
     })
+}
+
+fn count(
+    fields: &Fields<'_>,
+    key: &str,
+    most: usize,
+    default: usize,
+) -> Result<usize, ConfigError> {
+    fields.get(key).map_or(Ok(default), |node| {
+        node.whole(1..=most as i64).map(|count| count as usize)
+    })
+}
+
+/// All carriers of the plan share it.
+fn all_sessions(fields: &Fields<'_>) -> Result<Option<Arc<Quota>>, ConfigError> {
+    let count = count(fields, "allSessions", MAX_THREADS, SESSIONS_PER_PROCESS)?;
+    Ok((count != SESSIONS_PER_PROCESS).then(|| Quota::new(count)))
 }
 
 fn time(

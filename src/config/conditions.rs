@@ -160,16 +160,30 @@ fn network(item: Item<'_>) -> Result<IpNet, ConfigError> {
             "write the ranges out, such as \"10.0.0.0/8\"",
         ));
     }
-    let (address, bits) = match item.text.split_once('/') {
+    address_range(item.text).ok_or_else(|| no_range(item))
+}
+
+/// Whether the text names a list in another file.
+pub(super) fn is_list_file(text: &str) -> bool {
+    let kind = text.split_once(':').map_or(text, |(kind, _)| kind);
+    IP_FILES.contains(&kind)
+}
+
+/// An IP address, or a range in CIDR notation; IPv6 with or without brackets,
+/// which may also be around the whole.
+pub(super) fn address_range(text: &str) -> Option<IpNet> {
+    let text = unbracketed(text);
+    let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(bits)),
-        None => (item.text, None),
+        None => (text, None),
     };
-    let address = address
-        .strip_prefix('[')
-        .and_then(|a| a.strip_suffix(']'))
-        .unwrap_or(address);
-    let ip: IpAddr = address.parse().map_err(|_| no_range(item))?;
-    range(ip.to_canonical(), bits).ok_or_else(|| no_range(item))
+    let ip: IpAddr = unbracketed(address).parse().ok()?;
+    range(ip.to_canonical(), bits)
+}
+
+fn unbracketed(text: &str) -> &str {
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    inner.unwrap_or(text)
 }
 
 fn range(ip: IpAddr, bits: Option<&str>) -> Option<IpNet> {

@@ -20,7 +20,7 @@ pub(super) struct Node {
 }
 
 /// A value.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Value {
     Null,
     Bool(bool),
@@ -29,6 +29,20 @@ pub(super) enum Value {
     String(String),
     Array(Vec<Node>),
     Object(Vec<Member>),
+}
+
+/// Not what strings say: passwords and ids are among them.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("null"),
+            Value::Bool(value) => write!(f, "{value}"),
+            Value::Number(text) => f.write_str(text),
+            Value::String(text) => write!(f, "a string of {} bytes", text.len()),
+            Value::Array(elements) => f.debug_list().entries(elements).finish(),
+            Value::Object(members) => f.debug_set().entries(members).finish(),
+        }
+    }
 }
 
 /// A key and its value.

@@ -11,7 +11,7 @@ use crate::mux::CarrierOptions;
 use crate::proxy::{blackhole, dokodemo, freedom, http, socks, vless};
 use crate::reverse::{BridgeOptions, PortalOptions};
 use crate::router::RouterOptions;
-use crate::transport::tcp::IdleTimes;
+use crate::transport::tcp::{IdleTimes, ServerLimits};
 
 /// A whole configuration, checked: every tag that is named exists, every port
 /// is one, and nothing was left out that the text asked for.
@@ -26,6 +26,8 @@ pub struct Plan {
     pub outbounds: Vec<OutboundPlan>,
     /// The rules. Each leads to the tag of an outbound or of a portal.
     pub router: RouterOptions,
+    /// Bounds of what visitors can make each listener hold.
+    pub listeners: ServerLimits,
     /// Bounds of the mux carriers that inbounds take and outbounds dial; the
     /// same are in the options of bridges and portals.
     pub mux: CarrierOptions,

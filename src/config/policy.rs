@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::carriers;
 use super::error::ConfigError;
 use super::json::{Member, Node, Value};
+use super::listeners;
 use super::notes::Notes;
 use super::read::{Fields, Keys};
 use super::words::quoted;
 use crate::limits::{CONN_IDLE, HALF_OPEN_IDLE, HANDSHAKE};
 use crate::mux::CarrierOptions;
-use crate::transport::tcp::IdleTimes;
+use crate::transport::tcp::{IdleTimes, ServerLimits};
 
 const POLICY: Keys = Keys {
-    known: &["levels", "system", "mux"],
+    known: &["levels", "system", "mux", "inbounds"],
     unsupported: &[],
 };
 
@@ -61,6 +62,7 @@ pub(super) struct Level {
 pub(super) struct Policy {
     levels: HashMap<u32, Level>,
     mux: CarrierOptions,
+    inbounds: ServerLimits,
 }
 
 impl Policy {
@@ -81,13 +83,23 @@ impl Policy {
             }
         }
         let mux = carriers::read(fields.get("mux"), notes)?;
+        let inbounds = listeners::read(fields.get("inbounds"))?;
         fields.finish()?;
-        Ok(Self { levels, mux })
+        Ok(Self {
+            levels,
+            mux,
+            inbounds,
+        })
     }
 
     /// The bounds of mux carriers.
     pub(super) fn mux(&self) -> &CarrierOptions {
         &self.mux
+    }
+
+    /// The bounds of each listener.
+    pub(super) fn inbounds(&self) -> ServerLimits {
+        self.inbounds
     }
 
     /// The values of a level; the default for one that is not listed.
@@ -117,6 +129,7 @@ impl Policy {
         Self {
             levels: HashMap::from([(1, level_1)]),
             mux: CarrierOptions::default(),
+            inbounds: ServerLimits::default(),
         }
     }
 }

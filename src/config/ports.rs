@@ -62,7 +62,8 @@ impl Node {
         }
     }
 
-    fn plain_range(&self, text: &str) -> Result<RangeInclusive<u16>, ConfigError> {
+    /// `"N"` or `"A-B"`.
+    pub(super) fn plain_range(&self, text: &str) -> Result<RangeInclusive<u16>, ConfigError> {
         let (from, to) = text.split_once('-').unwrap_or((text, text));
         let (from, to) = (self.port_text(from)?, self.port_text(to)?);
         if from > to {

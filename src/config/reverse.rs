@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::json::Node;
 use super::read::{Fields, Keys};
 use super::tags::Tags;
+use super::targets;
 use super::words::quoted;
 use crate::limits::{CONTROL_DOMAINS, MUX_DOMAIN};
 use crate::mux::CarrierOptions;
@@ -16,7 +17,7 @@ const REVERSE: Keys = Keys {
 };
 
 const BRIDGE: Keys = Keys {
-    known: &["tag", "domain"],
+    known: &["tag", "domain", "allowTargets"],
     unsupported: &[],
 };
 
@@ -65,6 +66,7 @@ fn bridge(
 ) -> Result<BridgeOptions, ConfigError> {
     let fields = Fields::open(node, &BRIDGE)?;
     let mut bridge = BridgeOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
+    bridge.allow_targets = fields.get("allowTargets").map(targets::read).transpose()?;
     bridge.carrier = carrier.clone();
     fields.finish()?;
     Ok(bridge)

@@ -90,6 +90,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         inbounds,
         outbounds,
         router,
+        listeners: policy.inbounds(),
         mux: policy.mux().clone(),
         bridges: reverse.bridges,
         portals: reverse.portals,

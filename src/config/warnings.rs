@@ -1,12 +1,12 @@
 //! What is allowed but probably not meant, seen on the whole plan.
 
+use super::exposure::is_remote;
 use super::json::Mark;
 use super::notes::Notes;
 use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan};
 use super::reverse::Reverse;
 use super::tags::Tags;
-use crate::net::Address;
-use crate::proxy::vless;
+use crate::proxy::socks;
 use crate::reverse::BridgeOptions;
 use crate::router::{Condition, DomainPattern, Rule};
 
@@ -29,9 +29,11 @@ impl Whole<'_> {
         self.outbounds.iter().for_each(|o| warn_outbound(o, notes));
         for portal in &self.reverse.portals {
             self.warn_portal(&portal.tag, notes);
+            self.warn_of_strangers(portal, notes);
         }
         for bridge in &self.reverse.bridges {
             self.warn_bridge(bridge, notes);
+            self.warn_of_reach(bridge, notes);
         }
     }
 
@@ -68,13 +70,14 @@ impl Whole<'_> {
             Some(rule) => self.outbounds.iter().find(|o| o.tag == rule.outbound),
             None => self.outbounds.first(),
         };
-        if let Some(OutboundOptions::Freedom(_) | OutboundOptions::Blackhole(_)) =
-            taker.map(|outbound| &outbound.options)
-        {
-            let what = "its connection to the portal would leave by freedom or blackhole, which \
-                        lead to no portal; a rule with this \"inboundTag\" and the \"domain\" \
-                        should lead to an outbound that does";
-            notes.add(mark, what);
+        match taker.map(|outbound| &outbound.options) {
+            Some(OutboundOptions::Freedom(_) | OutboundOptions::Blackhole(_)) => {
+                notes.add(mark, NO_PORTAL);
+            }
+            Some(OutboundOptions::Socks(socks)) if leaves(socks) => {
+                notes.add(mark, CLEARTEXT_SOCKS);
+            }
+            _ => {}
         }
     }
 }
@@ -94,8 +97,11 @@ fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
 
 fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
     match &outbound.options {
-        OutboundOptions::Vless(vless) if vless.servers.iter().any(is_remote) => {
+        OutboundOptions::Vless(vless) if vless.servers.iter().any(|s| is_remote(&s.address)) => {
             notes.add_at(&outbound.place, CLEARTEXT);
+        }
+        OutboundOptions::Socks(socks) if outbound.mux.is_some() && leaves(socks) => {
+            notes.add_at(&outbound.place, CLEARTEXT_SOCKS);
         }
         OutboundOptions::Freedom(_) if outbound.mux.is_some() => {
             notes.add_at(&outbound.place, USELESS_MUX);
@@ -107,14 +113,17 @@ fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
 const OPEN_PROXY: &str = "this proxy is open to everybody who can reach it: listen on 127.0.0.1, \
                           or set up accounts";
 const CLEARTEXT: &str = "VLESS sends ids and data unencrypted: keep it on networks you trust";
+const CLEARTEXT_SOCKS: &str = "its carriers go through SOCKS, which sends passwords and data \
+                               unencrypted: keep it on networks you trust";
+const NO_PORTAL: &str = "its connection to the portal would leave by freedom or blackhole, which \
+                         lead to no portal; a rule with this \"inboundTag\" and the \"domain\" \
+                         should lead to an outbound that does";
 const USELESS_MUX: &str = "\"mux\" needs a server that understands it: a freedom outbound asks \
                            the Internet for v1.mux.cool";
 
-fn is_remote(server: &vless::Server) -> bool {
-    match &server.address {
-        Address::Ip(ip) => !ip.is_loopback(),
-        Address::Domain(name) => name.as_str() != "localhost",
-    }
+/// Whether its carriers leave this machine.
+fn leaves(options: &socks::OutboundOptions) -> bool {
+    options.servers.iter().any(|s| is_remote(&s.address))
 }
 
 /// Whether the rule takes a bridge's connection to its portal: a stream to
@@ -129,7 +138,7 @@ fn leads(rule: &Rule, bridge: &BridgeOptions) -> bool {
     })
 }
 
-fn matches(pattern: &DomainPattern, name: &str) -> bool {
+pub(super) fn matches(pattern: &DomainPattern, name: &str) -> bool {
     match pattern {
         DomainPattern::Keyword(part) => name.contains(part),
         DomainPattern::Full(whole) => name == whole,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Link, LinkError, relay};
-use crate::net::Destination;
+use crate::net::{AllowedTargets, Destination};
 
 /// What is known about one connection. Made once, never changed: sessions of
 /// one carrier share nothing of it.
@@ -25,6 +25,14 @@ pub struct Request {
     pub anonymous: bool,
     /// Whether the rule that decided names the target itself.
     pub named_by_rule: bool,
+    /// Whether the target's name was read out of the visitor's payload, not
+    /// asked for. Such a name makes nobody a bridge (A37). Nothing here reads
+    /// names that way; what may do so one day goes by
+    /// [`sniffed`](Self::sniffed).
+    pub is_sniffed: bool,
+    /// Where it may go at all, if not everywhere. The outbound that dials holds
+    /// it to that; see [`Outbound::heeds_allowed`].
+    pub allowed: Option<Arc<AllowedTargets>>,
     /// The application protocol, where the inbound knows it ("http/1.1").
     pub protocol: Option<Arc<str>>,
     /// Where its access line goes, if it is to have one.
@@ -43,6 +51,8 @@ impl Request {
             user: None,
             anonymous: false,
             named_by_rule: false,
+            is_sniffed: false,
+            allowed: None,
             protocol: None,
             access: None,
         }
@@ -54,6 +64,7 @@ impl Request {
             id: Request::new(target.clone()).id,
             target,
             named_by_rule: false,
+            is_sniffed: false,
             ..self.clone()
         }
     }
@@ -64,6 +75,14 @@ impl Request {
             target,
             named_by_rule: false,
             ..self.clone()
+        }
+    }
+
+    /// The same connection, to a target whose name its payload gave away.
+    pub fn sniffed(&self, target: Destination) -> Self {
+        Self {
+            is_sniffed: true,
+            ..self.with_target(target)
         }
     }
 }
@@ -84,6 +103,12 @@ pub trait Access: Send + Sync + fmt::Debug {
 pub enum DispatchError {
     /// Nothing here leads to the target, for the named reason.
     Refused(&'static str),
+    /// The address that would be dialled is not among those that the request
+    /// [may](Request::allowed) go to.
+    Forbidden(SocketAddr),
+    /// The request may go to some addresses only, and another would have
+    /// found out what the target's name stands for.
+    Unchecked,
     /// The target, or the proxy on the way to it, could not be reached.
     Unreachable(std::io::Error),
     /// The connection failed under way.
@@ -96,6 +121,12 @@ impl fmt::Display for DispatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DispatchError::Refused(why) => f.write_str(why),
+            DispatchError::Forbidden(address) => {
+                write!(f, "{address} is not among the targets that are allowed")
+            }
+            DispatchError::Unchecked => f.write_str(
+                "only addresses are allowed here, and this outbound leaves names to others",
+            ),
             DispatchError::Unreachable(_) => f.write_str("target cannot be reached"),
             DispatchError::Link(_) => f.write_str("connection failed"),
             DispatchError::Other(_) => f.write_str("connection was not made"),
@@ -106,7 +137,9 @@ impl fmt::Display for DispatchError {
 impl Error for DispatchError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            DispatchError::Refused(_) => None,
+            DispatchError::Refused(_) | DispatchError::Forbidden(_) | DispatchError::Unchecked => {
+                None
+            }
             DispatchError::Unreachable(inner) => Some(inner),
             DispatchError::Link(inner) => Some(inner),
             DispatchError::Other(inner) => Some(inner.as_ref()),
@@ -147,6 +180,13 @@ pub trait Dispatcher: Send + Sync {
 pub trait Outbound: Send + Sync {
     /// Its name in routing rules.
     fn tag(&self) -> &str;
+
+    /// Whether it dials targets itself, and of the addresses that it finds
+    /// only those that are [allowed](Request::allowed). Of the others' requests
+    /// the router judges, by what it knows of the target.
+    fn heeds_allowed(&self) -> bool {
+        false
+    }
 
     /// Opens a link to the request's target.
     ///

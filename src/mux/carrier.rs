@@ -293,9 +293,13 @@ impl Carrier {
         }
     }
 
-    /// Acts on what a muxcool peer says in a KeepAlive frame.
-    pub(super) fn obey(&self, data: &[u8]) -> Result<(), MuxError> {
-        for message in Message::decode_all(data)? {
+    /// Acts on what a muxcool peer says in a KeepAlive frame. Returns how many
+    /// messages, or frames without any, move nothing on.
+    pub(super) fn obey(&self, data: &[u8]) -> Result<usize, MuxError> {
+        let messages = Message::decode_all(data)?;
+        let mut idle = usize::from(messages.is_empty());
+        for message in messages {
+            idle += usize::from(!message.moves_on());
             if !matches!(message, Message::Hello(_)) {
                 self.peer.become_aware(); // nobody says these to a plain peer
             }
@@ -307,7 +311,7 @@ impl Carrier {
                 Message::Drain => self.peer.drain(),
             }
         }
-        Ok(())
+        Ok(idle)
     }
 
     /// A second HELLO changes nothing.

@@ -8,6 +8,7 @@ use super::MuxError;
 use super::carrier::Carrier;
 use super::codec::{Event, FrameDecoder};
 use super::frame::{FrameError, FrameMetadata, SessionStatus};
+use super::idle_frames::IdleFrames;
 use super::probes::Probe;
 use super::session::Session;
 use crate::limits::{DIRECT_SIZE, KEEP_HEAD, MAX_FRAME_PAYLOAD, PROBE_SESSION};
@@ -43,6 +44,7 @@ pub(super) struct Demux<'a, R> {
     carrier: &'a Arc<Carrier>,
     role: R,
     current: Current,
+    idle_frames: IdleFrames,
     /// The part that has arrived of a payload that is wanted whole.
     pieces: Vec<u8>,
 }
@@ -53,6 +55,7 @@ impl<'a, R: Role> Demux<'a, R> {
             carrier,
             role,
             current: Current::Skip,
+            idle_frames: IdleFrames::new(carrier.timer().clock().now()),
             pieces: Vec::new(),
         }
     }
@@ -79,7 +82,9 @@ impl<'a, R: Role> Demux<'a, R> {
     fn handle(&mut self, event: Event<'_>) -> Result<(), MuxError> {
         match event {
             Event::Frame { metadata, payload } => {
-                self.current = self.begin(metadata, payload.is_some());
+                let (current, is_idle) = self.begin(metadata, payload);
+                self.current = current;
+                self.count_idle(is_idle.into())?;
                 match payload {
                     Some(0) => self.payload(&[], 0),
                     _ => Ok(()),
@@ -89,29 +94,46 @@ impl<'a, R: Role> Demux<'a, R> {
         }
     }
 
-    /// Acts on a frame's head; says where its payload goes.
-    fn begin(&mut self, metadata: Result<FrameMetadata, FrameError>, has_data: bool) -> Current {
+    fn count_idle(&mut self, count: usize) -> Result<(), MuxError> {
+        let clock = self.carrier.timer().clock();
+        self.idle_frames.add(count, || clock.now())
+    }
+
+    /// Acts on a frame's head; says where its payload goes, and whether the
+    /// frame is of no use.
+    fn begin(
+        &mut self,
+        metadata: Result<FrameMetadata, FrameError>,
+        payload: Option<usize>,
+    ) -> (Current, bool) {
         let metadata = match metadata {
             Ok(metadata) => metadata,
             Err(e) => {
                 self.refuse(&e);
-                return Current::Skip;
+                return (Current::Skip, true);
             }
         };
         let id = metadata.session_id;
+        let is_empty = payload.is_none_or(|len| len == 0);
         match (metadata.status, metadata.target) {
             (SessionStatus::New, Some(target)) => {
-                Current::to(self.role.open(self.carrier, id, target))
+                let session = self.role.open(self.carrier, id, target);
+                let is_idle = session.is_none();
+                (Current::to(session), is_idle)
             }
-            (SessionStatus::Keep, _) => self.keep(id, has_data),
+            (SessionStatus::Keep, _) => {
+                let session = self.keep(id, payload.is_some());
+                let is_idle = is_empty || session.is_none();
+                (Current::to(session), is_idle)
+            }
             (SessionStatus::End, _) => {
-                self.end(id, metadata.option.has_error);
-                Current::Skip
+                let is_known = self.end(id, metadata.option.has_error);
+                (Current::Skip, !is_known)
             }
             (SessionStatus::KeepAlive, _) if id == 0 && self.carrier.options().extensions => {
-                Current::Signals
+                (Current::Signals, is_empty)
             }
-            (SessionStatus::New | SessionStatus::KeepAlive, _) => Current::Skip,
+            (SessionStatus::New | SessionStatus::KeepAlive, _) => (Current::Skip, true),
         }
     }
 
@@ -124,21 +146,24 @@ impl<'a, R: Role> Demux<'a, R> {
         }
     }
 
-    fn end(&self, id: u16, error: bool) {
-        if let Some(session) = self.carrier.session(id) {
+    /// Returns whether the id was open.
+    fn end(&self, id: u16, error: bool) -> bool {
+        let session = self.carrier.session(id);
+        if let Some(session) = &session {
             session.remote_end(error);
         } else if id == PROBE_SESSION {
             self.carrier.answered(Probe::Plain);
         }
+        session.is_some()
     }
 
     /// Data for an id that is not open is answered with End and skipped.
-    fn keep(&self, id: u16, has_data: bool) -> Current {
+    fn keep(&self, id: u16, has_data: bool) -> Option<Arc<Session>> {
         let session = self.carrier.session(id);
         if session.is_none() && has_data {
-            self.carrier.outgoing().end_now(id, false);
+            self.carrier.outgoing().answer_unknown(id);
         }
-        Current::to(session)
+        session
     }
 
     fn payload(&mut self, bytes: &[u8], left: usize) -> Result<(), MuxError> {
@@ -158,7 +183,12 @@ impl<'a, R: Role> Demux<'a, R> {
             }
             Current::Signals => {
                 let carrier = self.carrier.clone();
-                self.whole(bytes, left, |data| carrier.obey(data))?;
+                let mut idle = 0;
+                self.whole(bytes, left, |data| {
+                    idle = carrier.obey(data)?;
+                    Ok(())
+                })?;
+                self.count_idle(idle)?;
             }
         }
         Ok(())

@@ -29,6 +29,8 @@ pub enum MuxError {
     CarrierLost,
     /// The peer has been silent for too long.
     Silent,
+    /// The peer has sent too many frames that bring nothing.
+    Flood,
     /// No answer came in time.
     TimedOut,
     /// The peer broke the protocol of muxcool peers.
@@ -58,6 +60,7 @@ impl fmt::Display for MuxError {
             MuxError::Aborted => "session was aborted on this side",
             MuxError::CarrierLost => "carrier ended under the session",
             MuxError::Silent => "peer is silent",
+            MuxError::Flood => "peer sends nothing but empty frames, or frames for no session",
             MuxError::TimedOut => "no answer came in time",
             MuxError::Extension(_) => "peer broke the extensions' protocol",
             MuxError::Frame(_) => "peer broke the framing",

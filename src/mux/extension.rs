@@ -109,6 +109,12 @@ impl Message {
         Ok(messages)
     }
 
+    /// Whether a session may go on for it: that is what credit is for. All
+    /// others are few.
+    pub fn moves_on(&self) -> bool {
+        matches!(self, Message::Credit(credits) if !credits.is_empty())
+    }
+
     /// Appends the message.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

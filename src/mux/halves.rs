@@ -4,21 +4,47 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::SESSION_PIPE;
 use crate::link::{Handle, Interrupt, Link, LinkError, Nowhere, PipeLinkWriter, Reader, Writer};
 use crate::pipe::{PipeReader, pipe};
-use crate::sync::Done;
+use crate::sync::{Done, Share};
 
 /// The session as a link, for those who dispatch it.
 pub(super) fn link(session: &Arc<Session>) -> Link {
+    link_in_turn(session, None)
+}
+
+/// The same, where the session's target is still to be dialled: that is over
+/// when the link is first used, for then somebody is there to use it, and the
+/// place in `turn` is given back.
+pub(super) fn link_in_turn(session: &Arc<Session>, turn: Option<Share>) -> Link {
+    let turn = turn.map(|share| Arc::new(Mutex::new(Some(share))));
     let reader = SessionReader {
         session: session.clone(),
         source: None,
         forwarded: false,
+        turn: turn.clone(),
     };
-    Link::new(reader, SessionWriter::new(session.clone()))
+    let writer = SessionWriter {
+        session: session.clone(),
+        closed: false,
+        turn,
+    };
+    Link::new(reader, writer)
+}
+
+/// Held by both halves until one of them is used.
+type Turn = Option<Arc<Mutex<Option<Share>>>>;
+
+fn end_turn(turn: &mut Turn) {
+    if let Some(turn) = turn.take() {
+        let share = turn.lock().take();
+        drop(share);
+    }
 }
 
 /// Ends the whole session with an error. Does not keep it: a session holds the
@@ -45,10 +71,12 @@ struct SessionReader {
     session: Arc<Session>,
     source: Option<PipeReader>,
     forwarded: bool,
+    turn: Turn,
 }
 
 impl SessionReader {
     fn pipe(&mut self) -> &PipeReader {
+        end_turn(&mut self.turn);
         let session = &self.session;
         self.source.get_or_insert_with(|| {
             let (reader, writer) = pipe(SESSION_PIPE);
@@ -80,6 +108,7 @@ impl Reader for SessionReader {
             return Err(sink);
         }
         self.forwarded = true;
+        end_turn(&mut self.turn);
         self.session.attach(sink, other);
         Ok(self.session.received_all().clone())
     }
@@ -102,19 +131,12 @@ impl Drop for SessionReader {
 struct SessionWriter {
     session: Arc<Session>,
     closed: bool,
-}
-
-impl SessionWriter {
-    fn new(session: Arc<Session>) -> Self {
-        Self {
-            session,
-            closed: false,
-        }
-    }
+    turn: Turn,
 }
 
 impl Writer for SessionWriter {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        end_turn(&mut self.turn);
         while let Some(buf) = batch.pop_front() {
             self.session.send(buf)?;
         }
@@ -123,6 +145,7 @@ impl Writer for SessionWriter {
 
     fn close(&mut self) -> Result<(), LinkError> {
         self.closed = true;
+        end_turn(&mut self.turn);
         self.session.end_local()
     }
 

@@ -26,7 +26,7 @@ use super::extension::{Hello, MAX_CREDITS, Message};
 use super::frame::{SessionStatus, end_frame, keep_alive_header, keep_header};
 use super::peer::PENDING_PROBES;
 use crate::buf::Buf;
-use crate::limits::{CARRIER_PIPE, CONTROL_PIPE, PONGS, PROBE_SESSION};
+use crate::limits::{CARRIER_PIPE, CONTROL_PIPE, PONGS, PROBE_SESSION, UNKNOWN_ANSWERS};
 use crate::pipe::{PipeError, PipeReader, PipeWriter, pipe};
 
 /// The queueing side, shared by everyone who sends on the carrier.
@@ -103,6 +103,15 @@ impl Lanes {
         *ends.now.entry(id).or_default() |= error;
         if error {
             ends.after_data.remove(&id);
+        }
+    }
+
+    /// An End for an id that is not open, unless too many wait already: then
+    /// the peer does not read them. A probe is always answered.
+    pub(super) fn answer_unknown(&self, id: u16) {
+        let mut ends = self.ends.lock();
+        if ends.now.len() < UNKNOWN_ANSWERS || id == PROBE_SESSION {
+            ends.now.entry(id).or_default();
         }
     }
 

@@ -35,6 +35,7 @@ mod factory;
 mod flow;
 mod frame;
 mod halves;
+mod idle_frames;
 mod inlet;
 mod lanes;
 mod liveness;

@@ -1,15 +1,17 @@
 use std::error::Error;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::ClientStrategy;
 use crate::limits::{
-    DEAD_AFTER, END_QUIET, FIRST_PAYLOAD_WAIT, INITIAL_WINDOW, LARGEST_WINDOW, LEAST_ROOM,
-    LONGEST_WAIT, MAX_WINDOW, PARKED_PER_PROCESS, PARKED_PER_SESSION, PROBE_AFTER, SHORTEST_PROBE,
+    DEAD_AFTER, DIALLING_PER_CARRIER, END_QUIET, FIRST_PAYLOAD_WAIT, INITIAL_WINDOW,
+    LARGEST_WINDOW, LEAST_ROOM, LONGEST_WAIT, MAX_SESSION_ID, MAX_WINDOW, PARKED_PER_PROCESS,
+    PARKED_PER_SESSION, PROBE_AFTER, SERVER_SESSIONS, SESSIONS_PER_PROCESS, SHORTEST_PROBE,
     STALLED_SESSION, SUSPECT_AFTER,
 };
-use crate::sync::Timer;
+use crate::sync::{Quota, Timer};
 
 /// Settings of a carrier, the same on both ends, which need not agree.
 ///
@@ -52,6 +54,15 @@ pub struct CarrierOptions {
     /// When a silent peer is probed, suspected and given up (section 14);
     /// `None` leaves all of that to the transport.
     pub liveness: Option<LivenessTimes>,
+    /// Sessions that a server runs at once for this carrier; more are refused.
+    /// 1 to [`MAX_SESSION_ID`]; defaults to [`SERVER_SESSIONS`].
+    pub sessions: usize,
+    /// Sessions whose targets a server dials at once; others wait for their
+    /// turn. 1 to [`MAX_SESSION_ID`]; defaults to [`DIALLING_PER_CARRIER`].
+    pub dialling: usize,
+    /// Sessions at once of all carriers that share this. By default those of
+    /// the process do, and there may be [`SESSIONS_PER_PROCESS`].
+    pub all_sessions: Option<Arc<Quota>>,
     /// Runs the probes. By default the process's timer.
     pub timer: Option<Timer>,
 }
@@ -103,6 +114,10 @@ pub enum OptionsError {
     StalledSession,
     /// `end_quiet` is too long.
     EndQuiet,
+    /// `sessions` is none, or more than there are ids.
+    Sessions,
+    /// `dialling` is none, or more than there are ids.
+    Dialling,
     /// `probe` is too short.
     Probe,
     /// `suspect` is not longer than `probe`.
@@ -140,7 +155,16 @@ impl CarrierOptions {
             Duration::ZERO..=LONGEST_WAIT,
             OptionsError::EndQuiet,
         )?;
+        let ids = 1..=usize::from(MAX_SESSION_ID);
+        within(self.sessions, ids.clone(), OptionsError::Sessions)?;
+        within(self.dialling, ids, OptionsError::Dialling)?;
         self.liveness.map_or(Ok(()), |times| times.check())
+    }
+
+    /// Which sessions count together.
+    pub(super) fn all_sessions(&self) -> Arc<Quota> {
+        static PROCESS: LazyLock<Arc<Quota>> = LazyLock::new(|| Quota::new(SESSIONS_PER_PROCESS));
+        self.all_sessions.as_ref().unwrap_or(&PROCESS).clone()
     }
 }
 
@@ -168,6 +192,9 @@ impl Default for CarrierOptions {
             parked: PARKED_PER_SESSION,
             stalled_session: STALLED_SESSION,
             end_quiet: END_QUIET,
+            sessions: SERVER_SESSIONS,
+            dialling: DIALLING_PER_CARRIER,
+            all_sessions: None,
             liveness: Some(LivenessTimes::default()),
             timer: None,
         }
@@ -209,6 +236,8 @@ impl fmt::Display for OptionsError {
                 "the time of a stalled session is zero, or longer than a day"
             }
             OptionsError::EndQuiet => "the quiet time before End is longer than a day",
+            OptionsError::Sessions => "a carrier has 1 to 65534 sessions",
+            OptionsError::Dialling => "1 to 65534 sessions of a carrier are dialled at once",
             OptionsError::Probe => "a silent peer would be probed too soon",
             OptionsError::Suspect => "a peer must be silent for longer to be suspect than probed",
             OptionsError::Dead => {
@@ -253,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_every_range_are_in_it() {
-        let right: [Change; 9] = [
+        let right: [Change; 11] = [
             |_| {},
             |o| o.window = LEAST_ROOM as u32,
             |o| o.window = MAX_WINDOW as u32,
@@ -263,6 +292,8 @@ mod tests {
             |o| (o.stalled_session, o.end_quiet) = (LONGEST_WAIT, LONGEST_WAIT),
             |o| (o.stalled_session, o.end_quiet) = (NANOSECOND, Duration::ZERO),
             |o| o.liveness = None,
+            |o| (o.sessions, o.dialling) = (1, 1),
+            |o| o.sessions = MAX_SESSION_ID.into(),
         ];
         for (n, change) in right.into_iter().enumerate() {
             assert_eq!(changed(change).check(), Ok(()), "{n}");
@@ -271,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_is_beyond_them_is_named() {
-        let wrong: [(Change, OptionsError); 12] = [
+        let wrong: [(Change, OptionsError); 14] = [
             (|o| o.window = LEAST_ROOM as u32 - 1, OptionsError::Window),
             (
                 |o| o.window = MAX_WINDOW as u32 + 1,
@@ -292,6 +323,8 @@ mod tests {
                 OptionsError::StalledSession,
             ),
             (|o| o.end_quiet = Duration::MAX, OptionsError::EndQuiet),
+            (|o| o.sessions = 0, OptionsError::Sessions),
+            (|o| o.dialling = usize::MAX, OptionsError::Dialling),
             (
                 |o| times(|t| t.probe = Duration::ZERO, o),
                 OptionsError::Probe,

@@ -101,6 +101,12 @@ impl Outgoing {
         self.flush();
     }
 
+    /// Answers data for an id that is not open.
+    pub(super) fn answer_unknown(&self, id: u16) {
+        self.lanes.answer_unknown(id);
+        self.flush();
+    }
+
     /// Sends End after what is queued.
     pub(super) fn end_after_data(&self, id: u16) {
         self.lanes.end_after_data(id);

@@ -14,9 +14,10 @@ use super::options::CarrierOptions;
 use super::session::Session;
 use super::stats::WorkerStats;
 use super::stream::MuxStream;
-use crate::limits::{ACCEPT_BACKLOG, SERVER_SESSIONS};
+use crate::limits::ACCEPT_BACKLOG;
 use crate::link::{Dispatcher, Link, Reader, Request};
 use crate::net::Destination;
+use crate::sync::{Complaints, Quota, Share};
 
 /// A carrier on which the peer opens sessions.
 ///
@@ -54,7 +55,8 @@ impl ServerWorker {
         options: &CarrierOptions,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, MuxError> {
-        Self::with_role(link, Dispatching::new(dispatcher, origin), options, ended)
+        let role = Dispatching::new(dispatcher, origin, options);
+        Self::with_role(link, role, options, ended)
     }
 
     /// Serves `link` as [`start`](Self::start) does, on the calling thread,
@@ -70,7 +72,7 @@ impl ServerWorker {
     ) -> Result<(), MuxError> {
         let (carrier, reader) = Carrier::start(link, End::Server, options)?;
         info!("carrier {} accepted", carrier.number());
-        carrier.read_loop(reader, Dispatching::new(dispatcher, origin));
+        carrier.read_loop(reader, Dispatching::new(dispatcher, origin, options));
         carrier.end_and_join("ended");
         Ok(())
     }
@@ -204,27 +206,70 @@ fn refuse(carrier: &Carrier, id: u16) {
 struct Dispatching {
     dispatcher: Arc<dyn Dispatcher>,
     origin: Request,
-    /// Cloned into each of those threads, and so counts them.
-    live: Arc<()>,
+    limits: Limits,
+    failures: Arc<Complaints>,
 }
 
-impl Dispatching {
-    fn new(dispatcher: Arc<dyn Dispatcher>, origin: Request) -> Self {
+/// How much there may be of what a peer's sessions cost.
+struct Limits {
+    /// What counts is the work: a dispatch may outlive its session, which is
+    /// over when the peer says so (A5).
+    sessions: Arc<Quota>,
+    all_sessions: Arc<Quota>,
+    dialling: Arc<Quota>,
+    refusals: Complaints,
+}
+
+/// A session's place among those of its carrier and of all.
+type Place = (Share, Share);
+
+impl Limits {
+    fn new(options: &CarrierOptions) -> Self {
         Self {
-            dispatcher,
-            origin,
-            live: Arc::new(()),
+            sessions: Quota::new(options.sessions),
+            all_sessions: options.all_sessions(),
+            dialling: Quota::new(options.dialling),
+            refusals: Complaints::new(),
         }
     }
 
-    /// How many sessions there may be in the table. What counts is the work:
-    /// a dispatch may outlive its session, which is over when the peer says so
-    /// (A5).
-    fn limit(&self) -> usize {
-        match Arc::strong_count(&self.live) > SERVER_SESSIONS {
-            true => 0,
-            false => SERVER_SESSIONS,
+    fn place(&self, carrier: &Carrier) -> Option<Place> {
+        let of_carrier = self.sessions.try_take();
+        let of_all = self.all_sessions.try_take();
+        let place = of_carrier.zip(of_all);
+        if place.is_none()
+            && let Some(unsaid) = self.refusals.turn()
+        {
+            let (number, here) = (carrier.number(), self.sessions.taken());
+            let all = self.all_sessions.taken();
+            info!("carrier {number}: session refused, {here} run here and {all} in all{unsaid}");
         }
+        place
+    }
+}
+
+impl Dispatching {
+    fn new(dispatcher: Arc<dyn Dispatcher>, origin: Request, options: &CarrierOptions) -> Self {
+        Self {
+            dispatcher,
+            origin,
+            limits: Limits::new(options),
+            failures: Arc::default(),
+        }
+    }
+
+    fn enter(
+        &self,
+        carrier: &Arc<Carrier>,
+        id: u16,
+        target: Destination,
+    ) -> Option<(Arc<Session>, Place)> {
+        let Some(place) = self.limits.place(carrier) else {
+            refuse(carrier, id);
+            return None;
+        };
+        let session = admit(carrier, id, target, self.limits.sessions.limit())?;
+        Some((session, place))
     }
 }
 
@@ -235,16 +280,19 @@ impl Role for Dispatching {
         id: u16,
         target: Destination,
     ) -> Option<Arc<Session>> {
-        let session = admit(carrier, id, target, self.limit())?;
-        let request = self.origin.derive(session.target().clone());
-        let dispatcher = self.dispatcher.clone();
-        dispatcher.opening(&request);
-        let link = halves::link(&session);
+        let (session, place) = self.enter(carrier, id, target)?;
+        let work = Work {
+            session: session.clone(),
+            request: self.origin.derive(session.target().clone()),
+            dispatcher: self.dispatcher.clone(),
+            failures: self.failures.clone(),
+        };
+        self.dispatcher.opening(&work.request);
+        let dialling = self.limits.dialling.clone();
         let name = format!("mux-in-{}.{id}", carrier.number());
-        let live = self.live.clone();
         let spawned = carrier.spawn(&name, move || {
-            run(dispatcher.as_ref(), &request, link);
-            drop(live);
+            work.run(&dialling);
+            drop(place);
         });
         if let Err(e) = spawned {
             debug!("session {} refused: {e}", session.name());
@@ -259,11 +307,34 @@ impl Role for Dispatching {
     }
 }
 
-/// Body of `mux-in-N.S`.
-fn run(dispatcher: &dyn Dispatcher, request: &Request, link: Link) {
-    if let Err(e) = dispatcher.dispatch(request, link) {
-        let why = crate::error::chain(&e);
-        info!("[{}] {} failed: {why}", request.id, request.target);
+/// What `mux-in-N.S` does.
+struct Work {
+    session: Arc<Session>,
+    request: Request,
+    dispatcher: Arc<dyn Dispatcher>,
+    failures: Arc<Complaints>,
+}
+
+impl Work {
+    /// Waits for its turn to dial, and dispatches. Nobody is dialled for a
+    /// session that is over by then.
+    fn run(self, dialling: &Arc<Quota>) {
+        let turn = dialling.take_unless(self.session.over());
+        let is_wanted = turn.is_some();
+        let link = halves::link_in_turn(&self.session, turn);
+        if is_wanted {
+            self.dispatch(link);
+        }
+    }
+
+    fn dispatch(&self, link: Link) {
+        let request = &self.request;
+        if let Err(e) = self.dispatcher.dispatch(request, link)
+            && let Some(unsaid) = self.failures.turn()
+        {
+            let why = crate::error::chain(&e);
+            info!("[{}] {} failed: {why}{unsaid}", request.id, request.target);
+        }
     }
 }
 
@@ -291,7 +362,15 @@ impl MuxServer {
     /// As [`new`](Self::new).
     pub fn with_options(link: Link, options: &CarrierOptions) -> Result<Self, MuxError> {
         let (backlog, accepted) = bounded(ACCEPT_BACKLOG);
-        let worker = ServerWorker::with_role(link, Accepting { backlog }, options, || {})?;
+        let worker = ServerWorker::with_role(
+            link,
+            Accepting {
+                backlog,
+                sessions: options.sessions,
+            },
+            options,
+            || {},
+        )?;
         Ok(Self { worker, accepted })
     }
 
@@ -319,6 +398,8 @@ impl MuxServer {
 /// Hands sessions to an application.
 struct Accepting {
     backlog: Sender<(Destination, MuxStream)>,
+    /// At once; what counts is what is open.
+    sessions: usize,
 }
 
 impl Role for Accepting {
@@ -333,7 +414,7 @@ impl Role for Accepting {
             refuse(carrier, id);
             return None;
         }
-        let session = admit(carrier, id, target.clone(), SERVER_SESSIONS)?;
+        let session = admit(carrier, id, target.clone(), self.sessions)?;
         let stream = MuxStream::new(session.clone());
         // Only this thread sends, so there is still room; if the application
         // is gone, dropping the stream ends the session.

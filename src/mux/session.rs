@@ -20,7 +20,10 @@ use crate::buf::Buf;
 use crate::limits::FRAME_PAYLOAD;
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
-use crate::sync::{Done, Next, Periodic};
+use crate::sync::{Complaints, Done, Next, Periodic};
+
+/// Sessions that were ended for holding up their carriers.
+static STALLED: Complaints = Complaints::new();
 
 /// A session of a carrier, from the moment it has an id until both sides have
 /// ended it.
@@ -215,7 +218,12 @@ impl Session {
             Ok(Step::Drain(consumer)) => self.drain_elsewhere(consumer),
             Err(ConsumerGone::Failed) => self.fail(),
             Err(ConsumerGone::Stalled) => {
-                info!("session {} held its carrier up too long", self.name());
+                if let Some(unsaid) = STALLED.turn() {
+                    info!(
+                        "session {} held its carrier up too long{unsaid}",
+                        self.name()
+                    );
+                }
                 self.fail();
             }
         }
@@ -579,6 +587,11 @@ impl Session {
         if let Some(source) = source {
             source.interrupt();
         }
+    }
+
+    /// Happens when both sides have ended it, or one has failed.
+    pub(super) fn over(&self) -> &Done {
+        &self.over
     }
 
     pub(super) fn is_over(&self) -> bool {

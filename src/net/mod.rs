@@ -1,6 +1,7 @@
 //! What connections go to: networks, addresses, ports, destinations.
 
 mod codec;
+mod targets;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 pub use codec::{
     AddressError, AddressFormat, read_address, read_port_address, write_address, write_port_address,
 };
+pub use targets::{AllowedTargets, TargetRange};
 
 use crate::limits::MAX_DOMAIN;
 

@@ -11,7 +11,7 @@ use super::{BridgeOptions, ReverseError, close_all};
 use crate::error::chain;
 use crate::limits::{BRIDGE_DRAINING, BRIDGE_SESSIONS, BRIDGE_WORKERS, HEARTBEAT, JOIN_DEADLINE};
 use crate::link::{DispatchError, Dispatcher, Request};
-use crate::net::Destination;
+use crate::net::{AllowedTargets, Destination};
 use crate::sync::{Crew, Done, Timer};
 
 /// The end of a reverse tunnel that reaches the services.
@@ -34,6 +34,8 @@ pub struct Bridge {
 struct Shared {
     options: BridgeOptions,
     target: Destination,
+    /// Where its sessions may go.
+    allowed: Option<Arc<AllowedTargets>>,
     dispatcher: Arc<dyn Dispatcher>,
     closed: Done,
     /// Wakes the monitor: a carrier has ended, or it is time.
@@ -57,6 +59,7 @@ impl Bridge {
         let (nudge, nudged) = bounded(1);
         let name = format!("bridge-{}", options.tag);
         let shared = Arc::new(Shared {
+            allowed: options.allow_targets.take().map(Arc::new),
             options,
             target,
             dispatcher,
@@ -148,9 +151,13 @@ impl Shared {
         if self.closed.is_done() {
             return Err(DispatchError::Refused("the bridge is closed"));
         }
+        let origin = Request {
+            allowed: self.allowed.clone(),
+            ..request
+        };
         let nudge = self.nudge.clone();
         let (dispatcher, carrier) = (self.dispatcher.clone(), &self.options.carrier);
-        BridgeWorker::start(link, dispatcher, request, carrier, move || {
+        BridgeWorker::start(link, dispatcher, origin, carrier, move || {
             let _ = nudge.try_send(());
         })
     }

@@ -22,8 +22,9 @@ pub(super) struct BridgeWorker {
 struct Shared {
     /// Set once, never taken back (A41).
     draining: AtomicBool,
-    /// The request of the control session, once the portal has opened it.
-    control: OnceLock<u32>,
+    /// The first datagram session, if it is the control session: the portal
+    /// opens that before anything else (A38).
+    control: OnceLock<Option<u32>>,
 }
 
 impl BridgeWorker {
@@ -85,11 +86,10 @@ struct Sessions<F> {
 }
 
 impl<F: Fn() + Send + Sync> Dispatcher for Sessions<F> {
-    /// The portal opens its control session before any visitor's, so that the
-    /// first one is not somebody else's (A38).
     fn opening(&self, request: &Request) {
-        if request.target.network == Network::Udp && is_control(request) {
-            let _ = self.state.control.set(request.id);
+        if request.target.network == Network::Udp {
+            let control = is_control(request).then_some(request.id);
+            let _ = self.state.control.set(control);
         }
     }
 
@@ -109,9 +109,9 @@ impl<F: Fn() + Send + Sync> Sessions<F> {
     /// One control session a carrier, for datagrams: whatever else asks for
     /// the name is not the portal (A38), and must not be looked up outside.
     fn control(&self, request: &Request, mut link: Link) -> Result<(), DispatchError> {
-        if self.state.control.get() != Some(&request.id) {
+        if self.state.control.get() != Some(&Some(request.id)) {
             return Err(DispatchError::Refused(
-                "control session is not the portal's",
+                "only the first datagram session of a carrier is the portal's own",
             ));
         }
         while let Some(message) = link.reader.read()? {

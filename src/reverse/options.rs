@@ -1,5 +1,6 @@
 use crate::limits::CONTROL_DOMAINS;
 use crate::mux::CarrierOptions;
+use crate::net::AllowedTargets;
 
 /// The end of a reverse tunnel that visitors come to.
 #[derive(Debug, Clone)]
@@ -23,6 +24,9 @@ pub struct BridgeOptions {
     pub tag: String,
     /// The name that it asks its portal for.
     pub domain: String,
+    /// Where sessions may go that come through the tunnel; everywhere if
+    /// `None`. The connection to the portal is not meant.
+    pub allow_targets: Option<AllowedTargets>,
     /// The carriers that it opens to its portal. Without a timer they have the
     /// bridge's.
     pub carrier: CarrierOptions,
@@ -46,6 +50,7 @@ impl BridgeOptions {
         Self {
             tag: tag.into(),
             domain: domain.into(),
+            allow_targets: None,
             carrier: CarrierOptions::default(),
         }
     }

@@ -6,11 +6,12 @@ use log::{info, warn};
 use super::picker::StaticMuxPicker;
 use super::portal_worker::PortalWorker;
 use super::{PortalOptions, ReverseError, is_control_domain};
+use crate::escape::Escaped;
 use crate::link::{DispatchError, Link, Outbound, Request};
 use crate::mux::{ClientManager, MuxError, WorkerPicker};
 use crate::net::Network;
 use crate::router::OutboundManager;
-use crate::sync::{Done, Timer};
+use crate::sync::{Complaints, Done, Timer};
 
 /// The end of a reverse tunnel that visitors come to.
 ///
@@ -43,6 +44,7 @@ impl Portal {
             picker,
             timer: timer.clone(),
             closed: Done::new(),
+            refusals: Complaints::new(),
         });
         outbounds
             .add_extra_handler(handler.clone())
@@ -87,6 +89,7 @@ struct Handler {
     client: ClientManager,
     timer: Timer,
     closed: Done,
+    refusals: Complaints,
 }
 
 /// What a link is to the portal.
@@ -96,14 +99,24 @@ enum Kind {
 }
 
 impl Handler {
-    /// Says who comes, if he may.
-    ///
-    /// Bridges ask for the domain over TCP. Nobody may ask for a control
-    /// session: its messages would reach the bridge as the portal's (A38).
-    fn kind(&self, request: &Request) -> Result<Kind, DispatchError> {
+    /// Says who comes, if he may; who may not is worth a line.
+    fn admit(&self, request: &Request) -> Result<Kind, DispatchError> {
         if self.closed.is_done() {
             return Err(DispatchError::Refused("the portal is closed"));
         }
+        let kind = self.kind(request);
+        if let Err(why) = &kind
+            && let Some(unsaid) = self.refusals.turn()
+        {
+            let (id, tag, who) = (request.id, &self.options.tag, origin(request));
+            warn!("[{id}] portal {tag}: {who} is refused: {why}{unsaid}");
+        }
+        kind
+    }
+
+    /// Bridges ask for the domain over TCP. Nobody may ask for a control
+    /// session: its messages would reach the bridge as the portal's (A38).
+    fn kind(&self, request: &Request) -> Result<Kind, DispatchError> {
         let Some(name) = request.target.address.domain() else {
             return Ok(Kind::Visitor);
         };
@@ -147,6 +160,11 @@ fn check_bridge(request: &Request) -> Result<(), DispatchError> {
     if request.target.network == Network::Udp {
         return Err(DispatchError::Refused("bridges come over TCP"));
     }
+    if request.is_sniffed {
+        return Err(DispatchError::Refused(
+            "a bridge asks for the portal's domain; it does not let it be guessed",
+        ));
+    }
     if request.anonymous && !request.named_by_rule {
         return Err(DispatchError::Refused(
             "a bridge that comes anonymously needs a rule that names the portal's domain",
@@ -155,20 +173,29 @@ fn check_bridge(request: &Request) -> Result<(), DispatchError> {
     Ok(())
 }
 
+/// Where somebody comes from, as far as that is known.
+fn origin(request: &Request) -> String {
+    let inbound = Escaped(request.inbound.as_bytes());
+    match request.source {
+        Some(source) => format!("{source} by inbound [{inbound}]"),
+        None => format!("a visitor by inbound [{inbound}]"),
+    }
+}
+
 impl Outbound for Handler {
     fn tag(&self) -> &str {
         &self.options.tag
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        match self.kind(request)? {
+        match self.admit(request)? {
             Kind::Bridge => Err(DispatchError::Refused("a bridge brings its own link")),
             Kind::Visitor => Ok(self.client.connect(&request.target)?),
         }
     }
 
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
-        match self.kind(request)? {
+        match self.admit(request)? {
             Kind::Bridge => Ok(self.serve_bridge(request, link)?),
             Kind::Visitor => Ok(self.client.dispatch(&request.target, link)?),
         }

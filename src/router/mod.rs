@@ -7,7 +7,7 @@ mod options;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use log::{info, warn};
@@ -15,8 +15,10 @@ use log::{info, warn};
 pub use manager::{DuplicateTag, OutboundManager};
 pub use options::{Condition, DomainPattern, DomainStrategy, RouterOptions, Rule};
 
+use crate::escape::Escaped;
 use crate::link::{DispatchError, Dispatcher, Link, Outbound, Request};
 use crate::net::{Address, Domain};
+use crate::sync::Complaints;
 use crate::transport::tcp;
 use matching::Subject;
 
@@ -32,6 +34,8 @@ pub struct Router {
     options: RouterOptions,
     outbounds: Arc<OutboundManager>,
     resolver: Resolver,
+    refusals: Complaints,
+    lost: Complaints,
 }
 
 impl Router {
@@ -42,6 +46,8 @@ impl Router {
             options,
             outbounds,
             resolver: Box::new(ask_the_system),
+            refusals: Complaints::new(),
+            lost: Complaints::new(),
         }
     }
 
@@ -68,8 +74,12 @@ impl Router {
 
     fn named_outbound(&self, tag: &str) -> Option<Arc<dyn Outbound>> {
         let found = self.outbounds.get(tag);
-        if found.is_none() {
-            warn!("a rule leads to outbound {tag:?}, which is not there; taking the default");
+        if found.is_none()
+            && let Some(unsaid) = self.lost.turn()
+        {
+            warn!(
+                "a rule leads to outbound {tag:?}, which is not there; taking the default{unsaid}"
+            );
         }
         found
     }
@@ -94,12 +104,53 @@ impl Router {
     /// whether the rule that decides names the target.
     fn route<'a>(&self, request: &'a Request) -> Result<Routed<'a>, DispatchError> {
         let rule = self.rule_for(request);
-        let picked = self.outbound_of(rule);
+        let picked = self.outbound_of(rule).and_then(|outbound| {
+            check_allowed(request, outbound.as_ref())?;
+            Ok(outbound)
+        });
         match &picked {
             Ok(outbound) => note_accepted(request, outbound.tag()),
-            Err(why) => note_rejected(request, why),
+            Err(why) => self.note_rejected(request, why),
         }
         Ok((picked?, with_rule(request, rule)))
+    }
+
+    /// An outbound has refused what the rules had let pass.
+    fn note_forbidden(&self, request: &Request, why: &DispatchError) {
+        if matches!(why, DispatchError::Forbidden(_)) {
+            self.note_rejected(request, why);
+        }
+    }
+
+    fn note_rejected(&self, request: &Request, why: &DispatchError) {
+        let Request { id, target, .. } = request;
+        if let Some(unsaid) = self.refusals.turn() {
+            let inbound = Escaped(request.inbound.as_bytes());
+            warn!("[{id}] refusing [{target}] from [{inbound}]: {why}{unsaid}");
+        }
+        if let Some(access) = &request.access {
+            access.rejected(request.source, &format!("{target} {why}"));
+        }
+    }
+}
+
+/// What is not dialled here is judged by the target as it is named. Port 0
+/// and the like are as good as any other.
+fn check_allowed(request: &Request, outbound: &dyn Outbound) -> Result<(), DispatchError> {
+    let Some(allowed) = request
+        .allowed
+        .as_ref()
+        .filter(|_| !outbound.heeds_allowed())
+    else {
+        return Ok(());
+    };
+    let Some(ip) = request.target.address.ip() else {
+        return Err(DispatchError::Unchecked);
+    };
+    let address = SocketAddr::new(ip, request.target.port);
+    match allowed.permits(address) {
+        true => Ok(()),
+        false => Err(DispatchError::Forbidden(address)),
     }
 }
 
@@ -120,12 +171,14 @@ impl Dispatcher for Router {
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
         // Without an outbound the link is dropped here, which aborts both halves.
         let (outbound, request) = self.route(request)?;
-        outbound.dispatch(&request, link)
+        let outcome = outbound.dispatch(&request, link);
+        outcome.inspect_err(|why| self.note_forbidden(&request, why))
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
         let (outbound, request) = self.route(request)?;
-        outbound.connect(&request)
+        let outcome = outbound.connect(&request);
+        outcome.inspect_err(|why| self.note_forbidden(&request, why))
     }
 }
 
@@ -143,14 +196,6 @@ fn note_accepted(request: &Request, tag: &str) {
     info!("[{id}] taking detour [{tag}] for [{target}]");
     if let Some(access) = &request.access {
         access.accepted(request, tag);
-    }
-}
-
-fn note_rejected(request: &Request, why: &DispatchError) {
-    let Request { id, target, .. } = request;
-    warn!("[{id}] refusing [{target}]: {why}");
-    if let Some(access) = &request.access {
-        access.rejected(request.source, &format!("{target} {why}"));
     }
 }
 

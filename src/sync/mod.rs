@@ -1,12 +1,16 @@
 //! Threads and their signals: [`Done`], named threads with owners, the clock,
-//! the timer thread.
+//! the timer thread; bounds on how much there is at once, or is said.
 
 mod clock;
+mod complaints;
 mod done;
+mod quota;
 mod thread;
 mod timer;
 
 pub use clock::{Clock, ManualClock};
+pub use complaints::{Complaints, Unsaid};
 pub use done::Done;
+pub use quota::{Quota, Share};
 pub use thread::{Crew, Panicked, Spawned, panics, report_panics, spawn};
 pub use timer::{Next, Periodic, Timer};

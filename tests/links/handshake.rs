@@ -47,9 +47,9 @@ fn without_anything_left_over_the_link_waits() {
 #[test]
 fn more_than_the_buffer_is_read_by_lines_and_blocks() {
     let (mut peer, ours) = sockets();
-    let mut sent = vec![b'a'; 3_000];
+    let mut sent = vec![b'a'; 1_500];
     sent.push(b'\n');
-    sent.extend(vec![b'b'; 5_000]);
+    sent.extend(vec![b'b'; 2_400]);
     let copy = sent.clone();
     let sending = Job::start("greets", move || {
         peer.write_all(&copy).unwrap();
@@ -58,7 +58,7 @@ fn more_than_the_buffer_is_read_by_lines_and_blocks() {
     let mut handshake = Handshake::new(Arc::new(ours), PATIENCE);
     let mut line = Vec::new();
     handshake.read_until(b'\n', &mut line).unwrap();
-    let mut block = vec![0; 5_000];
+    let mut block = vec![0; 2_400];
     handshake.read_exact(&mut block).unwrap();
     line.extend(block);
     assert_eq!(line, sent);

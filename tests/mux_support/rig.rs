@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Receiver;
 use muxcool::limits::SESSION_PIPE;
 use muxcool::link::{Dispatcher, Request, pair};
-use muxcool::mux::{ClientOptions, ClientWorker, MuxError, ServerWorker};
+use muxcool::mux::{CarrierOptions, ClientOptions, ClientWorker, MuxError, ServerWorker};
 use muxcool::net::Destination;
 
 use super::frames::{Frame, NEW, Script};
@@ -85,10 +85,23 @@ impl Server {
         server
     }
 
+    /// Sessions go to targets in the test's hands; the carrier has settings.
+    pub fn with(options: &CarrierOptions) -> Self {
+        let (dispatcher, targets) = Targets::start(Taking::ByHand);
+        let mut server = Self::dispatching_with(dispatcher, options);
+        server.targets = targets;
+        server
+    }
+
     /// Sessions go to `dispatcher`.
     pub fn dispatching(dispatcher: Arc<dyn Dispatcher>) -> Self {
+        Self::dispatching_with(dispatcher, &CarrierOptions::default())
+    }
+
+    pub fn dispatching_with(dispatcher: Arc<dyn Dispatcher>, options: &CarrierOptions) -> Self {
         let (link, script) = Script::new();
-        let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
+        let origin = Request::new(tcp());
+        let worker = ServerWorker::start_with(link, dispatcher, origin, options, || {}).unwrap();
         Self {
             worker,
             script,

@@ -24,6 +24,7 @@ impl Inbound {
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
         let request = self.ctx.request(self.target.clone(), visitor.source);
+        drop(visitor.negotiation); // there is none
         let (reader, writer) = split(visitor.stream, Some(&self.ctx.idle));
         let link = Link::new(reader, writer);
         Ok(self.ctx.dispatcher.dispatch(&request, link)?)

@@ -6,8 +6,9 @@ use log::debug;
 use rand::seq::IndexedRandom;
 
 use super::{DomainStrategy, OutboundOptions};
+use crate::error::chain;
 use crate::link::{self, DispatchError, Link, Request};
-use crate::net::{Address, Destination, Network};
+use crate::net::{Address, AllowedTargets, Destination, Network};
 use crate::transport::tcp::{DialOptions, Idle, dial, resolve, split};
 use crate::transport::udp;
 
@@ -35,10 +36,16 @@ impl Outbound {
         Destination::new(target.network, address.clone(), port)
     }
 
-    /// The addresses to try, in order. A strategy that finds none for a name
-    /// leaves it to the system's order.
-    fn addresses(&self, target: &Destination) -> io::Result<Vec<SocketAddr>> {
-        let found = resolve(&target.address, target.port)?;
+    /// The addresses to try, in order: of those that are allowed, if not all
+    /// are. A strategy that finds none for a name leaves it to the system's
+    /// order.
+    fn addresses(
+        &self,
+        target: &Destination,
+        allowed: Option<&AllowedTargets>,
+    ) -> Result<Vec<SocketAddr>, DispatchError> {
+        let found = resolve(&target.address, target.port).map_err(DispatchError::Unreachable)?;
+        let found = only_allowed(found, allowed)?;
         let chosen = match target.address {
             Address::Domain(_) => choose(self.options.domain_strategy, &found),
             Address::Ip(_) => None,
@@ -69,12 +76,17 @@ impl Outbound {
         Ok(Link::new(reader, writer))
     }
 
-    fn connect_to(&self, target: &Destination) -> io::Result<Link> {
-        let addresses = self.addresses(target)?;
-        match target.network {
+    fn connect_to(
+        &self,
+        target: &Destination,
+        allowed: Option<&AllowedTargets>,
+    ) -> Result<Link, DispatchError> {
+        let addresses = self.addresses(target, allowed)?;
+        let link = match target.network {
             Network::Tcp => self.connect_tcp(&addresses),
             Network::Udp => self.connect_udp(&addresses),
-        }
+        };
+        link.map_err(DispatchError::Unreachable)
     }
 }
 
@@ -83,12 +95,30 @@ impl link::Outbound for Outbound {
         &self.tag
     }
 
+    fn heeds_allowed(&self) -> bool {
+        true
+    }
+
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
         let target = self.redirected(&request.target);
-        self.connect_to(&target).map_err(|e| {
-            debug!("[{}] {target} cannot be reached: {e}", self.tag);
-            DispatchError::Unreachable(e)
-        })
+        let link = self.connect_to(&target, request.allowed.as_deref());
+        link.inspect_err(|e| debug!("[{}] no connection to {target}: {}", self.tag, chain(e)))
+    }
+}
+
+/// Those of `found` that may be dialled. Nothing else is: what a name stands
+/// for is asked once.
+fn only_allowed(
+    mut found: Vec<SocketAddr>,
+    allowed: Option<&AllowedTargets>,
+) -> Result<Vec<SocketAddr>, DispatchError> {
+    let (Some(allowed), Some(first)) = (allowed, found.first().copied()) else {
+        return Ok(found);
+    };
+    found.retain(|address| allowed.permits(*address));
+    match found.is_empty() {
+        true => Err(DispatchError::Forbidden(first)),
+        false => Ok(found),
     }
 }
 

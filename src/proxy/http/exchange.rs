@@ -18,12 +18,14 @@ use crate::link::{Handle, Link, LinkError, Reader, Writer};
 use crate::proxy::stream::{ignore, part};
 use crate::proxy::{InboundContext, ProxyError};
 use crate::sync::{Done, spawn};
-use crate::transport::tcp::{TcpReader, TcpWriter};
+use crate::transport::tcp::{Negotiation, TcpReader, TcpWriter};
 
 /// A visitor's connection between two requests.
 pub(super) struct Visit {
     pub(super) requests: Source<TcpReader>,
     pub(super) writer: TcpWriter,
+    /// Until the first request has come.
+    pub(super) negotiation: Negotiation,
 }
 
 /// A request as it goes to the target.
@@ -180,7 +182,13 @@ fn conclude(
         alarm: _until_the_end,
     } = outcome;
     let failure = match (result, sent) {
-        (Ok(true), _) if next => return Ok(Some(Visit { requests, writer })),
+        (Ok(true), _) if next => {
+            return Ok(Some(Visit {
+                requests,
+                writer,
+                negotiation: Negotiation::default(),
+            }));
+        }
         (Ok(true), _) => return Ok(writer.close().map(|()| None)?),
         (Ok(false), _) => None,
         (Err(_), Err(SendError::Malformed(what))) if !answered => {

@@ -16,7 +16,7 @@ use crate::link::{Link, Request, Writer};
 use crate::net::{Destination, Network};
 use crate::proxy::stream::part;
 use crate::proxy::{self, InboundContext, ProxyError};
-use crate::transport::tcp::{Handshake, TcpReader, Visitor};
+use crate::transport::tcp::{Handshake, Negotiation, TcpReader, Visitor};
 
 /// The port of a target that names none, also of a CONNECT.
 const DEFAULT_PORT: u16 = 80;
@@ -51,7 +51,9 @@ impl Inbound {
 
     /// Returns the connection if another request has begun to arrive on it.
     fn serve_one(&self, mut visit: Visit, source: SocketAddr) -> Result<Option<Visit>, ProxyError> {
-        match self.read_order(&mut visit.requests, source) {
+        let order = self.read_order(&mut visit.requests, source);
+        visit.negotiation = Negotiation::default(); // over with the first request
+        match order {
             Ok(Some(Order::Tunnel(request))) => self.tunnel(visit, &request).map(|()| None),
             Ok(Some(Order::Forward(request, outgoing))) => self.forward(visit, &request, outgoing),
             Ok(None) => Ok(visit.writer.close().map(|()| None)?),
@@ -63,6 +65,7 @@ impl Inbound {
         let Visit {
             requests,
             mut writer,
+            ..
         } = visit;
         writer.write(&mut [Buf::copy_of(ESTABLISHED)].into())?;
         let (mut reader, ahead) = requests.into_parts();
@@ -147,14 +150,16 @@ impl Inbound {
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let handshake = Handshake::new(visitor.stream, self.context.handshake);
-        let (reader, writer) = handshake.finish(Some(&self.context.idle))?;
+        let source = visitor.source;
+        let handshake = Handshake::with_visitor(visitor, self.context.handshake);
+        let (reader, writer, negotiation) = handshake.hand_over(Some(&self.context.idle))?;
         let mut visit = Some(Visit {
             requests: Source::new(Box::new(reader)),
             writer,
+            negotiation,
         });
         while let Some(current) = visit {
-            visit = self.serve_one(current, visitor.source)?;
+            visit = self.serve_one(current, source)?;
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ impl From<httparse::Error> for HeadError {
 
 /// Collects a head from whatever pieces it arrives in. Empty lines in front of
 /// it are skipped (RFC 9112 section 2.2).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct HeadBuffer {
     bytes: Vec<u8>,
     skipped: usize,
@@ -109,8 +109,15 @@ impl HeadBuffer {
     }
 }
 
+/// Not the bytes: passwords are among them.
+impl fmt::Debug for HeadBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeadBuffer({} bytes)", self.bytes.len())
+    }
+}
+
 /// The fields of a head, in order. Names are compared without regard to case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, Vec<u8>)>);
 
 impl Fields {
@@ -139,6 +146,15 @@ impl Fields {
     fn copied(parsed: &[Header<'_>]) -> Self {
         let copied = |field: &Header<'_>| (field.name.to_owned(), field.value.to_vec());
         Self(parsed.iter().map(copied).collect())
+    }
+}
+
+/// The names alone: passwords and cookies are among the values.
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.iter().map(|(name, _)| name))
+            .finish()
     }
 }
 

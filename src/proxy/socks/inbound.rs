@@ -65,7 +65,7 @@ impl Inbound {
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
         let source = visitor.source;
-        let mut peer = Handshake::new(visitor.stream, self.ctx.handshake);
+        let mut peer = Handshake::with_visitor(visitor, self.ctx.handshake);
         match self.negotiate(&mut peer, source) {
             Ok(Wish::Stream { target, user }) => self.dispatch(peer, source, target, user),
             Ok(Wish::Datagrams) => hold_association(peer),

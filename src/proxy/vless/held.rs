@@ -11,11 +11,14 @@ use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, MAX_VLESS_ADDONS};
 use crate::link::{Handle, LinkError, Reader, Writer};
 use crate::proxy::stream::read_by;
-use crate::sync::Done;
+use crate::sync::{Complaints, Done};
 use crate::wire::Cursor;
 
 /// Longest response header: version, length, addons.
 const MAX_RESPONSE: usize = 2 + MAX_VLESS_ADDONS;
+
+/// Servers that said nothing at all.
+static SILENT_ENDS: Complaints = Complaints::new();
 
 /// What becomes of a header that no payload comes for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,10 +172,12 @@ impl<R: Reader> ResponseReader<R> {
                 Err(LinkError::Protocol("server ends within its header"))
             }
             _ => {
-                info!(
-                    "[{}] the server ended without a word: it refused us, or its target said nothing",
-                    self.tag
-                );
+                if let Some(unsaid) = SILENT_ENDS.turn() {
+                    let tag = &self.tag;
+                    info!(
+                        "[{tag}] the server ended without a word: it refused us, or its target said nothing{unsaid}"
+                    );
+                }
                 Ok(None)
             }
         }

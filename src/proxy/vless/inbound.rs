@@ -67,8 +67,9 @@ impl Inbound {
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let mut handshake = Handshake::new(visitor.stream, self.context.handshake);
-        let request = self.negotiate(&mut handshake, visitor.source)?;
+        let source = visitor.source;
+        let mut handshake = Handshake::with_visitor(visitor, self.context.handshake);
+        let request = self.negotiate(&mut handshake, source)?;
         let (reader, writer) = handshake.finish(Some(&self.context.idle))?;
         let link = body(reader, writer, request.target.network);
         Ok(self.context.dispatcher.dispatch(&request, link)?)

@@ -106,7 +106,7 @@ pub struct Addons {
 }
 
 /// A request header.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RequestHeader {
     /// Who asks.
     pub id: Uuid,
@@ -114,6 +114,16 @@ pub struct RequestHeader {
     pub addons: Addons,
     /// Where to; the mux domain with port 0 for the command Mux.
     pub target: Destination,
+}
+
+/// Not the id, which is a secret.
+impl fmt::Debug for RequestHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHeader")
+            .field("addons", &self.addons)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Reads the first part of a request: version and id.

@@ -1,12 +1,13 @@
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::limits::{DIAL_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT};
-use crate::net::Address;
+use crate::limits::{DIAL_TIMEOUT, DIALS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT};
+use crate::sync::Quota;
 
 /// How to dial.
 #[derive(Debug, Clone)]
@@ -26,33 +27,32 @@ impl Default for DialOptions {
     }
 }
 
-/// The socket addresses of a host, by the system's resolver.
-///
-/// # Errors
-/// What the resolver says, or [`io::ErrorKind::NotFound`] for an empty answer.
-pub fn resolve(address: &Address, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let found: Vec<SocketAddr> = match address {
-        Address::Ip(ip) => vec![SocketAddr::new(*ip, port)],
-        Address::Domain(name) => (name.as_str(), port).to_socket_addrs()?.collect(),
-    };
-    if found.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "name has no address",
-        ));
-    }
-    Ok(found)
-}
-
 /// Connects to the first of `targets` that answers, in order.
 ///
 /// The connection sends small writes at once, and while it is quiet it notices
 /// by keepalives that its peer has gone without a word.
 ///
+/// [`DIALS`] go on at once in this process; others wait for their turn, which
+/// counts as time of theirs.
+///
 /// # Errors
-/// That of the last attempt.
+/// That of the last attempt, or [`io::ErrorKind::TimedOut`] without a turn.
 pub fn dial(targets: &[SocketAddr], options: &DialOptions) -> io::Result<TcpStream> {
+    static TURNS: LazyLock<Arc<Quota>> = LazyLock::new(|| Quota::new(DIALS));
+    dial_in_turn(&TURNS, targets, options)
+}
+
+fn dial_in_turn(
+    turns: &Arc<Quota>,
+    targets: &[SocketAddr],
+    options: &DialOptions,
+) -> io::Result<TcpStream> {
     let deadline = Instant::now() + options.timeout;
+    let turn = turns.take_timeout(options.timeout);
+    let _turn = turn.ok_or_else(|| {
+        let what = "too many connections are being made";
+        io::Error::new(io::ErrorKind::TimedOut, what)
+    })?;
     let mut outcome = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
     for (tried, target) in targets.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -98,4 +98,36 @@ pub(super) fn tune(socket: &impl AsFd) -> io::Result<()> {
         .with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_notsent_lowat(UNSENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::limits::JOIN_DEADLINE;
+
+    #[test]
+    fn dials_take_turns_within_their_own_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = [listener.local_addr().unwrap()];
+        let turns = Quota::new(1);
+        let dial = |timeout| {
+            let options = DialOptions {
+                timeout,
+                ..DialOptions::default()
+            };
+            dial_in_turn(&turns, &target, &options)
+        };
+        let held = turns.try_take();
+        let late = dial(Duration::from_millis(1)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        std::thread::scope(|scope| {
+            let patient = scope.spawn(|| dial(JOIN_DEADLINE).is_ok());
+            drop(held);
+            assert!(patient.join().unwrap());
+        });
+        let connected: Vec<_> = (0..3).map(|_| dial(JOIN_DEADLINE).unwrap()).collect();
+        assert_eq!(turns.taken(), 0, "{connected:?} are dialled no more");
+    }
 }

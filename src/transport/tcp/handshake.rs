@@ -1,9 +1,11 @@
+use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Idle, TcpReader, TcpWriter, split};
+use super::{Idle, Negotiation, TcpReader, TcpWriter, Visitor, split};
+use crate::limits::MAX_HANDSHAKE;
 
 /// Bytes that a handshake reads at once.
 const READ_SIZE: usize = 2_048;
@@ -12,14 +14,17 @@ const READ_SIZE: usize = 2_048;
 /// writes, all of them before one deadline.
 ///
 /// Reading past the deadline gives [`io::ErrorKind::TimedOut`], past the end
-/// of the stream [`io::ErrorKind::UnexpectedEof`] from `read_exact`.
-#[derive(Debug)]
+/// of the stream [`io::ErrorKind::UnexpectedEof`] from `read_exact`, and more
+/// than [`MAX_HANDSHAKE`] bytes [`io::ErrorKind::InvalidData`].
 pub struct Handshake {
     stream: Arc<TcpStream>,
     deadline: Instant,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Bytes that the peer's part of the negotiation may still have.
+    left: usize,
+    negotiation: Negotiation,
 }
 
 impl Handshake {
@@ -31,6 +36,17 @@ impl Handshake {
             buffer: vec![0; READ_SIZE].into(),
             start: 0,
             end: 0,
+            left: MAX_HANDSHAKE,
+            negotiation: Negotiation::default(),
+        }
+    }
+
+    /// The same with a listener's visitor, who is in his handshake as long as
+    /// this lasts.
+    pub fn with_visitor(visitor: Visitor, limit: Duration) -> Self {
+        Self {
+            negotiation: visitor.negotiation,
+            ..Self::new(visitor.stream, limit)
         }
     }
 
@@ -88,6 +104,20 @@ impl Handshake {
         Ok((reader, writer))
     }
 
+    /// As [`finish`](Self::finish), where the negotiation goes on by other
+    /// means: it is over when what is returned beside the halves is dropped.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn hand_over(
+        mut self,
+        idle: Option<&Idle>,
+    ) -> io::Result<(TcpReader, TcpWriter, Negotiation)> {
+        let negotiation = std::mem::take(&mut self.negotiation);
+        let (reader, writer) = self.finish(idle)?;
+        Ok((reader, writer, negotiation))
+    }
+
     fn time_left(&self) -> io::Result<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -97,8 +127,23 @@ impl Handshake {
     }
 }
 
+/// Not what was read: passwords are among it.
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("stream", &self.stream)
+            .field("buffered", &self.buffered().len())
+            .finish_non_exhaustive()
+    }
+}
+
 fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "handshake took too long")
+}
+
+fn too_long() -> io::Error {
+    let what = format!("handshake of more than {MAX_HANDSHAKE} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// The system calls a timeout "would block".
@@ -111,6 +156,9 @@ fn name_timeout(e: io::Error) -> io::Error {
 
 impl BufRead for Handshake {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            return Err(too_long());
+        }
         if self.start == self.end {
             self.stream.set_read_timeout(Some(self.time_left()?))?;
             self.start = 0;
@@ -123,6 +171,7 @@ impl BufRead for Handshake {
     }
 
     fn consume(&mut self, len: usize) {
+        self.left = self.left.saturating_sub(len);
         self.start = (self.start + len).min(self.end);
     }
 }

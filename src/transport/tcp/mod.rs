@@ -2,17 +2,23 @@
 
 mod cut;
 mod dial;
+mod guard;
 mod halves;
 mod handshake;
 mod idle;
 mod listen;
+mod options;
+mod resolve;
 mod server;
 
-pub use dial::{DialOptions, dial, resolve};
+pub use dial::{DialOptions, dial};
+pub use guard::Negotiation;
 pub(crate) use halves::poll_for;
 pub use halves::{TcpReader, TcpWriter, split};
 pub use handshake::Handshake;
 pub(super) use idle::{Activity, Expire};
 pub use idle::{Idle, IdleTimes};
 pub use listen::listen;
+pub use options::ServerLimits;
+pub use resolve::resolve;
 pub use server::{Server, Visitor};

@@ -10,6 +10,8 @@ use socket2::SockRef;
 
 use super::cut::cut;
 use super::dial::tune;
+use super::guard::{Guard, Negotiation, Place};
+use super::options::ServerLimits;
 use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE, REFUSAL_LOG_INTERVAL};
 use crate::sync::{Crew, Done};
 
@@ -20,6 +22,8 @@ pub struct Visitor {
     pub stream: Arc<TcpStream>,
     /// Where it comes from.
     pub source: SocketAddr,
+    /// To be dropped when the visitor's handshake is over.
+    pub negotiation: Negotiation,
 }
 
 type Handler = dyn Fn(Visitor) + Send + Sync;
@@ -38,6 +42,7 @@ struct Shared {
     stopped: Done,
     closed: Done,
     crew: Crew,
+    guard: Arc<Guard>,
     live: Mutex<Live>,
 }
 
@@ -59,6 +64,19 @@ impl Server {
         tag: &str,
         handler: impl Fn(Visitor) + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        Self::start_with(listener, tag, ServerLimits::default(), handler)
+    }
+
+    /// As [`start`](Self::start), within limits of the caller's.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(
+        listener: TcpListener,
+        tag: &str,
+        limits: ServerLimits,
+        handler: impl Fn(Visitor) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let local = listener.local_addr()?;
         tune(&listener)?; // what is accepted inherits the options
         let shared = Arc::new(Shared {
@@ -68,6 +86,7 @@ impl Server {
             stopped: Done::new(),
             closed: Done::new(),
             crew: Crew::new(),
+            guard: Guard::new(tag, limits),
             live: Mutex::default(),
         });
         let inner = shared.clone();
@@ -142,22 +161,28 @@ impl Shared {
     /// A visitor for whom there is no thread is reset: to him it is no end.
     fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr) -> io::Result<()> {
         let stream = Arc::new(stream);
+        let id = self.live.lock().next_id();
+        let Some((place, negotiation)) = self.guard.admit(id, &stream, source.ip()) else {
+            return Ok(()); // it is closed here
+        };
         let visitor = Visitor {
             stream: stream.clone(),
             source,
+            negotiation,
         };
-        let served = self.serve(visitor);
+        let served = self.serve(id, visitor, place);
         if served.is_err() {
             cut(&stream);
         }
         served
     }
 
-    fn serve(self: &Arc<Self>, visitor: Visitor) -> io::Result<()> {
-        let id = self.live.lock().add(&visitor.stream);
+    fn serve(self: &Arc<Self>, id: u64, visitor: Visitor, place: Place) -> io::Result<()> {
+        self.live.lock().add(id, &visitor.stream);
         let entry = Entry {
             server: self.clone(),
             id,
+            _place: place,
         };
         let name = format!("in-{}-{id}", self.tag);
         self.crew.spawn(&name, move || {
@@ -198,6 +223,7 @@ impl Trouble {
 struct Entry {
     server: Arc<Shared>,
     id: u64,
+    _place: Place,
 }
 
 impl Drop for Entry {
@@ -207,10 +233,13 @@ impl Drop for Entry {
 }
 
 impl Live {
-    fn add(&mut self, stream: &Arc<TcpStream>) -> u64 {
+    fn next_id(&mut self) -> u64 {
         self.next += 1;
-        self.streams.insert(self.next, Arc::downgrade(stream));
         self.next
+    }
+
+    fn add(&mut self, id: u64, stream: &Arc<TcpStream>) {
+        self.streams.insert(id, Arc::downgrade(stream));
     }
 
     fn cut_all(&self) {
@@ -226,7 +255,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT, USER_TIMEOUT};
+    use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT};
     use crate::link::{LinkError, Reader};
     use crate::transport::tcp::split;
 
@@ -257,7 +286,6 @@ mod tests {
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
     }
 

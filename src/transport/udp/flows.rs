@@ -19,7 +19,7 @@ use crate::limits::{
 use crate::link::{DispatchError, Link};
 use crate::net::Destination;
 use crate::pipe::PipeError;
-use crate::sync::{Crew, Done};
+use crate::sync::{Complaints, Crew, Done};
 use crate::transport::tcp::Idle;
 
 /// What an inbound makes of its datagrams.
@@ -98,6 +98,7 @@ pub(super) struct Shared {
     limits: FlowLimits,
     closed: Done,
     crew: Crew,
+    failures: Complaints,
     pub(super) table: Mutex<Table>,
     pub(super) counters: Counters,
 }
@@ -138,6 +139,7 @@ impl Flows {
             limits,
             closed: Done::new(),
             crew: Crew::new(),
+            failures: Complaints::new(),
             table: Mutex::default(),
             counters: Counters::default(),
         });
@@ -320,10 +322,12 @@ impl FlowThread {
         debug!("[{tag}] datagrams from {source} to {target}");
         match self.server.service.serve(source, target.clone(), link) {
             Ok(()) => debug!("[{tag}] no more datagrams from {source} to {target}"),
-            Err(e) => info!(
-                "[{tag}] datagrams from {source} to {target} ended: {}",
-                chain(&e)
-            ),
+            Err(e) => {
+                if let Some(unsaid) = self.server.failures.turn() {
+                    let why = chain(&e);
+                    info!("[{tag}] datagrams from {source} to {target} ended: {why}{unsaid}");
+                }
+            }
         }
     }
 }
