@@ -21,6 +21,8 @@ pub struct Extent {
     pub watch: Duration,
     /// Concurrent streams whose cost is compared.
     pub streams: &'static [usize],
+    /// Over which their rate is measured, and then pings are counted.
+    pub flow: Duration,
 }
 
 impl Extent {
@@ -35,6 +37,7 @@ impl Extent {
             idle: [1_000, 5_000],
             watch: Duration::from_secs(5),
             streams: &[10, 100, 1_000, 5_000],
+            flow: Duration::from_millis(1_500),
         }
     }
 
@@ -49,6 +52,7 @@ impl Extent {
             idle: [50, 100],
             watch: Duration::from_millis(500),
             streams: &[10, 50],
+            flow: Duration::from_millis(150),
         }
     }
 }

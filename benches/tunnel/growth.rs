@@ -12,17 +12,18 @@ use crate::{
         spread::{Spread, percentile},
     },
     extent::Extent,
-    load::{flood::Flood, visitors::Visitors},
+    load::{crowd::Order, flood::Flood, visitors::Visitors},
     peer::Peer,
     scene::Scene,
     tunnel::Tunnel,
     usage,
 };
 
-/// Those whose carriers hold all streams.
-const PEERS: [Peer; 2] = [Peer::Muxcool, Peer::V2ray];
+/// The relays show how much of it the system makes.
+const PEERS: [Peer; 3] = [Peer::Muxcool, Peer::V2ray, Peer::Relays];
 
-/// So many streams through one portal and bridge.
+/// So many streams through one portal and bridge, each of which brings one
+/// answer after the other.
 pub struct Step {
     pub streams: usize,
     pub peer: Peer,
@@ -152,11 +153,11 @@ fn sample(peer: Peer, streams: usize, extent: &Extent) -> Result<Sample, Failure
     let empty = Footprint::of(&pids);
     let visitors = Visitors::enter(tunnel.crowd_door(), streams)?;
     let idle = Footprint::of(&pids).share_since(&empty, streams);
-    let flood = Flood::of(visitors)?;
+    let flood = Flood::of(visitors, Order::Answer)?;
     thread::sleep(extent.warming);
-    let flow = Flow::over(&flood, &pids, extent.window);
+    let flow = Flow::over(&flood, &pids, extent.flow);
     let busy = Footprint::of(&pids).share_since(&empty, streams);
-    let pings = pinger.pings(extent.pinging)?;
+    let pings = pinger.pings(extent.flow)?;
     flood.check()?;
     Ok(Sample {
         rate: flow.rate,

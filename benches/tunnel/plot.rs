@@ -126,6 +126,7 @@ fn heights(panel: &Panel, steps: &[Step]) -> Range<f64> {
 fn color(peer: Peer) -> RGBColor {
     match peer {
         Peer::Muxcool => RGBColor(0, 92, 175),
-        _ => RGBColor(203, 74, 32),
+        Peer::V2ray => RGBColor(203, 74, 32),
+        Peer::Relays | Peer::Rathole => RGBColor(140, 140, 140),
     }
 }

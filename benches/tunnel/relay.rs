@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     process::ExitCode,
     str::FromStr,
+    sync::Arc,
     thread,
 };
 
@@ -61,17 +62,18 @@ fn serve(route: &Route) -> io::Result<()> {
     let target = route.target;
     loop {
         let (visitor, _) = listener.accept()?;
-        spawn(move || join(&visitor, target))?;
+        spawn(move || join(visitor, target))?;
     }
 }
 
-fn join(visitor: &TcpStream, target: SocketAddr) -> io::Result<()> {
+fn join(visitor: TcpStream, target: SocketAddr) -> io::Result<()> {
     let service = TcpStream::connect(target)?;
     visitor.set_nodelay(true)?;
     service.set_nodelay(true)?;
-    let (back, visitor_too) = (service.try_clone()?, visitor.try_clone()?);
-    spawn(move || copy(&back, &visitor_too))?;
-    copy(visitor, &service)
+    let (visitor, service) = (Arc::new(visitor), Arc::new(service));
+    let (back, forth) = (Arc::clone(&service), Arc::clone(&visitor));
+    spawn(move || copy(&back, &forth))?;
+    copy(&visitor, &service)
 }
 
 /// A broken connection ends the other way, too; an orderly end only its own.

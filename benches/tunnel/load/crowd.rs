@@ -13,11 +13,20 @@ use socket2::SockRef;
 use super::readiness::{For, Readiness};
 use crate::common::service::BLOCK;
 
-/// A byte that orders bytes without end; all others are sent back.
-pub const ORDER: u8 = 0xff;
+/// What a visitor orders by a byte of its own; other bytes are sent back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Bytes without end.
+    Endless,
+    /// [`ANSWER`] bytes, and then the visitor may order again.
+    Answer,
+}
 
-/// Send buffer of a visitor's socket, in bytes: what the system gives by
-/// itself, thousands of times, is more than it has.
+/// Bytes of an answer: thousands of them fit into the memory that the system
+/// has for sockets.
+pub const ANSWER: u64 = 128 * 1024;
+
+/// Send buffer of a visitor's socket, in bytes, for the same reason.
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// Bytes of one read; visitors say little.
@@ -76,7 +85,31 @@ struct Hall {
 
 struct Visitor {
     stream: TcpStream,
-    has_ordered: bool,
+    /// Bytes that it has ordered and not got.
+    due: u64,
+}
+
+impl Order {
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Endless => 0xff,
+            Self::Answer => 0xfe,
+        }
+    }
+
+    fn among(bytes: &[u8]) -> Option<Self> {
+        let orders = [Self::Endless, Self::Answer];
+        orders
+            .into_iter()
+            .find(|order| bytes.contains(&order.byte()))
+    }
+
+    const fn length(self) -> u64 {
+        match self {
+            Self::Endless => u64::MAX,
+            Self::Answer => ANSWER,
+        }
+    }
 }
 
 impl Hall {
@@ -113,10 +146,7 @@ impl Hall {
         let number = self.next;
         self.next += 1;
         self.readiness.add(&stream, number)?;
-        let visitor = Visitor {
-            stream,
-            has_ordered: false,
-        };
+        let visitor = Visitor { stream, due: 0 };
         self.visitors.insert(number, visitor);
         Ok(())
     }
@@ -125,10 +155,9 @@ impl Hall {
         let Some(visitor) = self.visitors.get_mut(&number) else {
             return;
         };
-        let attended = if visitor.has_ordered {
-            visitor.deliver(block)
-        } else {
-            visitor.answer(&self.readiness, number)
+        let attended = match visitor.due {
+            0 => visitor.answer(&self.readiness, number),
+            _ => visitor.deliver(&self.readiness, number, block),
         };
         match attended {
             Err(error) if error.kind() != ErrorKind::WouldBlock => {
@@ -147,14 +176,19 @@ impl Visitor {
         if question.is_empty() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        if question.contains(&ORDER) {
-            self.has_ordered = true;
+        if let Some(order) = Order::among(question) {
+            self.due = order.length();
             return readiness.change(&self.stream, number, For::Writing);
         }
         self.stream.write_all(question)
     }
 
-    fn deliver(&mut self, block: &[u8]) -> io::Result<()> {
-        self.stream.write(block).map(drop)
+    fn deliver(&mut self, readiness: &Readiness, number: u64, block: &[u8]) -> io::Result<()> {
+        let wanted = usize::try_from(self.due).map_or(BLOCK, |due| due.min(BLOCK));
+        self.due -= self.stream.write(&block[..wanted])? as u64;
+        match self.due {
+            0 => readiness.change(&self.stream, number, For::Reading),
+            _ => Ok(()),
+        }
     }
 }

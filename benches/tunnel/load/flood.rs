@@ -12,7 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{crowd::ORDER, readiness::Readiness, visitors::Visitors};
+use super::{
+    crowd::{ANSWER, Order},
+    readiness::Readiness,
+    visitors::Visitors,
+};
 use crate::{
     common::{failure::Failure, service::BLOCK},
     support,
@@ -42,16 +46,16 @@ impl Flood {
     /// So many streams from the service behind the door, all of which have
     /// begun.
     pub fn start(door: SocketAddr, streams: usize) -> Result<Self, Failure> {
-        Self::of(Visitors::enter(door, streams)?)
+        Self::of(Visitors::enter(door, streams)?, Order::Endless)
     }
 
     /// As [`Flood::start`], with visitors who are there.
-    pub fn of(visitors: Visitors) -> Result<Self, Failure> {
+    pub fn of(visitors: Visitors, order: Order) -> Result<Self, Failure> {
         let streams = visitors.into_streams();
         let count = streams.len();
         let seen = Arc::<Seen>::default();
         let (stop, stopped) = UnixStream::pair()?;
-        let readers = Readers::new(streams, stopped, Arc::clone(&seen))?;
+        let readers = Readers::new(streams, order, stopped, Arc::clone(&seen))?;
         let flood = Self {
             seen,
             stop: Some(stop),
@@ -87,7 +91,11 @@ impl Flood {
         support::eventually(Instant::now() + FIRST_BYTES, || {
             if begun() < count { Err(()) } else { Ok(()) }
         })
-        .map_err(|()| format!("only {} of {count} streams have begun", begun()))?;
+        .map_err(|()| {
+            let ended = self.seen.ended.load(Ordering::Relaxed);
+            let begun = begun();
+            format!("of {count} streams only {begun} have begun, and {ended} have broken")
+        })?;
         self.check()
     }
 }
@@ -110,21 +118,29 @@ struct Readers {
 
 struct Stream {
     socket: Option<TcpStream>,
-    has_begun: bool,
+    /// Bytes so far.
+    came: u64,
+    order: Order,
 }
 
 impl Readers {
-    fn new(sockets: Vec<TcpStream>, stopped: UnixStream, seen: Arc<Seen>) -> io::Result<Self> {
+    fn new(
+        sockets: Vec<TcpStream>,
+        order: Order,
+        stopped: UnixStream,
+        seen: Arc<Seen>,
+    ) -> io::Result<Self> {
         let readiness = Readiness::new()?;
         readiness.add(&stopped, STOP)?;
         for (number, mut socket) in (0..).zip(&sockets) {
-            socket.write_all(&[ORDER])?;
+            socket.write_all(&[order.byte()])?;
             socket.set_nonblocking(true)?;
             readiness.add(socket, number)?;
         }
         let stream = |socket| Stream {
             socket: Some(socket),
-            has_begun: false,
+            came: 0,
+            order,
         };
         Ok(Self {
             readiness,
@@ -152,22 +168,32 @@ impl Readers {
 
 impl Stream {
     fn read(&mut self, block: &mut [u8], seen: &Seen) {
-        let Some(socket) = &mut self.socket else {
-            return;
-        };
-        match socket.read(block) {
-            Ok(count) if count > 0 => {
-                seen.arrived.fetch_add(count as u64, Ordering::Relaxed);
-                if !self.has_begun {
-                    self.has_begun = true;
+        match self.try_read(block) {
+            Ok(count) => {
+                seen.arrived.fetch_add(count, Ordering::Relaxed);
+                if self.came == count {
                     seen.begun.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            _ => {
+            Err(_) => {
                 self.socket = None;
                 seen.ended.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Bytes that came. Orders the next answer when one is whole.
+    fn try_read(&mut self, block: &mut [u8]) -> io::Result<u64> {
+        let socket = self.socket.as_mut().ok_or(ErrorKind::WouldBlock)?;
+        let count = socket.read(block)? as u64;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.came += count;
+        if self.order == Order::Answer && self.came.is_multiple_of(ANSWER) {
+            socket.write_all(&[self.order.byte()])?;
+        }
+        Ok(count)
     }
 }
