@@ -1,7 +1,5 @@
 //! What is measured, as it is printed and written.
 
-use std::time::Duration;
-
 use crate::{common::spread::Spread, peer::Peer};
 
 /// One quantity.
@@ -65,7 +63,6 @@ pub struct Series {
     pub peer: Peer,
     /// For each round the values of all lines, or why there are none.
     pub rounds: Result<Vec<Vec<f64>>, String>,
-    pub took: Duration,
 }
 
 impl Row {

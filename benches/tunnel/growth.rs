@@ -72,6 +72,17 @@ impl Step {
     }
 }
 
+const COLUMNS: [&str; 8] = [
+    "streams",
+    "program",
+    "MB/s",
+    "processor s/GB",
+    "ping p50 ms",
+    "idle KiB/stream",
+    "busy KiB/stream",
+    "threads/stream",
+];
+
 /// All steps of the first peer in front.
 pub fn measure(scene: &Scene) -> Vec<Step> {
     let peers = PEERS.iter().filter(|peer| scene.peers.contains(peer));
@@ -99,10 +110,8 @@ pub fn measure(scene: &Scene) -> Vec<Step> {
 /// A table in Markdown.
 pub fn print(steps: &[Step]) {
     println!();
-    println!(
-        "| streams | program | MB/s | processor s/GB | ping p50 ms | idle KiB/stream | busy KiB/stream | threads/stream |"
-    );
-    println!("|---:|---|---:|---:|---:|---:|---:|---:|");
+    println!("| {} |", COLUMNS.join(" | "));
+    println!("|---:|---|{}", "---:|".repeat(COLUMNS.len() - 2));
     for step in steps {
         println!("| {} | {} | {} |", step.streams, step.peer, cells(step));
     }

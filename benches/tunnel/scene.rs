@@ -1,10 +1,7 @@
 //! Measurements: in which order they are taken, and what becomes of those
 //! that fail.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Instant};
 
 use crate::{
     common::{failure, noise::Processors},
@@ -60,7 +57,6 @@ impl Scene {
         let empty = |peer: &Peer| Series {
             peer: *peer,
             rounds: Ok(Vec::new()),
-            took: Duration::ZERO,
         };
         peers.map(empty).collect()
     }
@@ -90,9 +86,7 @@ impl Scene {
         let Ok(rounds) = &mut series.rounds else {
             return;
         };
-        let start = Instant::now();
         let taken = failure::attempt(|| (plan.measure)(series.peer, &self.extent));
-        series.took += start.elapsed();
         self.say(&format!(
             "{place}: {} {}",
             series.peer,
