@@ -6,7 +6,7 @@ use plotters::{
     coord::Shift,
     prelude::{
         ChartBuilder, Circle, Color, DrawingArea, IntoDrawingArea, IntoLogRange, LineSeries,
-        RGBColor, SVGBackend, WHITE,
+        RGBColor, SVGBackend, SeriesLabelPosition, TRANSPARENT, WHITE,
     },
 };
 
@@ -29,29 +29,35 @@ const FONT: &str = "sans-serif";
 const FONT_SIZES: (u32, u32) = (17, 13);
 
 /// Space above the highest point, as a share of it.
-const HEADROOM: f64 = 1.15;
+const HEADROOM: f64 = 1.3;
 
 struct Panel {
     name: &'static str,
     of: fn(&Sample) -> f64,
+    /// Where no line is likely to be.
+    legend: SeriesLabelPosition,
 }
 
 const PANELS: [Panel; 4] = [
     Panel {
         name: "all streams together, MB/s",
         of: |sample| sample.rate,
+        legend: SeriesLabelPosition::LowerLeft,
     },
     Panel {
         name: "processor time, s/GB",
         of: |sample| sample.processor,
+        legend: SeriesLabelPosition::UpperLeft,
     },
     Panel {
         name: "memory of an idle stream, KiB",
         of: |sample| sample.idle,
+        legend: SeriesLabelPosition::UpperRight,
     },
     Panel {
         name: "ping beside all streams, p50, ms",
         of: |sample| sample.ping,
+        legend: SeriesLabelPosition::UpperLeft,
     },
 ];
 
@@ -79,8 +85,10 @@ fn draw_panel(area: &Area, panel: &Panel, steps: &[Step]) -> Drawn {
     chart
         .configure_mesh()
         .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
         .x_desc("concurrent streams")
         .x_label_formatter(&|streams| format!("{streams:.0}"))
+        .y_label_formatter(&|height| format!("{}", (height * 100.0).round() / 100.0))
         .label_style((FONT, FONT_SIZES.1))
         .draw()?;
     for peer in peers(steps) {
@@ -94,6 +102,7 @@ fn draw_panel(area: &Area, panel: &Panel, steps: &[Step]) -> Drawn {
     }
     chart
         .configure_series_labels()
+        .position(panel.legend.clone())
         .background_style(WHITE)
         .label_font((FONT, FONT_SIZES.1))
         .draw()?;
