@@ -12,19 +12,16 @@
 #![cfg(target_os = "linux")]
 
 mod arguments;
-mod bulk;
+#[path = "../common/mod.rs"]
+mod common;
 mod figure;
 mod json;
-mod noise;
 mod pairing;
-mod ping;
 mod requests;
 mod rig;
 mod rows;
 mod scale;
 mod scene;
-mod service;
-mod spread;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod table;
@@ -33,8 +30,8 @@ mod visitor;
 use std::{process::ExitCode, thread, time::Instant};
 
 use arguments::Arguments;
+use common::noise::Processors;
 use figure::Row;
-use noise::Processors;
 use rows::Plan;
 use scene::Scene;
 

@@ -1,22 +1,20 @@
 //! A tunnel of two programs or more, made for one figure.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
-
-use serde_json::{Value, json};
+use std::{net::SocketAddr, time::Instant};
 
 use crate::{
-    noise,
+    common::{
+        failure::Failure,
+        noise,
+        program::{self, OPENING, start},
+    },
     pairing::Pairing,
-    scene::{Failure, Stage},
+    scene::Stage,
     support::{
-        client::{self, Entry},
         config::{self, Carrier, Endpoint, Entrances},
         eventually,
         ports::{free_port, loopback},
-        program::{Kind, Program},
+        program::Program,
         slow_link::{Profile, SlowLink},
         sockets,
         target::TcpTarget,
@@ -24,14 +22,8 @@ use crate::{
     },
 };
 
-/// How long a tunnel may take until its first request works.
-const OPENING: Duration = Duration::from_secs(15);
-
 /// Sessions on one carrier of a forward tunnel: all of any figure.
 const CONCURRENCY: u32 = 64;
-
-/// How long one of the requests that try it may take.
-const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// The fields are in the order in which they have to end.
 pub struct Rig<'a> {
@@ -140,15 +132,8 @@ impl<'a> Rig<'a> {
             endpoint,
             echo,
         };
-        rig.wait_until_open()?;
+        program::wait_until_open(rig.echo_door())?;
         Ok(rig)
-    }
-
-    fn wait_until_open(&self) -> Result<(), Failure> {
-        let entry = Entry::Door(self.echo_door());
-        let visit = || client::visit(&entry, 1, ATTEMPT);
-        eventually(Instant::now() + OPENING, visit)
-            .map_err(|error| format!("the tunnel does not open: {error}").into())
     }
 }
 
@@ -188,10 +173,4 @@ fn programs(
             (start(pairing.near, "client", client), far)
         }
     }
-}
-
-/// Without log lines for each connection, which cost time.
-fn start(kind: Kind, role: &str, mut config: Value) -> Program {
-    config["log"] = json!({ "loglevel": "warning", "access": "none" });
-    Program::start(kind, role, &config)
 }

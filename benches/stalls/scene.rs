@@ -1,24 +1,14 @@
 //! Measurements: in which order they are taken, and what becomes of those
 //! that fail.
 
-use std::{
-    any::Any,
-    collections::BTreeMap,
-    error::Error,
-    fs,
-    panic::{self, AssertUnwindSafe},
-    sync::Mutex,
-    thread,
-    time::Instant,
-};
+use std::{collections::BTreeMap, fs, sync::Mutex, thread, time::Instant};
 
 use crate::{
+    common::failure::{self, Failure},
     figure::{Cell, Peak, Reading},
     pairing::Pairing,
     scale::Scale,
 };
-
-pub type Failure = Box<dyn Error + Send + Sync>;
 
 pub struct Scene {
     pub scale: Scale,
@@ -133,7 +123,7 @@ impl<S> Series<S> {
             pairing: self.pairing,
             peaks: &self.peaks,
         };
-        match attempt(|| measure(&stage)) {
+        match failure::attempt(|| measure(&stage)) {
             Ok(sample) => samples.push(sample),
             Err(why) => self.samples = Err(why),
         }
@@ -155,20 +145,6 @@ impl<S> Series<S> {
 }
 
 type Peaks = Mutex<BTreeMap<String, u64>>;
-
-/// The instruments of the tests panic where a test would fail.
-fn attempt<S>(measure: impl FnOnce() -> Result<S, Failure>) -> Result<S, String> {
-    match panic::catch_unwind(AssertUnwindSafe(measure)) {
-        Ok(result) => result.map_err(|failure| failure.to_string()),
-        Err(payload) => Err(words_of(payload.as_ref())),
-    }
-}
-
-fn words_of(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    text.unwrap_or("panicked").to_owned()
-}
 
 /// `VmHWM` of `/proc/PID/status`, which is in KiB.
 fn peak_of(pid: u32) -> Option<u64> {

@@ -10,10 +10,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::client::Entry;
-
-/// Bound of a visitor's every step.
-pub const STEP: Duration = Duration::from_secs(5);
+use crate::common::visitor::{STEP, enter};
 
 /// The receive buffer of those that never read, in bytes: they are to stall
 /// the tunnel, not to fill the system's memory first.
@@ -23,10 +20,6 @@ const SMALL: usize = 4096;
 /// gives the other end a send buffer of megabytes, which no visitor from
 /// outside has and which hides whatever an answer of one megabyte does.
 const SEGMENT: u32 = 1460;
-
-pub fn enter(door: SocketAddr) -> io::Result<TcpStream> {
-    Entry::Door(door).connect_within(STEP)
-}
 
 /// Bytes of one read of a visitor that leaves.
 const PIECE: usize = 16 * 1024;

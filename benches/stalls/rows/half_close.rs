@@ -9,16 +9,16 @@ use std::{
 };
 
 use crate::{
+    common::{failure::Failure, visitor},
     figure::{Cell, Figure, Reading},
     pairing::{self, Pairing},
     rig::Rig,
-    scene::{Failure, Scene, Series, Stage},
+    scene::{Scene, Series, Stage},
     support::{
         bytes::{KeyedBytes, send_keyed},
         program::Kind::{Muxcool, V2ray},
         tunnel::Shape,
     },
-    visitor,
 };
 
 const LENGTHS: [u64; 3] = [1, 64 * 1024, 4 * 1024 * 1024];

@@ -3,12 +3,11 @@
 use std::{thread, time::Duration};
 
 use crate::{
+    common::{failure::Failure, service::Source, spread::Spread},
     figure::{Figure, Reading},
     pairing::{self, Pairing},
     rig::Rig,
-    scene::{Failure, Scene, Stage},
-    service::Source,
-    spread::Spread,
+    scene::{Scene, Stage},
     visitor,
 };
 

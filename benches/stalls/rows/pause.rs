@@ -3,13 +3,12 @@
 use std::{io::Read, thread};
 
 use crate::{
+    common::{failure::Failure, service::Source, visitor},
     figure::{Figure, Reading},
     pairing::{self, Pairing},
     rig::Rig,
-    scene::{Failure, Scene, Stage},
-    service::Source,
+    scene::{Scene, Stage},
     support::program::Kind::{Muxcool, V2ray},
-    visitor,
 };
 
 /// Bytes of the answer: more than all buffers on its way, so that the target

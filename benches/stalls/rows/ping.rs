@@ -1,14 +1,17 @@
 //! Small exchanges beside a bulk download, on loopback.
 
 use crate::{
-    bulk::Bulk,
+    common::{
+        bulk::Bulk,
+        failure::Failure,
+        ping::Pinger,
+        service::Source,
+        spread::{Spread, percentile},
+    },
     figure::{Figure, Reading},
     pairing,
-    ping::Pinger,
     rig::Rig,
-    scene::{Failure, Scene, Series, Stage},
-    service::Source,
-    spread::{Spread, percentile},
+    scene::{Scene, Series, Stage},
 };
 
 /// Share of V2Ray's slowest pings that ours may take.

@@ -8,12 +8,11 @@ use std::{
 
 use super::stalled::{self, SETTLING};
 use crate::{
-    bulk::Bulk,
+    common::{bulk::Bulk, failure::Failure, service::Source},
     figure::{Figure, Reading},
     pairing::Pairing,
     rig::Rig,
-    scene::{Failure, Scene, Stage},
-    service::Source,
+    scene::{Scene, Stage},
     support::program::Kind::{Muxcool, V2ray},
     visitor::Stalled,
 };

@@ -6,11 +6,12 @@ use std::{
 };
 
 use crate::{
+    common::failure::Failure,
     figure::{Figure, Reading},
     pairing,
     requests::{Request, Requests},
     rig::Rig,
-    scene::{Failure, Scene, Stage},
+    scene::{Scene, Stage},
     support,
 };
 

@@ -3,14 +3,17 @@
 use std::{net::SocketAddr, thread, time::Duration};
 
 use crate::{
-    bulk::Bulk,
+    common::{
+        bulk::Bulk,
+        failure::Failure,
+        ping::Pinger,
+        service::{Sink, Source},
+        spread::{Spread, percentile},
+    },
     figure::{Figure, Reading},
     pairing,
-    ping::Pinger,
     rig::Rig,
-    scene::{Failure, Scene, Stage},
-    service::{Sink, Source},
-    spread::{Spread, percentile},
+    scene::{Scene, Stage},
     support::slow_link::{Profile, SlowLink},
 };
 

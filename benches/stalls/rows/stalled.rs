@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    bulk::Bulk,
+    common::{bulk::Bulk, failure::Failure, service::Source, spread::Spread},
     figure::{Figure, Reading},
     pairing::{self, Pairing},
     rig::Rig,
-    scene::{Failure, Scene, Stage},
-    service::Source,
-    spread::Spread,
+    scene::{Scene, Stage},
     support::client::{self, Entry},
     visitor::Stalled,
 };

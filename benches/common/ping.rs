@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{bulk::Bulk, scene::Failure, support::client, visitor};
+use super::{bulk::Bulk, failure::Failure, visitor};
+use crate::support::client;
 
 /// Bytes each way.
 const SIZE: usize = 64;

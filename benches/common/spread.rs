@@ -21,6 +21,11 @@ impl Spread {
             highest: at_share(&values, 1.0),
         }
     }
+
+    /// From the lowest to the highest.
+    pub fn width(&self) -> f64 {
+        self.highest - self.lowest
+    }
 }
 
 impl fmt::Display for Spread {

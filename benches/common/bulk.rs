@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{scene::Failure, service, support, visitor};
+use super::{failure::Failure, service, visitor};
+use crate::support;
 
 /// How long a transfer may take until its first bytes arrive.
 const FIRST_BYTES: Duration = Duration::from_secs(5);
