@@ -6,6 +6,7 @@
 
 #[path = "tunnel/carriers.rs"]
 mod carriers;
+#[allow(dead_code)] // other tests use the rest of it
 #[path = "reverse_support/cutter.rs"]
 mod cutter;
 #[path = "tunnel/ends.rs"]
