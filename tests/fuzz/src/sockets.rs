@@ -9,7 +9,7 @@ use muxcool::link::{DispatchError, Dispatcher, Link, Reader, Request};
 use muxcool::net::{Destination, Network};
 use muxcool::proxy::{Inbound, InboundContext};
 use muxcool::sync::Timer;
-use muxcool::transport::tcp::{Idle, IdleTimes, Visitor};
+use muxcool::transport::tcp::{Idle, IdleTimes, Negotiation, Visitor};
 use parking_lot::Mutex;
 
 use super::memory::End;
@@ -76,7 +76,13 @@ pub fn visit(inbound: &dyn Inbound, words: &[u8]) -> Visit {
     visitor.shutdown(Shutdown::Write).expect("a connection");
     let source = visitor.local_addr().expect("a connection");
     let stream = Arc::new(served);
-    let fine = inbound.serve(Visitor { stream, source }).is_ok();
+    let fine = inbound
+        .serve(Visitor {
+            stream,
+            source,
+            negotiation: Negotiation::default(),
+        })
+        .is_ok();
     let (heard, end) = hear(visitor);
     Visit { heard, end, fine }
 }
