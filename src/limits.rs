@@ -6,7 +6,7 @@
 //! # Memory
 //!
 //! Whatever peers send and consumers leave, no more than this waits in memory.
-//! A buffer has up to 32 KiB, a frame up to 64.
+//! A buffer has up to 64 KiB, and so has a frame.
 //!
 //! | of | waits, with the default settings |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | a stream from a muxcool peer | its window, which has [`INITIAL_WINDOW`] to [`MAX_WINDOW`], and a frame |
 //! | a datagram session | [`PARKED_DATAGRAMS`] datagrams, and no more bytes than a plain stream and a frame |
 //! | any session | besides, a buffer on its way out; and [`SESSION_PIPE`] if an application reads it by itself |
-//! | a carrier | [`CARRIER_PIPE`] and [`CONTROL_PIPE`], a frame each way; in the system [`UNSENT`], and what the system receives |
+//! | a carrier | [`CARRIER_PIPE`], or up to [`CARRIER_PIPE_MOST`] if it is fast, and [`CONTROL_PIPE`], a frame each way; in the system [`UNSENT`], and what the system receives |
 //! | the process, from plain peers | [`PARKED_PER_PROCESS`], and [`PARKED_UNDER_PRESSURE`] and a buffer for each session |
 //! | the process, from muxcool peers | [`GROWN_PER_PROCESS`] and a window, and [`INITIAL_WINDOW`] and a frame for each session |
 //!
@@ -77,8 +77,21 @@ pub const MAX_SOCKS4_TEXT: usize = 255;
 // Our choice: mux
 // ---------------------------------------------------------------------------
 
-/// Bytes that may wait between a worker's sessions and its carrier, as in V2Ray.
+/// Bytes that may wait between a worker's sessions and its carrier, as in
+/// V2Ray: as long as the carrier is slow, or idle.
 pub const CARRIER_PIPE: usize = 64 * 1024;
+
+/// The same on a carrier that takes more than [`CARRIER_PIPE`] in
+/// [`CARRIER_DELAY`]: with less, sessions that send at once would take turns
+/// frame by frame.
+pub const CARRIER_PIPE_MOST: usize = 512 * 1024;
+
+/// What waits in front of a fast carrier is what it takes in this time: so much
+/// later everybody else's data leaves.
+pub const CARRIER_DELAY: Duration = Duration::from_millis(2);
+
+/// How often a carrier's pace is taken.
+pub const PACE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A frame of at least so many bytes is sent by the session that made it, if
 /// nobody else sends on the carrier; smaller ones are worth being collected.
@@ -137,7 +150,7 @@ pub const GRANTS_PER_WINDOW: u64 = 8;
 
 /// Bytes of one session that may be on their way from a peer that has just
 /// learned of credit: what waits in front of its carrier, and a write or two.
-pub const SENT_UNAWARE: u64 = (CARRIER_PIPE + 2 * FRAME_PAYLOAD) as u64;
+pub const SENT_UNAWARE: u64 = (CARRIER_PIPE_MOST + 2 * FRAME_PAYLOAD) as u64;
 
 /// A round trip is taken to be at least this long when a window's growth is
 /// judged: on one machine it is shorter than a scheduler's turn.

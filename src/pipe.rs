@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -53,12 +54,22 @@ impl std::error::Error for PipeError {}
 
 /// Makes a pipe that holds `limit` bytes, and one write beyond.
 pub fn pipe(limit: usize) -> (PipeReader, PipeWriter) {
-    // Every entry is charged at least limit / PIPE_SLOTS, so that the channel
-    // always has a slot for a write that was admitted by its bytes.
-    let (data_in, data_out) = bounded(PIPE_SLOTS + 2);
+    elastic_pipe(limit, limit)
+}
+
+/// Makes a pipe that holds `limit` bytes, and one write beyond, and can be told
+/// to hold up to `most`.
+pub fn elastic_pipe(limit: usize, most: usize) -> (PipeReader, PipeWriter) {
+    let least_charge = limit / PIPE_SLOTS;
+    // Every entry is charged at least that, so that the channel always has a
+    // slot for a write that was admitted by its bytes.
+    let slots = most.checked_div(least_charge).unwrap_or(PIPE_SLOTS);
+    let (data_in, data_out) = bounded(slots + 2);
     let (room_given, room) = bounded(1);
     let shared = Arc::new(Shared {
-        limit,
+        limit: AtomicUsize::new(limit),
+        bounds: limit..=most.max(limit),
+        least_charge,
         queued: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
         data_in: Mutex::new(Some(data_in)),
@@ -75,7 +86,9 @@ pub fn pipe(limit: usize) -> (PipeReader, PipeWriter) {
 }
 
 struct Shared {
-    limit: usize,
+    limit: AtomicUsize,
+    bounds: RangeInclusive<usize>,
+    least_charge: usize,
     /// What the entries in the channel were charged.
     queued: AtomicUsize,
     /// Writers that wait for room; readers pass the word only if there are any.
@@ -92,13 +105,18 @@ struct Shared {
 }
 
 impl Shared {
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     fn charge(&self, buf: &Buf) -> usize {
-        buf.footprint().max(self.limit / PIPE_SLOTS)
+        buf.footprint().max(self.least_charge)
     }
 
     /// Counts `charge` as queued, unless more than the limit is already.
     fn admit(&self, charge: usize) -> bool {
-        let add = |queued: usize| (queued <= self.limit).then_some(queued + charge);
+        let limit = self.limit();
+        let add = |queued: usize| (queued <= limit).then_some(queued + charge);
         self.queued
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, add)
             .is_ok()
@@ -108,7 +126,7 @@ impl Shared {
         let before = self.queued.fetch_sub(charge, Ordering::SeqCst);
         // Not at once when there is room for one write: reader and writer
         // would take turns buffer by buffer, with a context switch for each.
-        if before - charge <= self.limit / 2 {
+        if before - charge <= self.limit() / 2 {
             self.pass_the_word();
         }
     }
@@ -347,9 +365,19 @@ impl PipeWriter {
         self.shared.closed.is_done().then_some(PipeError::Closed)
     }
 
+    /// Holds `limit` bytes from now on, within the bounds that the pipe was made
+    /// with. What is queued beyond stays queued.
+    pub fn set_limit(&self, limit: usize) {
+        let bounds = &self.shared.bounds;
+        let limit = limit.clamp(*bounds.start(), *bounds.end());
+        if self.shared.limit.swap(limit, Ordering::Relaxed) < limit {
+            self.shared.pass_the_word();
+        }
+    }
+
     /// Whether a write now would be queued without waiting.
     pub fn has_room(&self) -> bool {
-        self.shared.queued.load(Ordering::SeqCst) <= self.shared.limit
+        self.shared.queued.load(Ordering::SeqCst) <= self.shared.limit()
     }
 
     /// Whether a read now would have to wait: nothing is queued, and the pipe
@@ -404,7 +432,7 @@ impl fmt::Debug for PipeHandle {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queued = self.queued.load(Ordering::SeqCst);
-        write!(f, "Pipe({queued} of {} bytes)", self.limit)
+        write!(f, "Pipe({queued} of {} bytes)", self.limit())
     }
 }
 

@@ -26,8 +26,10 @@ use super::extension::{Hello, MAX_CREDITS, Message};
 use super::frame::{SessionStatus, end_frame, keep_alive_header, keep_header};
 use super::peer::PENDING_PROBES;
 use crate::buf::Buf;
-use crate::limits::{CARRIER_PIPE, CONTROL_PIPE, PONGS, PROBE_SESSION, UNKNOWN_ANSWERS};
-use crate::pipe::{PipeError, PipeReader, PipeWriter, pipe};
+use crate::limits::{
+    CARRIER_PIPE, CARRIER_PIPE_MOST, CONTROL_PIPE, PONGS, PROBE_SESSION, UNKNOWN_ANSWERS,
+};
+use crate::pipe::{PipeError, PipeReader, PipeWriter, elastic_pipe, pipe};
 
 /// The queueing side, shared by everyone who sends on the carrier.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub(super) struct Signals {
 
 /// Both sides of a carrier's lanes.
 pub(super) fn lanes() -> (Lanes, LaneEnds) {
-    let (data_reader, data) = pipe(CARRIER_PIPE);
+    let (data_reader, data) = elastic_pipe(CARRIER_PIPE, CARRIER_PIPE_MOST);
     let (control_reader, control) = pipe(CONTROL_PIPE);
     let lanes = Lanes {
         data,
@@ -122,6 +124,11 @@ impl Lanes {
 
     pub(super) fn signal(&self, note: impl FnOnce(&mut Signals)) {
         note(&mut self.signals.lock());
+    }
+
+    /// Lets `len` bytes of data wait, within the lane's bounds.
+    pub(super) fn hold(&self, len: usize) {
+        self.data.set_limit(len);
     }
 
     pub(super) fn close(&self) {

@@ -20,7 +20,7 @@ use super::extension::Hello;
 use super::lanes::{LaneEnds, Lanes, Signals, lanes};
 use super::stats::Counter;
 use crate::buf::Buf;
-use crate::limits::{DIRECT_PAUSE, DIRECT_SIZE};
+use crate::limits::{CARRIER_DELAY, DIRECT_PAUSE, DIRECT_SIZE, PACE_INTERVAL};
 use crate::link::{LinkError, Writer};
 use crate::pipe::PipeError;
 
@@ -47,6 +47,13 @@ struct Pump {
     /// Found by one who left the consequences to the writer thread.
     failed: Option<LinkError>,
     used: Instant,
+    pace: Pace,
+}
+
+/// How fast the link takes bytes.
+struct Pace {
+    since: Instant,
+    bytes: usize,
 }
 
 impl Outgoing {
@@ -60,6 +67,7 @@ impl Outgoing {
             is_last: false,
             failed: None,
             used: Instant::now(),
+            pace: Pace::new(),
         };
         Self {
             lanes,
@@ -236,9 +244,16 @@ impl Outgoing {
         }
         let len = pump.waiting();
         pump.writer.try_write_batch(&mut pump.batch)?;
-        self.sent.add(len - pump.waiting());
-        pump.used = Instant::now();
+        self.written(pump, len - pump.waiting());
         Ok(())
+    }
+
+    fn written(&self, pump: &mut Pump, len: usize) {
+        self.sent.add(len);
+        pump.used = Instant::now();
+        if let Some(room) = pump.pace.note(len, pump.used) {
+            self.lanes.hold(room);
+        }
     }
 
     fn write(&self, pump: &mut Pump) -> Result<(), LinkError> {
@@ -247,8 +262,7 @@ impl Outgoing {
         let written = pump.writer.write(&mut pump.batch);
         self.writing.store(false, Ordering::Relaxed);
         written?;
-        self.sent.add(len);
-        pump.used = Instant::now();
+        self.written(pump, len);
         Ok(())
     }
 
@@ -286,5 +300,46 @@ impl Pump {
 
     fn is_unfinished(&self) -> bool {
         !self.batch.is_empty() || self.is_last || self.failed.is_some()
+    }
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// Counts `len` bytes that have left. Returns what leaves in
+    /// [`CARRIER_DELAY`], now and then.
+    fn note(&mut self, len: usize, now: Instant) -> Option<usize> {
+        self.bytes += len;
+        let time = now.saturating_duration_since(self.since);
+        if time < PACE_INTERVAL {
+            return None;
+        }
+        let room = self.bytes as f64 * CARRIER_DELAY.as_secs_f64() / time.as_secs_f64();
+        self.since = now;
+        self.bytes = 0;
+        Some(room as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_wait_follows_the_pace() {
+        let mut pace = Pace::new();
+        let start = pace.since;
+        let second = Duration::from_secs(1);
+        assert_eq!(pace.note(1000, start + PACE_INTERVAL / 2), None);
+        let room = pace.note(1_000_000 - 1000, start + second);
+        assert_eq!(room, Some(2000));
+        // A burst counts with the silence before it.
+        let room = pace.note(500_000, start + 2 * second);
+        assert_eq!(room, Some(1000));
     }
 }
