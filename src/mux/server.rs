@@ -316,8 +316,8 @@ struct Work {
 }
 
 impl Work {
-    /// Waits for its turn to dial, and dispatches. Nobody is dialled for a
-    /// session that is over by then.
+    /// Waits for its turn to dial, if it must, and dispatches. Nobody is
+    /// dialled for a session that ends while it waits.
     fn run(self, dialling: &Arc<Quota>) {
         let turn = dialling.take_unless(self.session.over());
         let is_wanted = turn.is_some();
