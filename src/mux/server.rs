@@ -212,21 +212,24 @@ struct Dispatching {
 
 /// How much there may be of what a peer's sessions cost.
 struct Limits {
-    /// What counts is the work: a dispatch may outlive its session, which is
-    /// over when the peer says so (A5).
-    sessions: Arc<Quota>,
+    sessions: usize,
+    /// Cloned into the thread of each, and so counts them. What counts is the
+    /// work: a dispatch may outlive its session, which is over when the peer
+    /// says so (A5).
+    live: Arc<()>,
     all_sessions: Arc<Quota>,
     dialling: Arc<Quota>,
     refusals: Complaints,
 }
 
 /// A session's place among those of its carrier and of all.
-type Place = (Share, Share);
+type Place = (Arc<()>, Share);
 
 impl Limits {
     fn new(options: &CarrierOptions) -> Self {
         Self {
-            sessions: Quota::new(options.sessions),
+            sessions: options.sessions,
+            live: Arc::new(()),
             all_sessions: options.all_sessions(),
             dialling: Quota::new(options.dialling),
             refusals: Complaints::new(),
@@ -234,17 +237,23 @@ impl Limits {
     }
 
     fn place(&self, carrier: &Carrier) -> Option<Place> {
-        let of_carrier = self.sessions.try_take();
-        let of_all = self.all_sessions.try_take();
-        let place = of_carrier.zip(of_all);
+        let place = match self.live() < self.sessions {
+            true => self.all_sessions.try_take(),
+            false => None,
+        };
         if place.is_none()
             && let Some(unsaid) = self.refusals.turn()
         {
-            let (number, here) = (carrier.number(), self.sessions.taken());
+            let (number, here) = (carrier.number(), self.live());
             let all = self.all_sessions.taken();
             info!("carrier {number}: session refused, {here} run here and {all} in all{unsaid}");
         }
-        place
+        place.map(|share| (self.live.clone(), share))
+    }
+
+    /// Only the carrier's reader adds to them.
+    fn live(&self) -> usize {
+        Arc::strong_count(&self.live) - 1
     }
 }
 
@@ -268,7 +277,7 @@ impl Dispatching {
             refuse(carrier, id);
             return None;
         };
-        let session = admit(carrier, id, target, self.limits.sessions.limit())?;
+        let session = admit(carrier, id, target, self.limits.sessions)?;
         Some((session, place))
     }
 }
@@ -316,8 +325,8 @@ struct Work {
 }
 
 impl Work {
-    /// Waits for its turn to dial, and dispatches. Nobody is dialled for a
-    /// session that is over by then.
+    /// Waits for its turn to dial, if it must, and dispatches. Nobody is
+    /// dialled for a session that ends while it waits.
     fn run(self, dialling: &Arc<Quota>) {
         let turn = dialling.take_unless(self.session.over());
         let is_wanted = turn.is_some();
