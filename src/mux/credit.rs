@@ -234,7 +234,7 @@ mod tests {
                 "{window} for {held}"
             );
         }
-        assert_eq!(window_on_path(1_000, 40), INITIAL_WINDOW.into());
+        assert_eq!(window_on_path(1_000, 40), u64::from(INITIAL_WINDOW));
         assert_eq!(window_on_path(10_000_000, 40), MAX_WINDOW);
     }
 

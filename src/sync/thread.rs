@@ -3,6 +3,8 @@
 //! connections do.
 
 mod crew;
+#[cfg(feature = "deadlocks")]
+mod deadlocks;
 mod gate;
 mod panics;
 mod reserve;
@@ -48,6 +50,8 @@ fn start(job: Job) -> io::Result<()> {
 
 /// This is the only place that starts threads.
 fn start_thread(first: Job) -> io::Result<()> {
+    #[cfg(feature = "deadlocks")]
+    deadlocks::watch();
     let ticket = GATE.enter()?;
     let run = move || {
         let _ticket = ticket;

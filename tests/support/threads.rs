@@ -12,9 +12,9 @@ use super::eventually;
 /// How long threads may take to end after their owner.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Threads that belong to the process: its timer, and those without a task,
-/// which wait a while for one.
-const PERMANENT: [&str; 2] = ["timer", "spare"];
+/// Threads that belong to the process: its timer, those without a task, which
+/// wait a while for one, and who looks for deadlocks where that is asked for.
+const PERMANENT: [&str; 3] = ["timer", "spare", "deadlocks"];
 
 /// Tests take turns, for a thread does not tell whose it is.
 static TURN: Mutex<()> = Mutex::new(());
