@@ -42,7 +42,7 @@ const PANELS: [Panel; 4] = [
     Panel {
         name: "all streams together, MB/s",
         of: |sample| sample.rate,
-        legend: SeriesLabelPosition::LowerLeft,
+        legend: SeriesLabelPosition::UpperRight,
     },
     Panel {
         name: "processor time, s/GB",
