@@ -18,9 +18,9 @@
 //! | the process, from plain peers | [`PARKED_PER_PROCESS`], and [`PARKED_UNDER_PRESSURE`] and a buffer for each session |
 //! | the process, from muxcool peers | [`GROWN_PER_PROCESS`] and a window, and [`INITIAL_WINDOW`] and a frame for each session |
 //!
-//! A carrier has at most [`SERVER_SESSIONS`] of a peer's sessions, the process
-//! at most [`MAX_THREADS`] threads, and each session that is dispatched has one.
-//! Buffers that are free again are kept, [`POOLED_PER_CLASS`] of each size.
+//! A carrier has at most [`SERVER_SESSIONS`] sessions that its peer has opened,
+//! the process [`SESSIONS_PER_PROCESS`]. Buffers that are free again are kept,
+//! [`POOLED_PER_CLASS`] of each size.
 
 use std::time::Duration;
 

@@ -118,7 +118,9 @@ fn many_visitors_who_do_not_read_cost_no_more_than_the_process_may_park() {
             .iter()
             .all(|carrier| carrier.worker.stats().held_up)
     });
+    most = parked().max(most);
     assert!(most >= PARKED_PER_PROCESS, "the bound was not reached");
+    assert!(most <= bound, "{most} bytes, {bound} at most");
     let grown = peak() - before;
     println!(
         "{sessions} sessions: {} MiB parked, {} MiB may be, peak {} MiB",
