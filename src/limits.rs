@@ -235,11 +235,11 @@ pub const DEFAULT_MAX_CONNECTION: u32 = 128;
 /// Sessions that a mux server runs at once for one carrier; more are refused.
 /// What counts is the thread that works for a session, not its id: it may go
 /// on after the peer has ended the session.
-pub const SERVER_SESSIONS: usize = 4_096;
+pub const SERVER_SESSIONS: usize = 5_500;
 
 /// The same for all carriers of a process together. Each may need two threads,
 /// which leaves some of [`MAX_THREADS`] for everything else.
-pub const SESSIONS_PER_PROCESS: usize = 5_000;
+pub const SESSIONS_PER_PROCESS: usize = 5_900;
 
 /// Sessions of one carrier whose targets are dialled at once. Others wait for
 /// their turn, so that targets that do not answer hold up their own carrier's
@@ -332,9 +332,9 @@ pub const MAX_HANDSHAKE: usize = 4_096;
 /// thread or two.
 pub const CONNECTIONS: usize = 8_192;
 
-/// Connections of one listener from one source at once: half of all, so that
-/// no source takes every place. Many may hide behind one address.
-pub const CONNECTIONS_PER_SOURCE: usize = CONNECTIONS / 2;
+/// Connections of one listener from one source at once: not all, so that no
+/// source takes every place. Many may hide behind one address.
+pub const CONNECTIONS_PER_SOURCE: usize = CONNECTIONS / 4 * 3;
 
 /// Connections of one listener that are in their handshake. With one more the
 /// oldest of them is cut: whoever is honest is done in a moment.

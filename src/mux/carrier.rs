@@ -388,6 +388,7 @@ impl Carrier {
     fn write_loop(&self) {
         if let Err(e) = self.outgoing.run() {
             self.end(Cause::Failed(e.into()));
+            self.outgoing.discard();
         }
     }
 

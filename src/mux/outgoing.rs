@@ -194,25 +194,36 @@ impl Outgoing {
     pub(super) fn run(&self) -> Result<(), LinkError> {
         loop {
             if let Some(mut pump) = self.take_pump() {
-                if self.pump_dry(&mut pump)? {
-                    return pump.writer.close();
+                match self.pump_dry(&mut pump) {
+                    Ok(true) => return pump.writer.close(),
+                    Ok(false) => self.put_back(pump),
+                    Err(e) => {
+                        self.put_back_broken(pump);
+                        return Err(e);
+                    }
                 }
-                self.put_back(pump);
             }
             let _ = self.nudged.recv();
         }
     }
 
-    /// Sends until nothing is queued. Returns whether nothing ever will be.
-    fn pump_dry(&self, pump: &mut Pump) -> Result<bool, LinkError> {
-        let pumped = self.pump_rounds(pump);
-        if pumped.is_err() {
-            pump.writer.abort();
-        }
-        pumped
+    /// Until [`discard`](Self::discard), so that the lanes go on taking what
+    /// comes as long as the carrier is not known to be lost: a sender that was
+    /// refused would try the same carrier again.
+    fn put_back_broken(&self, mut pump: Pump) {
+        pump.writer.abort();
+        pump.failed = Some(LinkError::Reset);
+        *self.pump.lock() = Some(pump);
     }
 
-    fn pump_rounds(&self, pump: &mut Pump) -> Result<bool, LinkError> {
+    /// Lets go of the link, which has failed, once the carrier has ended.
+    pub(super) fn discard(&self) {
+        let pump = self.take_pump();
+        drop(pump);
+    }
+
+    /// Sends until nothing is queued. Returns whether nothing ever will be.
+    fn pump_dry(&self, pump: &mut Pump) -> Result<bool, LinkError> {
         if let Some(failed) = pump.failed.take() {
             return Err(failed);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use muxcool::limits::{LEAST_ROOM, LONGEST_WAIT, SHORTEST_PROBE};
+use muxcool::limits::{FRAME_PAYLOAD, LEAST_ROOM, LONGEST_WAIT, SHORTEST_PROBE};
 use muxcool::link::Link;
 use muxcool::mux::{
     CarrierOptions, ClientOptions, ClientWorker, LivenessTimes, MuxError, MuxServer,
@@ -137,7 +137,7 @@ fn a_session_may_park_what_it_is_given_before_its_carrier_waits() {
     let stats = client.worker.stats();
     assert_eq!((stats.hold_ups, stats.stalled), (1, 0));
     assert!(
-        (LEAST_ROOM..2 * LEAST_ROOM).contains(&stats.parked),
+        (LEAST_ROOM..LEAST_ROOM + FRAME_PAYLOAD).contains(&stats.parked),
         "{stats:?}"
     );
     assert!(client.worker.is_doubtful());
