@@ -64,6 +64,9 @@ impl<'a, R: Role> Demux<'a, R> {
     pub(super) fn run(&mut self, reader: &mut dyn Reader) -> Result<(), MuxError> {
         let mut decoder = FrameDecoder::new();
         while let Some(buf) = reader.read()? {
+            if self.carrier.closed().is_done() {
+                return Ok(()); // what it asks for now is not refused, but lost
+            }
             self.carrier.peer().hear(self.carrier.timer().clock().now());
             self.carrier.count_received(buf.len());
             let mut input = buf.as_slice();

@@ -194,10 +194,12 @@ fn admit(
 /// Tells the peer that there will be no session.
 ///
 /// An id that is in use is the peer's mistake: neither session can be told
-/// from the other any more, so both end with an error (A15).
+/// from the other any more, so both end with an error (A15). On a carrier that
+/// has ended nothing is said: the peer would take the carrier for a live one.
 fn refuse(carrier: &Carrier, id: u16) {
     match carrier.session(id) {
         Some(old) if !old.is_over() => old.fail(), // which sends End
+        _ if carrier.closed().is_done() => {}
         _ => carrier.outgoing().end_now(id, true),
     }
 }
