@@ -150,7 +150,7 @@ pub const GRANTS_PER_WINDOW: u64 = 8;
 
 /// Bytes of one session that may be on their way from a peer that has just
 /// learned of credit: what waits in front of its carrier, and a write or two.
-pub const SENT_UNAWARE: u64 = (CARRIER_PIPE_MOST + 2 * FRAME_PAYLOAD) as u64;
+pub const SENT_UNAWARE: u64 = (CARRIER_PIPE + 2 * FRAME_PAYLOAD) as u64;
 
 /// A round trip is taken to be at least this long when a window's growth is
 /// judged: on one machine it is shorter than a scheduler's turn.

@@ -73,6 +73,7 @@ impl<'a, R: Role> Demux<'a, R> {
             while let Some(event) = decoder.next(&mut input)? {
                 self.handle(event)?;
             }
+            self.carrier.outgoing().know_peer();
             // So that a large payload is not cut in two by a read, again and
             // again: each part would be a write of its own.
             if decoder.payload_left() >= DIRECT_SIZE {

@@ -32,6 +32,7 @@ pub(super) struct Outgoing {
     nudge: Sender<()>,
     nudged: Receiver<()>,
     writing: AtomicBool,
+    knows_peer: AtomicBool,
     /// Bytes that the link has taken.
     sent: Counter,
 }
@@ -75,6 +76,7 @@ impl Outgoing {
             nudge,
             nudged,
             writing: AtomicBool::new(false),
+            knows_peer: AtomicBool::new(false),
             sent: Counter::default(),
         }
     }
@@ -159,6 +161,13 @@ impl Outgoing {
     fn signal(&self, note: impl FnOnce(&mut Signals)) {
         self.lanes.signal(note);
         self.flush();
+    }
+
+    /// The peer has spoken, and so has said HELLO if it ever will: from now on
+    /// credit bounds what a session has on its way to a muxcool peer, and more
+    /// may wait than such a peer would forgive before (section 11).
+    pub(super) fn know_peer(&self) {
+        self.knows_peer.store(true, Ordering::Relaxed);
     }
 
     /// Whether the carrier's link is taking a write at this moment, or lets it
@@ -262,7 +271,10 @@ impl Outgoing {
     fn written(&self, pump: &mut Pump, len: usize) {
         self.sent.add(len);
         pump.used = Instant::now();
-        if let Some(room) = pump.pace.note(len, pump.used) {
+        let room = pump.pace.note(len, pump.used);
+        if let Some(room) = room
+            && self.knows_peer.load(Ordering::Relaxed)
+        {
             self.lanes.hold(room);
         }
     }

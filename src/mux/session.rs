@@ -62,9 +62,9 @@ struct Ends {
 }
 
 /// What a cause for a session's end was.
+#[derive(PartialEq, Eq)]
 enum Finish {
-    /// The first; and whether the peer knows of the session.
-    First { announced: bool },
+    First,
     /// Not the first.
     Late,
 }
@@ -511,9 +511,7 @@ impl Session {
     /// Who sends cannot go on. What arrived before both sides had ended is
     /// still consumed.
     pub(super) fn source_failed(&self) {
-        if let Finish::First { announced: true } = self.finish(Some(Failure::Local)) {
-            self.carrier.outgoing().end_now(self.id, true);
-        }
+        self.finish(Some(Failure::Local));
     }
 
     /// Sends End behind what was sent, and does not wait for the peer's:
@@ -526,10 +524,8 @@ impl Session {
 
     /// This side cannot go on: ends both directions with an error.
     pub(super) fn fail(&self) {
-        match self.finish(Some(Failure::Local)) {
-            Finish::First { announced: true } => self.carrier.outgoing().end_now(self.id, true),
-            Finish::First { announced: false } => {}
-            Finish::Late => self.stop_consumer(),
+        if self.finish(Some(Failure::Local)) == Finish::Late {
+            self.stop_consumer();
         }
     }
 
@@ -559,6 +555,11 @@ impl Session {
         // All that the peer had to say has arrived.
         let keeps_received = failure == Some(Failure::CarrierLost) && ends.remote;
         drop(ends);
+        if failure == Some(Failure::Local) && announced {
+            // While the session has its place in the table: data that arrives
+            // after that is answered with an End without the error bit.
+            self.carrier.outgoing().end_now(self.id, true);
+        }
         self.is_over.store(true, Ordering::SeqCst);
         self.flow.end();
         let end_timer = self.end_timer.lock().take();
@@ -571,7 +572,7 @@ impl Session {
         }
         self.over.signal();
         self.settle();
-        Finish::First { announced }
+        Finish::First
     }
 
     /// Gives up the session's place once both sides have ended it and all that
