@@ -412,7 +412,9 @@ impl Inlet {
             return;
         }
         state.end(Ending::Abort);
-        let handle = state.interrupt.clone();
+        // Once only: the consumer may be the session's own other half, whose
+        // interrupt comes back here.
+        let handle = state.interrupt.take();
         let awaited = matches!(state.consumer, Consumer::Awaited);
         self.end_if_ready(state, Ending::Abort);
         self.room.notify_all();
