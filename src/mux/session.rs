@@ -264,9 +264,12 @@ impl Session {
         let local = ends.local;
         ends.local |= whole; // so that only one End leaves (A17)
         drop(ends);
+        if whole {
+            self.finish(None); // before who reads sees the end, and writes
+        }
         self.inlet.finish();
         self.send_due_end();
-        if whole || local {
+        if local {
             self.finish(None);
         }
         if whole && !local {
