@@ -43,6 +43,15 @@ fn visit(door: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A visitor who says nothing; `None` if he was reset before he knew that he was
+/// connected.
+fn knock(door: SocketAddr) -> Option<TcpStream> {
+    match TcpStream::connect_timeout(&door, PATIENCE) {
+        Err(e) if e.kind() == ErrorKind::ConnectionReset => None,
+        connected => Some(connected.expect("a place in the backlog")),
+    }
+}
+
 /// Lets more visitors come than can be served, and go; `starved` says whether
 /// the program has noticed.
 fn exhaust(limits: &str, starved: impl Fn(&Program, &[TcpStream]) -> Result<(), String>) {
@@ -53,9 +62,7 @@ fn exhaust(limits: &str, starved: impl Fn(&Program, &[TcpStream]) -> Result<(), 
     let mut program = Program::start_limited(Kind::Muxcool, "relay", &config, limits);
     drop(visit(door).expect("the first visit"));
     for _ in 0..2 {
-        let visitors: Vec<TcpStream> = (0..VISITORS)
-            .map(|_| TcpStream::connect_timeout(&door, PATIENCE).expect("a place in the backlog"))
-            .collect();
+        let visitors: Vec<TcpStream> = (0..VISITORS).filter_map(|_| knock(door)).collect();
         eventually(Instant::now() + PATIENCE, || starved(&program, &visitors))
             .expect("the limit is reached");
         drop(visitors);
