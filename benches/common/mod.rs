@@ -10,6 +10,7 @@ pub mod failure;
 pub mod noise;
 pub mod ping;
 pub mod program;
+pub mod selection;
 pub mod service;
 pub mod spread;
 pub mod visitor;

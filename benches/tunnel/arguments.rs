@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::{
+    common::selection::Selection,
     extent::Extent,
     relay::Route,
     rows::{self, Plan},
@@ -26,10 +27,6 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "scale")]
     pub plot: Option<PathBuf>,
 
-    /// Only this row, or these; see --list
-    #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
-
     /// Fresh tunnels of which the median is taken
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
@@ -38,13 +35,8 @@ pub struct Arguments {
     #[arg(long)]
     quick: bool,
 
-    /// List the rows
-    #[arg(long)]
-    list: bool,
-
-    /// What cargo tells a benchmark and not a test
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    selection: Selection,
 
     /// Be a plain relay: how this benchmark starts those that it compares with
     #[arg(long, hide = true, value_name = "PORT=ADDRESS")]
@@ -73,14 +65,7 @@ impl Arguments {
 
     /// The rows that are wanted.
     pub fn rows(&self) -> Vec<&'static Plan> {
-        let named = |plan: &Plan| self.only.iter().any(|only| only == plan.name);
-        let wanted = |plan: &&Plan| self.only.is_empty() || named(plan);
-        rows::ALL.iter().filter(wanted).collect()
-    }
-
-    fn unknown_row(&self) -> Option<&String> {
-        let known = |name: &String| rows::ALL.iter().any(|plan| plan.name == name);
-        self.only.iter().find(|name| !known(name))
+        self.selection.of(&rows::ALL)
     }
 }
 
@@ -89,18 +74,9 @@ pub fn parse() -> Result<Task, String> {
     if !arguments.relay.is_empty() {
         return Ok(Task::Relay(std::mem::take(&mut arguments.relay)));
     }
-    if let Some(name) = arguments.unknown_row() {
-        return Err(format!("there is no row {name:?}; see --list"));
-    }
-    if arguments.list {
-        rows::ALL.iter().for_each(|plan| println!("{}", plan.name));
-        return Ok(Task::Nothing);
-    }
-    if !arguments.bench {
-        // `cargo test --benches` starts benchmarks as well; minutes of load
-        // are not what it wants.
-        println!("nothing measured: run it by `cargo bench --bench tunnel`, or with --bench");
-        return Ok(Task::Nothing);
-    }
-    Ok(Task::Measure(arguments))
+    let wanted = arguments.selection.is_wanted("tunnel", &rows::ALL)?;
+    Ok(match wanted {
+        true => Task::Measure(arguments),
+        false => Task::Nothing,
+    })
 }

@@ -38,8 +38,8 @@ pub struct InboundContext {
 }
 
 impl InboundContext {
-    /// A request that came in here, from `source`, of nobody in particular. An IPv4 visitor
-    /// of a listener for both kinds is known by its IPv4 address.
+    /// A request that came in here, from `source`, of nobody in particular. An
+    /// IPv4 visitor of a listener for both kinds is known by its IPv4 address.
     pub fn request(&self, target: Destination, source: SocketAddr) -> Request {
         Request {
             inbound: self.tag.clone(),

@@ -24,8 +24,8 @@ use reserve::{Job, RESERVE};
 /// Runs `body` on a thread of its own, which has this name meanwhile.
 ///
 /// The thread is one of the reserve's, or a new one unless the process has
-/// as many as the system's limits allow it, less a margin. Linux keeps 15 bytes of `name`, which may be any text:
-/// tags are part of names.
+/// as many as the system's limits allow it, less a margin. Linux keeps 15 bytes
+/// of `name`, which may be any text: tags are part of names.
 ///
 /// # Errors
 /// What the system says, or [`io::ErrorKind::WouldBlock`] at the limit.

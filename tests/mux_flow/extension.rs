@@ -15,7 +15,7 @@ use crate::mux_support::speaker::{Signal, Speaker, hello, message, raw_frame, si
 use crate::mux_support::targets::{Taking, Target, Targets, next};
 use crate::mux_support::tasks::{PATIENCE, wait_until};
 use crate::mux_support::time::Time;
-use crate::mux_support::wire::{Pieces, Spec, wire};
+use crate::mux_support::wire::{Pieces, Spec, Wire, wire};
 use crate::mux_support::{keyed, tcp, udp};
 
 const OUR_HELLO: Signal = Signal::Hello {
@@ -45,6 +45,14 @@ fn server(options: &CarrierOptions) -> (ServerWorker, Speaker, Receiver<Target>)
 }
 
 // --- HELLO ----------------------------------------------------------------------
+
+/// A wire that is full after 1024 bytes.
+fn narrow_wire() -> Wire {
+    wire(Spec {
+        capacity: 1024,
+        ..Spec::default()
+    })
+}
 
 #[test]
 fn a_client_says_hello_in_one_write_with_its_first_new() {
@@ -271,10 +279,7 @@ fn keep_alive_for_a_session_is_read_past() {
 #[test]
 fn pings_are_answered_ahead_of_queued_data() {
     let _scene = scene();
-    let wire = wire(Spec {
-        capacity: 1024,
-        ..Spec::default()
-    });
+    let wire = narrow_wire();
     let mut speaker = Speaker::on(wire.far);
     let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();
@@ -316,10 +321,7 @@ fn pings_are_answered_ahead_of_queued_data() {
 #[test]
 fn a_flood_of_pings_costs_a_bounded_number_of_answers_and_no_reading() {
     let _scene = scene();
-    let wire = wire(Spec {
-        capacity: 1024,
-        ..Spec::default()
-    });
+    let wire = narrow_wire();
     let mut speaker = Speaker::on(wire.far);
     let (dispatcher, targets) = Targets::start(Taking::ByHand);
     let worker = ServerWorker::start(wire.near, dispatcher, Request::new(tcp())).unwrap();

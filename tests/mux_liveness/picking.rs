@@ -10,7 +10,8 @@ use muxcool::limits::{
 };
 use muxcool::link::{DispatchError, Dispatcher, Link, Request};
 use muxcool::mux::{
-    ClientManager, ClientWorker, IncrementalWorkerPicker, MuxError, ServerWorker, WorkerPicker,
+    ClientManager, ClientWorker, IncrementalWorkerPicker, MuxError, MuxStream, ServerWorker,
+    WorkerPicker,
 };
 use muxcool::reverse::{Bridge, BridgeOptions, PortalWorker, StaticMuxPicker};
 use parking_lot::Mutex;
@@ -66,6 +67,21 @@ impl Pool {
     fn peer(&self) -> Speaker {
         self.peers.lock().pop().unwrap()
     }
+
+    /// A worker whose peer has answered once, and then no more.
+    fn worker_in_doubt(&self, time: &Time) -> (Arc<ClientWorker>, Speaker, MuxStream) {
+        let worker = self.pick();
+        let mut silent = self.peer();
+        let stream = worker.open(tcp()).unwrap();
+        assert_eq!(silent.frame().status, NEW);
+        silent.say(&[HELLO]);
+        let nonce = silent.pinged();
+        silent.say(&[Signal::Pong(nonce)]);
+        silent.sync();
+        pass(time, PROBE_AFTER + SUSPECT_AFTER);
+        assert!(worker.is_doubtful());
+        (worker, silent, stream)
+    }
 }
 
 #[test]
@@ -73,16 +89,7 @@ fn a_worker_in_doubt_is_picked_only_if_no_other_can_be_made() {
     let _scene = scene();
     let time = Time::new();
     let pool = Pool::new(&time);
-    let first = pool.pick();
-    let mut silent = pool.peer();
-    let _stream = first.open(tcp()).unwrap();
-    assert_eq!(silent.frame().status, NEW);
-    silent.say(&[HELLO]);
-    let nonce = silent.pinged();
-    silent.say(&[Signal::Pong(nonce)]);
-    silent.sync();
-    pass(&time, PROBE_AFTER + SUSPECT_AFTER);
-    assert!(first.is_doubtful());
+    let (first, mut silent, _stream) = pool.worker_in_doubt(&time);
 
     pool.unreachable.store(true, Ordering::SeqCst);
     for _ in 0..3 {
@@ -104,15 +111,7 @@ fn whoever_waits_for_a_dial_that_fails_gets_the_worker_in_doubt_too() {
     let _scene = scene();
     let time = Time::new();
     let pool = Pool::new(&time);
-    let first = pool.pick();
-    let mut silent = pool.peer();
-    silent.say(&[HELLO]);
-    let stream = first.open(tcp()).unwrap();
-    let nonce = silent.pinged();
-    silent.say(&[Signal::Pong(nonce)]);
-    silent.sync();
-    pass(&time, PROBE_AFTER + SUSPECT_AFTER);
-    assert!(first.is_doubtful());
+    let (first, mut silent, stream) = pool.worker_in_doubt(&time);
     pool.unreachable.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
         for _ in 0..8 {

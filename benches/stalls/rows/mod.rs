@@ -10,7 +10,7 @@ mod restart;
 mod slow_link;
 mod stalled;
 
-use crate::{figure::Figure, scene::Scene};
+use crate::{common::selection::Named, figure::Figure, scene::Scene};
 
 pub struct Plan {
     pub name: &'static str,
@@ -18,6 +18,12 @@ pub struct Plan {
     /// Whether it loads the processors so little that others of this kind may
     /// be measured at the same time.
     pub is_light: bool,
+}
+
+impl Named for Plan {
+    fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 pub const ALL: [Plan; 9] = [

@@ -5,7 +5,9 @@ mod connections;
 mod delay;
 mod idle;
 
-use crate::{common::failure::Failure, extent::Extent, figure::Line, peer::Peer};
+use crate::{
+    common::failure::Failure, common::selection::Named, extent::Extent, figure::Line, peer::Peer,
+};
 
 pub struct Plan {
     pub name: &'static str,
@@ -21,6 +23,12 @@ pub struct Plan {
 pub enum Order {
     InTurn,
     Together,
+}
+
+impl Named for Plan {
+    fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 pub const ALL: [Plan; 10] = [
