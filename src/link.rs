@@ -6,6 +6,8 @@
 //! reader and [`Writer::close`] are the orderly end, an error and
 //! [`Writer::abort`] are not. Nothing turns one into the other.
 
+mod ahead;
+mod boxed;
 mod dispatch;
 mod error;
 mod nowhere;
@@ -16,6 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ahead::Ahead;
 pub use dispatch::{Access, DispatchError, Dispatcher, Outbound, Request};
 pub use error::LinkError;
 pub use nowhere::Nowhere;
@@ -88,15 +91,7 @@ pub trait Writer: Send {
     /// As [`try_write`](Self::try_write), for a batch: what is left in it has
     /// not been written.
     fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
-        while let Some(front) = batch.front_mut() {
-            match self.try_write(front.as_slice()) {
-                Ok(len) if len == front.len() => drop(batch.pop_front()),
-                Ok(len) => front.advance(len),
-                Err(LinkError::WouldBlock) => return Ok(()),
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        try_write_each(self, batch)
     }
 
     /// Sends what is held back for the first payload, such as a header.
@@ -114,6 +109,26 @@ pub trait Writer: Send {
     /// Interrupts this half: a write that waits fails, and the other side
     /// sees an error. On a socket the reading half ends with it.
     fn handle(&self) -> Handle;
+}
+
+/// What a writer does with a batch that it has no better way for: one
+/// [`Writer::try_write`] for each buffer.
+///
+/// # Errors
+/// As `try_write`, except that it is no error to have written nothing.
+pub fn try_write_each(
+    writer: &mut (impl Writer + ?Sized),
+    batch: &mut VecDeque<Buf>,
+) -> Result<(), LinkError> {
+    while let Some(front) = batch.front_mut() {
+        match writer.try_write(front.as_slice()) {
+            Ok(len) if len == front.len() => drop(batch.pop_front()),
+            Ok(len) => front.advance(len),
+            Err(LinkError::WouldBlock) => return Ok(()),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 /// Both halves.

@@ -21,23 +21,24 @@ const GROUND: [&str; 8] = [
 
 /// Below an entry's own room and those of L0, what it may use. A file belongs
 /// to the longest entry that its path begins with.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     // L1: what all of the others hand to each other.
     ("pipe", &[]),
     ("link", &["pipe"]),
     // L2: sessions on any link; no socket, no proxy, no configuration.
     ("mux", &["pipe", "link"]),
-    // L2': sockets as links.
+    // L2': sockets as links, and what is layered on them.
     ("transport", &["pipe", "link"]),
+    ("transport::stream", &["pipe", "link", "transport"]),
     // L2': what the protocols share, and the protocols, of which none knows
     // another.
-    ("proxy", &["pipe", "link", "transport"]),
-    ("proxy::blackhole", &["pipe", "link", "transport", "proxy"]),
-    ("proxy::dokodemo", &["pipe", "link", "transport", "proxy"]),
-    ("proxy::freedom", &["pipe", "link", "transport", "proxy"]),
-    ("proxy::http", &["pipe", "link", "transport", "proxy"]),
-    ("proxy::socks", &["pipe", "link", "transport", "proxy"]),
-    ("proxy::vless", &["pipe", "link", "transport", "proxy"]),
+    ("proxy", CARRIED),
+    ("proxy::blackhole", PROXY),
+    ("proxy::dokodemo", PROXY),
+    ("proxy::freedom", PROXY),
+    ("proxy::http", PROXY),
+    ("proxy::socks", PROXY),
+    ("proxy::vless", PROXY),
     // L3: rules know links and names; reverse tunnels run on mux, and enter
     // and leave by the router's outbounds.
     ("router", &["pipe", "link", "transport"]),
@@ -52,6 +53,12 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("lib", &[]),
     ("spec", &[]),
 ];
+
+/// What a proxy runs on.
+const CARRIED: &[&str] = &["pipe", "link", "transport", "transport::stream"];
+
+/// Beside that, what the proxies share.
+const PROXY: &[&str] = &["pipe", "link", "transport", "transport::stream", "proxy"];
 
 /// L1 to L3.
 const EVERYTHING: &str = "*";

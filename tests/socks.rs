@@ -13,6 +13,7 @@ use muxcool::net::{Address, Destination, Network};
 use muxcool::proxy::socks::{self, Account, Server as SocksServer};
 use muxcool::proxy::{Inbound, InboundContext, ProxyError, dokodemo};
 use muxcool::sync::Timer;
+use muxcool::transport::stream::Connection;
 use muxcool::transport::tcp::{DialOptions, Idle, IdleTimes, Server, dial, listen, split};
 use muxcool::transport::udp::{self, Flows};
 
@@ -85,7 +86,7 @@ struct Running {
 
 impl Running {
     fn start(
-        tag: &str,
+        (tag, handshake): (&str, Duration),
         listener: TcpListener,
         inbound: impl Inbound + 'static,
         flows: Option<Flows>,
@@ -93,7 +94,7 @@ impl Running {
     ) -> Self {
         let (tell, outcomes) = unbounded();
         let server = Server::start(listener, tag, move |visitor| {
-            let _ = tell.send(inbound.serve(visitor));
+            let _ = tell.send(inbound.serve(Connection::accepted(visitor, handshake)));
         });
         Self {
             server: server.unwrap(),
@@ -155,7 +156,7 @@ fn socks_on(tag: &str, ip: &str, options: &socks::InboundOptions, handshake: Dur
             false => None,
         };
         let inbound = socks::Inbound::new(ctx, options, local);
-        return Running::start(tag, listener, inbound, flows, requests);
+        return Running::start((tag, handshake), listener, inbound, flows, requests);
     }
     panic!("no port is free for both");
 }
@@ -1110,7 +1111,7 @@ mod dokodemo_door {
         let (ctx, requests) = context("ka", PATIENCE);
         let inbound = dokodemo::Inbound::new(ctx, &options);
         let front = TcpListener::bind("127.0.0.1:0").unwrap();
-        let running = Running::start("ka", front, inbound, None, requests);
+        let running = Running::start(("ka", PATIENCE), front, inbound, None, requests);
         let mut stream = running.connect();
         assert_eq!(read_exactly(&mut stream, 9), b"220 ready");
         stream.write_all(b"QUIT").unwrap();

@@ -12,6 +12,7 @@ use crate::error::chain;
 use crate::link::{Access, Dispatcher};
 use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless};
 use crate::sync::{Complaints, Timer};
+use crate::transport::stream::Acceptor;
 use crate::transport::tcp::{Idle, Server, ServerLimits, listen};
 use crate::transport::udp::Flows;
 
@@ -48,6 +49,12 @@ impl RunningInbound {
     }
 }
 
+/// How visitors are let in.
+struct Door {
+    acceptor: Acceptor,
+    limits: ServerLimits,
+}
+
 /// Starts the inbound on each of its ports.
 pub(super) fn start(
     plan: InboundPlan,
@@ -67,9 +74,13 @@ pub(super) fn start(
         access: access.cloned(),
     };
     let addresses = plan.ports.map(|port| SocketAddr::new(plan.listen, port));
+    let door = Door {
+        acceptor: Acceptor::new(plan.stream),
+        limits,
+    };
     addresses
         .map(|address| {
-            start_at(&context, &plan.options, limits, address)
+            start_at(&context, &plan.options, &door, address)
                 .map_err(|e| cannot_listen(plan.place.clone(), address, &e))
         })
         .collect()
@@ -88,7 +99,7 @@ fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError
 fn start_at(
     context: &InboundContext,
     options: &InboundOptions,
-    limits: ServerLimits,
+    door: &Door,
     address: SocketAddr,
 ) -> io::Result<RunningInbound> {
     let mut running = RunningInbound {
@@ -102,12 +113,15 @@ fn start_at(
         running.address = listener.local_addr()?;
         let inbound = build(context, options, running.address);
         let name = name(context, running.address);
-        let (tag, access) = (context.tag.clone(), context.access.clone());
+        let (context, acceptor) = (context.clone(), door.acceptor.clone());
         let faults = Complaints::new();
-        let server = Server::start_with(listener, &name, limits, move |visitor| {
+        let server = Server::start_with(listener, &name, door.limits, move |visitor| {
             let source = visitor.source;
-            if let Err(e) = inbound.serve(visitor) {
-                report(&tag, source, &e, &faults, access.as_deref());
+            let accepted = acceptor.accept(visitor, context.handshake);
+            let served = accepted.map_err(ProxyError::from);
+            if let Err(e) = served.and_then(|visitor| inbound.serve(visitor)) {
+                let access = context.access.as_deref();
+                report(&context.tag, source, &e, &faults, access);
             }
         });
         running.tcp = Some(server?);

@@ -11,6 +11,7 @@ use crate::mux::{
 };
 use crate::proxy::{blackhole, freedom, socks, vless};
 use crate::sync::Timer;
+use crate::transport::stream::Dialer;
 use crate::transport::tcp::Idle;
 
 /// The outbound that a plan describes, with mux around it if it says so, on
@@ -34,13 +35,19 @@ fn build_proxy(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
         timer: timer.clone(),
         times: plan.idle,
     };
+    let dialer = Dialer::new(plan.stream, handshake);
     match plan.options {
-        OutboundOptions::Freedom(options) => Arc::new(freedom::Outbound::new(tag, options, idle)),
+        OutboundOptions::Freedom(options) => {
+            Arc::new(freedom::Outbound::new(tag, options, idle).over(dialer))
+        }
         OutboundOptions::Blackhole(options) => Arc::new(blackhole::Outbound::new(tag, options)),
-        OutboundOptions::Vless(options) => Arc::new(vless::Outbound::new(tag, options, idle)),
+        OutboundOptions::Vless(options) => {
+            Arc::new(vless::Outbound::new(tag, options, idle).over(dialer))
+        }
         OutboundOptions::Socks(options) => {
             let local = plan.send_through;
-            Arc::new(socks::Outbound::new(tag, options, idle, handshake, local))
+            let outbound = socks::Outbound::new(tag, options, idle, handshake, local);
+            Arc::new(outbound.over(dialer))
         }
     }
 }

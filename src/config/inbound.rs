@@ -83,7 +83,7 @@ pub(super) fn read(
     let protocol = protocol::read(fields.need("protocol")?, &PROTOCOLS)?;
     let port = fields.need("port")?;
     let listen = fields.get("listen");
-    stream::check(fields.get("streamSettings"))?;
+    let stream = stream::read(fields.get("streamSettings"))?;
     fields.get("sniffing").map_or(Ok(()), sniffing)?;
     fields.get("allocate").map_or(Ok(()), allocate)?;
     let none = node.empty_child("settings");
@@ -95,6 +95,7 @@ pub(super) fn read(
         ports: port.listen_ports()?,
         handshake: level.handshake,
         idle: level.inbound_idle(),
+        stream,
         options,
         place: port.mark.place(),
     };

@@ -74,7 +74,7 @@ pub(super) fn read(
     let fields = Fields::open(node, &OUTBOUND)?;
     let protocol = protocol::read(fields.need("protocol")?, &PROTOCOLS)?;
     let send_through = fields.get("sendThrough").map(Node::ip).transpose()?;
-    stream::check(fields.get("streamSettings"))?;
+    let stream = stream::read(fields.get("streamSettings"))?;
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);
     let (options, level) = options(protocol, settings, send_through, policy)?;
@@ -83,6 +83,7 @@ pub(super) fn read(
         handshake: level.handshake,
         idle: level.outbound_idle(),
         send_through,
+        stream,
         options,
         mux: fields.get("mux").map_or(Ok(None), mux)?,
         place: node.mark.place(),

@@ -11,6 +11,7 @@ use crate::mux::CarrierOptions;
 use crate::proxy::{blackhole, dokodemo, freedom, http, socks, vless};
 use crate::reverse::{BridgeOptions, PortalOptions};
 use crate::router::RouterOptions;
+use crate::transport::stream::StreamOptions;
 use crate::transport::tcp::{IdleTimes, ServerLimits};
 
 /// A whole configuration, checked: every tag that is named exists, every port
@@ -78,6 +79,8 @@ pub struct InboundPlan {
     pub handshake: Duration,
     /// How long its connections may be idle.
     pub idle: IdleTimes,
+    /// What visitors put on their TCP connections, below the protocol.
+    pub stream: StreamOptions,
     /// Its protocol, and the settings of that.
     pub options: InboundOptions,
     /// Where the text says on which port it listens, for
@@ -103,13 +106,15 @@ pub enum InboundOptions {
 pub struct OutboundPlan {
     /// Its name in rules and in the log; empty if it has none.
     pub tag: Arc<str>,
-    /// Bound of our handshake with a server, where the protocol has one that
-    /// waits (SOCKS).
+    /// Bound of our handshake with a server once it has been dialled, where
+    /// the layers or the protocol have one that waits.
     pub handshake: Duration,
     /// How long its connections may be idle.
     pub idle: IdleTimes,
     /// Local address to dial from; the same as in the options that have it.
     pub send_through: Option<IpAddr>,
+    /// What stands on its TCP connections, below the protocol.
+    pub stream: StreamOptions,
     /// Its protocol, and the settings of that.
     pub options: OutboundOptions,
     /// Whether, and how, its connections share carriers.

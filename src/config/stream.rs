@@ -1,9 +1,10 @@
-//! `streamSettings`: only what means plain TCP can pass.
+//! `streamSettings`: what stands on a TCP connection. As yet nothing can.
 
 use super::error::ConfigError;
 use super::json::Node;
 use super::read::{Fields, Keys};
 use super::words::quoted;
+use crate::transport::stream::StreamOptions;
 
 const STREAM: Keys = Keys {
     known: &[
@@ -78,10 +79,11 @@ const OTHER_NETWORKS: [&str; 15] = [
     "hysteria",
 ];
 
-/// Checks `streamSettings`, if there are any.
-pub(super) fn check(node: Option<&Node>) -> Result<(), ConfigError> {
+/// Reads `streamSettings`; plain TCP if there are none.
+pub(super) fn read(node: Option<&Node>) -> Result<StreamOptions, ConfigError> {
+    let options = StreamOptions::default();
     let Some(node) = node else {
-        return Ok(());
+        return Ok(options);
     };
     let fields = Fields::open(node, &STREAM)?;
     fields.get("network").map_or(Ok(()), network)?;
@@ -89,7 +91,8 @@ pub(super) fn check(node: Option<&Node>) -> Result<(), ConfigError> {
     fields.get("tcpSettings").map_or(Ok(()), tcp)?;
     fields.get("rawSettings").map_or(Ok(()), tcp)?;
     fields.get("sockopt").map_or(Ok(()), sockopt)?;
-    fields.finish()
+    fields.finish()?;
+    Ok(options)
 }
 
 /// "raw" is Xray's newer name for "tcp".

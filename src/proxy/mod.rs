@@ -19,7 +19,8 @@ pub use error::ProxyError;
 
 use crate::link::{Access, Dispatcher, Request};
 use crate::net::Destination;
-use crate::transport::tcp::{Idle, Visitor};
+use crate::transport::stream::Connection;
+use crate::transport::tcp::Idle;
 
 /// What every inbound is given: its name, where its connections go, and the
 /// times of its policy level.
@@ -51,11 +52,12 @@ impl InboundContext {
     }
 }
 
-/// Serves visitors who connect over TCP.
+/// Serves visitors who connect over TCP, whatever is layered on it.
 pub trait Inbound: Send + Sync {
-    /// Serves one visitor, on the calling thread, to the end.
+    /// Serves one visitor, on the calling thread, to the end. The connection's
+    /// deadline is that of the whole handshake.
     ///
     /// # Errors
     /// Says why the connection ended before its time; the caller logs it.
-    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError>;
+    fn serve(&self, visitor: Connection) -> Result<(), ProxyError>;
 }

@@ -1,4 +1,5 @@
-//! Links to other machines: TCP and UDP sockets.
+//! Links to other machines: TCP and UDP sockets, and what is layered on them.
 
+pub mod stream;
 pub mod tcp;
 pub mod udp;

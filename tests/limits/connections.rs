@@ -10,7 +10,8 @@ use muxcool::limits::MAX_HANDSHAKE;
 use muxcool::link::{DispatchError, Dispatcher, Link, Outbound, Request};
 use muxcool::net::Address;
 use muxcool::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks};
-use muxcool::transport::tcp::{Handshake, Server, ServerLimits};
+use muxcool::transport::stream::{Connection, Handshake};
+use muxcool::transport::tcp::{Server, ServerLimits};
 
 use crate::loopback::{PATIENCE, Peer, Site, Target, freedom, idle};
 use crate::mux_support::logs;
@@ -42,7 +43,7 @@ fn serve<I: Inbound + 'static>(
         access: None,
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let handler = move |visitor| drop(inbound.serve(visitor));
+    let handler = move |visitor| drop(inbound.serve(Connection::accepted(visitor, 10 * PATIENCE)));
     Server::start_with(listener, "lim", limits, handler).unwrap()
 }
 
@@ -222,7 +223,7 @@ fn a_handshake_has_a_bound_in_bytes() {
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let ours = Arc::new(listener.accept().unwrap().0);
     peer.write_all(&vec![7; MAX_HANDSHAKE + 100]).unwrap();
-    let mut handshake = Handshake::new(ours, PATIENCE);
+    let mut handshake = Handshake::new(Connection::dialled(ours, PATIENCE));
     handshake.read_exact(&mut vec![0; MAX_HANDSHAKE]).unwrap();
     let error = handshake.u8().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);

@@ -7,7 +7,8 @@ use std::thread;
 
 use crossbeam_channel::{Sender, bounded};
 use muxcool::link::relay;
-use muxcool::transport::tcp::{Handshake, Server, Visitor, split};
+use muxcool::transport::stream::{Connection, Handshake};
+use muxcool::transport::tcp::{Server, Visitor, split};
 
 use crate::ends::{Job, drain, flood, receive_bare, tcp_link};
 use crate::tasks::{PATIENCE, names, wait_until};
@@ -102,7 +103,7 @@ const STUCK: [Case; 7] = [
     Case {
         tag: "hsrd",
         handler: |visitor, started| {
-            let mut handshake = Handshake::new(visitor.stream, 10 * PATIENCE);
+            let mut handshake = Handshake::new(Connection::accepted(visitor, 10 * PATIENCE));
             let _ = started.send(());
             assert!(handshake.u8().is_err());
         },
@@ -111,7 +112,7 @@ const STUCK: [Case; 7] = [
     Case {
         tag: "hswr",
         handler: |visitor, started| {
-            let mut handshake = Handshake::new(visitor.stream, 10 * PATIENCE);
+            let mut handshake = Handshake::new(Connection::accepted(visitor, 10 * PATIENCE));
             let _ = started.send(());
             assert!(handshake.write_all(&vec![0; 64 << 20]).is_err());
         },
@@ -212,10 +213,10 @@ fn closing_under_a_rush_leaves_no_thread() {
 #[test]
 fn a_handler_that_panics_ends_its_own_connection_only() {
     let server = Server::start(listen(), "pnc", |visitor| {
-        let mut handshake = Handshake::new(visitor.stream, PATIENCE);
+        let mut handshake = Handshake::new(Connection::accepted(visitor, PATIENCE));
         assert_eq!(handshake.u8().unwrap(), b'o', "on purpose");
-        let (mut reader, mut writer) = handshake.finish(None).unwrap();
-        let _ = muxcool::link::copy(&mut reader, &mut writer);
+        let mut link = handshake.finish(None);
+        let _ = muxcool::link::copy(link.reader.as_mut(), link.writer.as_mut());
     });
     let server = server.unwrap();
     let mut bad = visit(&server);

@@ -21,6 +21,7 @@ use muxcool::link::{
 use muxcool::net::{Destination, Network};
 use muxcool::proxy::{Inbound, InboundContext, ProxyError, freedom};
 use muxcool::sync::Timer;
+use muxcool::transport::stream::Connection;
 use muxcool::transport::tcp::{Idle, IdleTimes, Server};
 use socket2::SockRef;
 
@@ -103,7 +104,7 @@ impl Site {
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::start(listener, "in", move |visitor| {
-            let _ = tell.send(inbound.serve(visitor));
+            let _ = tell.send(inbound.serve(Connection::accepted(visitor, handshake)));
         });
         let server = server.unwrap();
         let address = server.local_addr();

@@ -1,8 +1,7 @@
 use super::InboundOptions;
-use crate::link::Link;
 use crate::net::{Destination, Network};
 use crate::proxy::{self, InboundContext, ProxyError};
-use crate::transport::tcp::{Visitor, split};
+use crate::transport::stream::Connection;
 
 /// Takes connections to one target.
 ///
@@ -22,11 +21,9 @@ impl Inbound {
 }
 
 impl proxy::Inbound for Inbound {
-    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let request = self.ctx.request(self.target.clone(), visitor.source);
-        drop(visitor.negotiation); // there is none
-        let (reader, writer) = split(visitor.stream, Some(&self.ctx.idle));
-        let link = Link::new(reader, writer);
+    fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
+        let request = self.ctx.request(self.target.clone(), visitor.peer_addr()?);
+        let link = visitor.finish(Some(&self.ctx.idle));
         Ok(self.ctx.dispatcher.dispatch(&request, link)?)
     }
 }

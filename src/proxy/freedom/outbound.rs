@@ -9,7 +9,8 @@ use super::{DomainStrategy, OutboundOptions};
 use crate::error::chain;
 use crate::link::{self, DispatchError, Link, Request};
 use crate::net::{Address, AllowedTargets, Destination, Network};
-use crate::transport::tcp::{DialOptions, Idle, dial, resolve, split};
+use crate::transport::stream::Dialer;
+use crate::transport::tcp::{DialOptions, Idle, resolve};
 use crate::transport::udp;
 
 /// Takes connections to their targets directly. A target that refuses fails at
@@ -18,12 +19,23 @@ pub struct Outbound {
     tag: Arc<str>,
     options: OutboundOptions,
     idle: Idle,
+    dialer: Dialer,
 }
 
 impl Outbound {
     /// An outbound that goes where `options` says.
     pub fn new(tag: Arc<str>, options: OutboundOptions, idle: Idle) -> Self {
-        Self { tag, options, idle }
+        Self {
+            tag,
+            options,
+            idle,
+            dialer: Dialer::default(),
+        }
+    }
+
+    /// The same, whose streams are made by `dialer`.
+    pub fn over(self, dialer: Dialer) -> Self {
+        Self { dialer, ..self }
     }
 
     fn redirected(&self, target: &Destination) -> Destination {
@@ -53,14 +65,13 @@ impl Outbound {
         Ok(chosen.map_or(found, |address| vec![address]))
     }
 
-    fn connect_tcp(&self, addresses: &[SocketAddr]) -> io::Result<Link> {
+    fn connect_tcp(&self, addresses: &[SocketAddr], server: &Address) -> io::Result<Link> {
         let options = DialOptions {
             local: self.options.send_through,
             ..DialOptions::default()
         };
-        let stream = dial(addresses, &options)?;
-        let (reader, writer) = split(Arc::new(stream), Some(&self.idle));
-        Ok(Link::new(reader, writer))
+        let connection = self.dialer.connect(addresses, server, &options)?;
+        Ok(connection.finish(Some(&self.idle)))
     }
 
     /// Datagrams go to one address: nothing tells whether another would do.
@@ -83,7 +94,7 @@ impl Outbound {
     ) -> Result<Link, DispatchError> {
         let addresses = self.addresses(target, allowed)?;
         let link = match target.network {
-            Network::Tcp => self.connect_tcp(&addresses),
+            Network::Tcp => self.connect_tcp(&addresses, &target.address),
             Network::Udp => self.connect_udp(&addresses),
         };
         link.map_err(DispatchError::Unreachable)

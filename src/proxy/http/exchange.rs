@@ -18,12 +18,12 @@ use crate::link::{Handle, Link, LinkError, Reader, Writer};
 use crate::proxy::stream::{ignore, part};
 use crate::proxy::{InboundContext, ProxyError};
 use crate::sync::{Done, spawn};
-use crate::transport::tcp::{Negotiation, TcpReader, TcpWriter};
+use crate::transport::tcp::Negotiation;
 
 /// A visitor's connection between two requests.
 pub(super) struct Visit {
-    pub(super) requests: Source<TcpReader>,
-    pub(super) writer: TcpWriter,
+    pub(super) requests: Source<dyn Reader>,
+    pub(super) writer: Box<dyn Writer>,
     /// Until the first request has come.
     pub(super) negotiation: Negotiation,
 }
@@ -129,7 +129,7 @@ impl Visit {
 
 /// Sends the request, and hands over the target's writer in any case.
 fn send_request(
-    requests: &mut Source<TcpReader>,
+    requests: &mut Source<dyn Reader>,
     (head, body): (&[u8], Body),
     mut uplink: Box<dyn Writer>,
     exchange: &Exchange,
@@ -150,7 +150,7 @@ fn send_request(
 /// next request has begun to arrive, if that is of interest; else what it
 /// sends is ignored.
 fn watch(
-    requests: &mut Source<TcpReader>,
+    requests: &mut Source<dyn Reader>,
     exchange: &Exchange,
     target: &Handle,
     wants_next: bool,
@@ -170,7 +170,7 @@ fn watch(
 }
 
 fn conclude(
-    mut requests: Source<TcpReader>,
+    mut requests: Source<dyn Reader>,
     outcome: Outcome,
     sent: Result<(), SendError>,
     next: bool,
@@ -192,7 +192,7 @@ fn conclude(
         (Ok(true), _) => return Ok(writer.close().map(|()| None)?),
         (Ok(false), _) => None,
         (Err(_), Err(SendError::Malformed(what))) if !answered => {
-            part(requests.reader(), &mut writer, BAD_REQUEST, PARTING)?;
+            part(requests.reader(), writer.as_mut(), BAD_REQUEST, PARTING)?;
             return Err(ProxyError::Malformed(what));
         }
         (Err(_), Err(sent)) if sent.is_source() => Some(sent.into()),

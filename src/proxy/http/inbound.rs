@@ -12,11 +12,12 @@ use super::target::{Authority, Target, parse_authority, parse_target};
 use super::wire::{Fields, HeadError, RequestHead, parse_request};
 use crate::buf::Buf;
 use crate::limits::PARTING;
-use crate::link::{Link, Request, Writer};
+use crate::link::{Ahead, Link, Reader, Request};
 use crate::net::{Destination, Network};
 use crate::proxy::stream::part;
 use crate::proxy::{self, InboundContext, ProxyError};
-use crate::transport::tcp::{Handshake, Negotiation, TcpReader, Visitor};
+use crate::transport::stream::Connection;
+use crate::transport::tcp::Negotiation;
 
 /// The port of a target that names none, also of a CONNECT.
 const DEFAULT_PORT: u16 = 80;
@@ -49,9 +50,14 @@ impl Inbound {
         Self { context, options }
     }
 
-    /// Returns the connection if another request has begun to arrive on it.
-    fn serve_one(&self, mut visit: Visit, source: SocketAddr) -> Result<Option<Visit>, ProxyError> {
-        let order = self.read_order(&mut visit.requests, source);
+    /// Serves a request of `source`, whose head must be there by the deadline.
+    /// Returns the connection if another one has begun to arrive on it.
+    fn serve_one(
+        &self,
+        mut visit: Visit,
+        from: (SocketAddr, Instant),
+    ) -> Result<Option<Visit>, ProxyError> {
+        let order = self.read_order(&mut visit.requests, from);
         visit.negotiation = Negotiation::default(); // over with the first request
         match order {
             Ok(Some(Order::Tunnel(request))) => self.tunnel(visit, &request).map(|()| None),
@@ -68,14 +74,9 @@ impl Inbound {
             ..
         } = visit;
         writer.write(&mut [Buf::copy_of(ESTABLISHED)].into())?;
-        let (mut reader, ahead) = requests.into_parts();
-        if let Some(ahead) = ahead {
-            reader.unread(ahead.as_slice());
-        }
-        let link = Link {
-            reader,
-            writer: Box::new(writer),
-        };
+        let (reader, ahead) = requests.into_parts();
+        let reader = Ahead::of(ahead, reader);
+        let link = Link { reader, writer };
         Ok(self.context.dispatcher.dispatch(request, link)?)
     }
 
@@ -94,10 +95,9 @@ impl Inbound {
     /// `None` when the visitor has ended instead.
     fn read_order(
         &self,
-        requests: &mut Source<TcpReader>,
-        source: SocketAddr,
+        requests: &mut Source<dyn Reader>,
+        (source, deadline): (SocketAddr, Instant),
     ) -> Result<Option<Order>, Rejection> {
-        let deadline = Instant::now() + self.context.handshake;
         let Some(head) = requests.read_head(Some(deadline))? else {
             return Ok(None);
         };
@@ -149,17 +149,18 @@ impl Inbound {
 }
 
 impl proxy::Inbound for Inbound {
-    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let source = visitor.source;
-        let handshake = Handshake::with_visitor(visitor, self.context.handshake);
-        let (reader, writer, negotiation) = handshake.hand_over(Some(&self.context.idle))?;
+    fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
+        let source = visitor.peer_addr()?;
+        let mut deadline = visitor.deadline();
+        let (link, negotiation) = visitor.hand_over(Some(&self.context.idle));
         let mut visit = Some(Visit {
-            requests: Source::new(Box::new(reader)),
-            writer,
+            requests: Source::new(link.reader),
+            writer: link.writer,
             negotiation,
         });
         while let Some(current) = visit {
-            visit = self.serve_one(current, source)?;
+            visit = self.serve_one(current, (source, deadline))?;
+            deadline = Instant::now() + self.context.handshake;
         }
         Ok(())
     }
@@ -170,7 +171,12 @@ impl Visit {
     fn reject(mut self, rejection: Rejection) -> ProxyError {
         let told = match rejection.answer {
             [] => self.writer.close(),
-            answer => part(self.requests.reader(), &mut self.writer, answer, PARTING),
+            answer => part(
+                self.requests.reader(),
+                self.writer.as_mut(),
+                answer,
+                PARTING,
+            ),
         };
         if told.is_err() {
             self.writer.abort();

@@ -13,7 +13,6 @@ use crate::limits::PARTING;
 use crate::link::{Handle, Reader, Writer};
 use crate::proxy::ProxyError;
 use crate::sync::{Next, Periodic, Timer};
-use crate::transport::tcp::TcpWriter;
 
 /// What of a request its response depends on.
 pub(super) struct Asked {
@@ -39,14 +38,14 @@ pub(super) struct Reply {
     pub(super) asked: Asked,
     pub(super) alarm: Alarm,
     pub(super) target: Source<dyn Reader>,
-    pub(super) visitor: TcpWriter,
+    pub(super) visitor: Box<dyn Writer>,
     /// Something of the final response has gone out.
     pub(super) answered: bool,
 }
 
 /// How that went.
 pub(super) struct Outcome {
-    pub(super) visitor: TcpWriter,
+    pub(super) visitor: Box<dyn Writer>,
     pub(super) answered: bool,
     /// Whether the connection is kept.
     pub(super) result: Result<bool, ProxyError>,
@@ -89,7 +88,7 @@ impl Reply {
         let framing = Framing::of(&head, self.asked.minor, self.asked.keep);
         let text = rewrite::response(&head, framing);
         self.answered = true;
-        let (target, visitor) = (&mut self.target, &mut self.visitor);
+        let (target, visitor) = (&mut self.target, self.visitor.as_mut());
         send(&text, head.body, target, framing.chunked, visitor)?;
         Ok(framing.keep)
     }

@@ -1,6 +1,6 @@
 use super::wire::{Decoded, WireError};
 use crate::proxy::ProxyError;
-use crate::transport::tcp::Handshake;
+use crate::transport::stream::Handshake;
 use crate::wire::Cursor;
 
 /// Reads one message, and nothing behind it: byte by byte out of the

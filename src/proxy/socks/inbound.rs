@@ -7,11 +7,10 @@ use super::accounts::Accounts;
 use super::handshake::read_message;
 use super::wire;
 use crate::limits::PARTING;
-use crate::link::{Link, Reader, Writer};
 use crate::net::{Destination, Network};
 use crate::proxy::stream::part;
 use crate::proxy::{self, InboundContext, ProxyError};
-use crate::transport::tcp::{Handshake, Visitor};
+use crate::transport::stream::{Connection, Handshake};
 
 /// A SOCKS 4, 4a and 5 server (section 3.1).
 ///
@@ -53,19 +52,18 @@ impl Inbound {
         target: Destination,
         user: Option<Arc<str>>,
     ) -> Result<(), ProxyError> {
-        let (reader, writer) = peer.finish(Some(&self.ctx.idle))?;
         let mut request = self.ctx.request(target, source);
         request.anonymous = user.is_none();
         request.user = user;
-        let link = Link::new(reader, writer);
+        let link = peer.finish(Some(&self.ctx.idle));
         Ok(self.ctx.dispatcher.dispatch(&request, link)?)
     }
 }
 
 impl proxy::Inbound for Inbound {
-    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let source = visitor.source;
-        let mut peer = Handshake::with_visitor(visitor, self.ctx.handshake);
+    fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
+        let source = visitor.peer_addr()?;
+        let mut peer = Handshake::new(visitor);
         match self.negotiate(&mut peer, source) {
             Ok(Wish::Stream { target, user }) => self.dispatch(peer, source, target, user),
             Ok(Wish::Datagrams) => hold_association(peer),
@@ -112,10 +110,10 @@ impl Rejection {
     /// Says the last words, if there are any, and ends the connection. That
     /// it fails while we do so tells nothing new.
     fn tell(self, peer: Handshake) -> ProxyError {
-        if !self.answer.is_empty()
-            && let Ok((mut reader, mut writer)) = peer.finish(None)
-        {
-            let _ = part(&mut reader, &mut writer, &self.answer, PARTING);
+        if !self.answer.is_empty() {
+            let mut link = peer.finish(None);
+            let (reader, writer) = (link.reader.as_mut(), link.writer.as_mut());
+            let _ = part(reader, writer, &self.answer, PARTING);
         }
         self.error
     }
@@ -231,7 +229,7 @@ fn reply_5(code: u8, bound: SocketAddr) -> Vec<u8> {
 /// Keeps an association's connection until the client or the server ends it.
 /// It may be quiet for as long as it likes; what it carries means nothing.
 fn hold_association(peer: Handshake) -> Result<(), ProxyError> {
-    let (mut reader, mut writer) = peer.finish(None)?;
-    while reader.read()?.is_some() {}
-    Ok(writer.close()?)
+    let mut link = peer.finish(None);
+    while link.reader.read()?.is_some() {}
+    Ok(link.writer.close()?)
 }

@@ -1,5 +1,5 @@
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use super::{Account, OutboundOptions, Server, wire};
 use crate::link::{self, DispatchError, Link, Request};
 use crate::net::{Address, Destination, Network};
 use crate::proxy::ProxyError;
-use crate::transport::tcp::{DialOptions, Handshake, Idle, dial, resolve};
+use crate::transport::stream::{Connection, Dialer, Handshake};
+use crate::transport::tcp::{DialOptions, Idle, resolve};
 use crate::transport::udp;
 
 /// The way out through SOCKS5 servers (section 3.2), in turn; one that cannot
@@ -22,7 +23,7 @@ pub struct Outbound {
     tag: Arc<str>,
     options: OutboundOptions,
     idle: Idle,
-    handshake: Duration,
+    dialer: Dialer,
     send_through: Option<IpAddr>,
     next: AtomicUsize,
 }
@@ -42,10 +43,16 @@ impl Outbound {
             tag,
             options,
             idle,
-            handshake,
+            dialer: Dialer::bare(handshake),
             send_through,
             next: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, whose connections are made by `dialer`, and negotiated within
+    /// the time that it has.
+    pub fn over(self, dialer: Dialer) -> Self {
+        Self { dialer, ..self }
     }
 }
 
@@ -55,10 +62,10 @@ impl link::Outbound for Outbound {
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        let (server, stream) = self.dial()?;
+        let (server, connection) = self.dial()?;
         let session = Session {
             outbound: self,
-            stream: Arc::new(stream),
+            peer: Handshake::new(connection),
         };
         match request.target.network {
             Network::Tcp => session.open_stream(server, &request.target),
@@ -69,14 +76,14 @@ impl link::Outbound for Outbound {
 
 impl Outbound {
     /// Tries each server once, beginning with the one whose turn it is.
-    fn dial(&self) -> Result<(&Server, TcpStream), DispatchError> {
+    fn dial(&self) -> Result<(&Server, Connection), DispatchError> {
         let servers = &self.options.servers;
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut failure = DispatchError::Refused("no SOCKS server is configured");
         for offset in 0..servers.len() {
             let server = &servers[first.wrapping_add(offset) % servers.len()];
             match self.dial_server(server) {
-                Ok(stream) => return Ok((server, stream)),
+                Ok(connection) => return Ok((server, connection)),
                 Err(e) => {
                     debug!("[{}] {}:{}: {e}", self.tag, server.address, server.port);
                     failure = DispatchError::Unreachable(e);
@@ -86,34 +93,36 @@ impl Outbound {
         Err(failure)
     }
 
-    fn dial_server(&self, server: &Server) -> io::Result<TcpStream> {
+    fn dial_server(&self, server: &Server) -> io::Result<Connection> {
         let options = DialOptions {
             local: self.send_through,
             ..DialOptions::default()
         };
-        dial(&resolve(&server.address, server.port)?, &options)
+        let addresses = resolve(&server.address, server.port)?;
+        self.dialer.connect(&addresses, &server.address, &options)
     }
 }
 
 /// A connection to a server.
 struct Session<'a> {
     outbound: &'a Outbound,
-    stream: Arc<TcpStream>,
+    peer: Handshake,
 }
 
 impl Session<'_> {
-    fn open_stream(self, server: &Server, target: &Destination) -> Result<Link, DispatchError> {
-        let (peer, _) = self.negotiate(server, wire::CONNECT, target)?;
-        let halves = peer.finish(Some(&self.outbound.idle));
-        let (reader, writer) = halves.map_err(DispatchError::Unreachable)?;
-        Ok(Link::new(reader, writer))
+    fn open_stream(mut self, server: &Server, target: &Destination) -> Result<Link, DispatchError> {
+        self.negotiate(server, wire::CONNECT, target)?;
+        Ok(self.peer.finish(Some(&self.outbound.idle)))
     }
 
     /// Asks for an association; the connection stays open beside the
     /// datagrams, for the server ends the association with it.
-    fn open_datagrams(self, server: &Server, target: &Destination) -> Result<Link, DispatchError> {
-        let (peer, relay) = self.negotiate(server, wire::UDP_ASSOCIATE, target)?;
-        drop(peer);
+    fn open_datagrams(
+        mut self,
+        server: &Server,
+        target: &Destination,
+    ) -> Result<Link, DispatchError> {
+        let relay = self.negotiate(server, wire::UDP_ASSOCIATE, target)?;
         self.connect_datagrams(relay, target)
             .map_err(DispatchError::Unreachable)
     }
@@ -122,28 +131,30 @@ impl Session<'_> {
         let relay = self.relay_addr(relay)?;
         let halves = udp::connect(relay, self.outbound.send_through, &self.outbound.idle)?;
         let header = wire::datagram_header(&target.address, target.port);
-        tunnel(halves, self.stream, header)
+        Ok(tunnel(halves, self.peer, header))
     }
 
     /// A server that names no address means its own.
     fn relay_addr(&self, (address, port): Bound) -> io::Result<SocketAddr> {
         match resolve(&address, port)?.first() {
             Some(found) if !found.ip().is_unspecified() => Ok(*found),
-            _ => Ok(SocketAddr::new(self.stream.peer_addr()?.ip(), port)),
+            _ => {
+                let server = self.peer.connection().peer_addr()?;
+                Ok(SocketAddr::new(server.ip(), port))
+            }
         }
     }
 
     fn negotiate(
-        &self,
+        &mut self,
         server: &Server,
         command: u8,
         target: &Destination,
-    ) -> Result<(Handshake, Bound), DispatchError> {
-        let mut peer = Handshake::new(self.stream.clone(), self.outbound.handshake);
+    ) -> Result<Bound, DispatchError> {
+        let peer = &mut self.peer;
         let user = server.users.choose(&mut rand::rng());
-        let agreed = greet(&mut peer, user).and_then(|()| ask(&mut peer, command, target));
-        match agreed {
-            Ok(bound) => Ok((peer, bound)),
+        match greet(peer, user).and_then(|()| ask(peer, command, target)) {
+            Ok(bound) => Ok(bound),
             Err(ProxyError::Refused(why)) => Err(DispatchError::Refused(why)),
             Err(e) => Err(DispatchError::Other(Box::new(e))),
         }

@@ -2,18 +2,17 @@
 //! the association lives as long as the connection that asked for it.
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::TcpStream;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 
 use super::wire;
 use crate::buf::Buf;
 use crate::link::{Handle, Link, LinkError, Reader, Writer};
+use crate::transport::stream::Handshake;
 use crate::transport::tcp::poll_for;
 use crate::transport::udp::{UdpReader, UdpWriter};
 
@@ -21,16 +20,22 @@ use crate::transport::udp::{UdpReader, UdpWriter};
 /// association's connection, `header` goes in front of each datagram.
 pub(super) fn tunnel(
     (reader, writer): (UdpReader, UdpWriter),
-    control: Arc<TcpStream>,
+    control: Handshake,
     header: Vec<u8>,
-) -> io::Result<Link> {
-    control.set_read_timeout(None)?;
+) -> Link {
+    let socket = control.connection().socket().clone();
+    let Link {
+        reader: words,
+        writer: kept,
+    } = control.finish(None);
     let control = Arc::new(Control {
-        stream: control,
+        kept: Mutex::new(kept),
         end: OnceLock::new(),
     });
     let reader = TunnelReader {
         inner: reader,
+        socket,
+        words,
         control: control.clone(),
     };
     let writer = TunnelWriter {
@@ -38,13 +43,20 @@ pub(super) fn tunnel(
         control,
         header,
     };
-    Ok(Link::new(reader, writer))
+    Link::new(reader, writer)
 }
 
 /// The association's connection, open as long as one half of the link is.
 struct Control {
-    stream: Arc<TcpStream>,
+    kept: Mutex<Box<dyn Writer>>,
     end: OnceLock<End>,
+}
+
+/// The server ends the association with the connection.
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = self.kept.get_mut().close();
+    }
 }
 
 /// How the server ended the association.
@@ -54,24 +66,14 @@ enum End {
     Reset,
 }
 
-impl Control {
-    /// Throws away what has arrived, and notices the end.
-    fn drain(&self) {
-        let mut space = [0u8; 256];
-        let received = recv(&*self.stream, &mut space[..], RecvFlags::DONTWAIT);
-        let end = match received {
-            Ok((_, 0)) => End::Orderly,
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => return,
-            Err(_) => End::Reset,
-        };
-        let _ = self.end.set(end);
-    }
-}
-
 /// Delivers the payloads of the server's packets. Their source is not looked
 /// at: the association was made for one target.
 struct TunnelReader {
     inner: UdpReader,
+    /// What the control connection can be waited for by.
+    socket: Arc<TcpStream>,
+    /// What the server says on it.
+    words: Box<dyn Reader>,
     control: Arc<Control>,
 }
 
@@ -96,19 +98,30 @@ impl TunnelReader {
     }
 
     /// Waits for a packet, or for something on the control connection.
-    fn wait(&self, deadline: Option<Instant>) -> Result<(), LinkError> {
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<(), LinkError> {
         let limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let mut fds = [
             PollFd::new(&self.inner, PollFlags::IN),
-            PollFd::new(&*self.control.stream, PollFlags::IN),
+            PollFd::new(&*self.socket, PollFlags::IN),
         ];
         if poll_for(&mut fds, limit)? == 0 {
             return Err(LinkError::TimedOut);
         }
         if !fds[1].revents().is_empty() {
-            self.control.drain();
+            self.drain();
         }
         Ok(())
+    }
+
+    /// Throws away what has arrived on the control connection, and notices its
+    /// end.
+    fn drain(&mut self) {
+        let end = match self.words.read_timeout(Duration::ZERO) {
+            Ok(Some(_)) | Err(LinkError::TimedOut) => return,
+            Ok(None) => End::Orderly,
+            Err(_) => End::Reset,
+        };
+        let _ = self.control.end.set(end);
     }
 }
 

@@ -9,7 +9,7 @@ use log::info;
 use super::wire::{HeaderError, read_response};
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, MAX_VLESS_ADDONS};
-use crate::link::{Handle, LinkError, Reader, Writer};
+use crate::link::{Handle, LinkError, Reader, Writer, try_write_each};
 use crate::proxy::stream::read_by;
 use crate::sync::{Complaints, Done};
 use crate::wire::Cursor;
@@ -91,6 +91,13 @@ impl<W: Writer> Writer for HeldWriter<W> {
             self.header = None;
         }
         sent
+    }
+
+    fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        match self.header {
+            None => self.inner.try_write_batch(batch),
+            Some(_) => try_write_each(self, batch),
+        }
     }
 
     fn flush(&mut self) -> Result<(), LinkError> {
@@ -193,6 +200,12 @@ impl<R: Reader> Reader for ResponseReader<R> {
         match self.header {
             None => self.inner.read_timeout(wait),
             Some(_) => self.read_by(Some(Instant::now() + wait)),
+        }
+    }
+
+    fn prefer(&mut self, len: usize) {
+        if self.header.is_none() {
+            self.inner.prefer(len);
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Client, InboundOptions};
 use crate::link::{Link, Request};
 use crate::net::Network;
 use crate::proxy::{self, InboundContext, ProxyError};
-use crate::transport::tcp::{Handshake, TcpReader, TcpWriter, Visitor};
+use crate::transport::stream::{Connection, Handshake};
 use crate::wire::Cursor;
 
 /// Serves VLESS clients.
@@ -66,21 +66,25 @@ impl Inbound {
 }
 
 impl proxy::Inbound for Inbound {
-    fn serve(&self, visitor: Visitor) -> Result<(), ProxyError> {
-        let source = visitor.source;
-        let mut handshake = Handshake::with_visitor(visitor, self.context.handshake);
+    fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
+        let source = visitor.peer_addr()?;
+        let mut handshake = Handshake::new(visitor);
         let request = self.negotiate(&mut handshake, source)?;
-        let (reader, writer) = handshake.finish(Some(&self.context.idle))?;
-        let link = body(reader, writer, request.target.network);
+        let link = handshake.finish(Some(&self.context.idle));
+        let link = body(link, request.target.network);
         Ok(self.context.dispatcher.dispatch(&request, link)?)
     }
 }
 
 /// The connection after its header (section 1.3).
-fn body(reader: TcpReader, writer: TcpWriter, network: Network) -> Link {
-    let writer = HeldWriter::new(writer, &wire::RESPONSE, Alone::Dropped);
+fn body(link: Link, network: Network) -> Link {
+    let reader = link.reader;
+    let writer = HeldWriter::new(link.writer, &wire::RESPONSE, Alone::Dropped);
     match network {
-        Network::Tcp => Link::new(reader, writer),
+        Network::Tcp => Link {
+            reader,
+            writer: Box::new(writer),
+        },
         Network::Udp => Link::new(PacketReader::new(reader), PacketWriter::new(writer)),
     }
 }

@@ -11,7 +11,8 @@ use super::held::{Alone, HeldWriter, ResponseReader};
 use super::{OutboundOptions, Server, wire};
 use crate::link::{self, DispatchError, Link, Request};
 use crate::net::{Destination, Network};
-use crate::transport::tcp::{DialOptions, Idle, dial, resolve, split};
+use crate::transport::stream::Dialer;
+use crate::transport::tcp::{DialOptions, Idle, resolve};
 
 /// Takes connections to VLESS servers, in turn.
 ///
@@ -23,6 +24,7 @@ pub struct Outbound {
     tag: Arc<str>,
     options: OutboundOptions,
     idle: Idle,
+    dialer: Dialer,
     turn: AtomicUsize,
 }
 
@@ -33,8 +35,14 @@ impl Outbound {
             tag,
             options,
             idle,
+            dialer: Dialer::default(),
             turn: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, whose connections are made by `dialer`.
+    pub fn over(self, dialer: Dialer) -> Self {
+        Self { dialer, ..self }
     }
 
     /// All servers, from the one whose turn it is.
@@ -57,12 +65,12 @@ impl Outbound {
             local: self.options.send_through,
             ..DialOptions::default()
         };
-        let stream = dial(&addresses, &options)?;
-        let (reader, writer) = split(Arc::new(stream), Some(&self.idle));
+        let connection = self.dialer.connect(&addresses, &server.address, &options)?;
+        let link = connection.finish(Some(&self.idle));
         let mut header = Vec::new();
         wire::write_request(&mut header, id, target);
-        let reader = ResponseReader::new(reader, self.tag.clone());
-        let writer = HeldWriter::new(writer, &header, Alone::Sent);
+        let reader = ResponseReader::new(link.reader, self.tag.clone());
+        let writer = HeldWriter::new(link.writer, &header, Alone::Sent);
         Ok(match target.network {
             Network::Tcp => Link::new(reader, writer),
             Network::Udp => Link::new(PacketReader::new(reader), PacketWriter::new(writer)),

@@ -3,13 +3,13 @@ use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use super::cut::{cut, is_cut};
-use super::idle::{Activity, Expire, Idle};
+use super::idle::{Activity, Expire, Idle, IdleTimes};
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHECK};
 use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
@@ -26,18 +26,27 @@ const MAX_SLICES: usize = 64;
 ///
 /// The socket stays in blocking mode. It is closed when both halves are gone.
 pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWriter) {
+    let (reader, writer, base) = open(stream, None);
+    base.settle(idle);
+    (reader, writer)
+}
+
+/// As [`split`], for a connection that may still be negotiated: until its base
+/// is settled nothing that is written waits past `deadline`.
+pub(in crate::transport) fn open(
+    stream: Arc<TcpStream>,
+    deadline: Option<Instant>,
+) -> (TcpReader, TcpWriter, Base) {
     let socket = Arc::new(Socket {
         stream,
         reset: AtomicBool::new(false),
         interrupted: AtomicBool::new(false),
         sending: AtomicBool::new(false),
         activity: Activity::default(),
-        times: idle.map(|idle| idle.times),
+        deadline,
+        settled: AtomicBool::new(deadline.is_none()),
         watch: OnceLock::new(),
     });
-    if let Some(idle) = idle {
-        let _ = socket.watch.set(idle.watch(Arc::downgrade(&socket)));
-    }
     let reader = TcpReader {
         socket: socket.clone(),
         in_bulk: false,
@@ -45,11 +54,33 @@ pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWrit
         early: None,
     };
     let writer = TcpWriter {
-        socket,
+        socket: socket.clone(),
         closed: false,
         read_side_gone: false,
     };
-    (reader, writer)
+    (reader, writer, Base { socket })
+}
+
+/// The socket under a connection's layers.
+#[derive(Debug)]
+pub(in crate::transport) struct Base {
+    socket: Arc<Socket>,
+}
+
+impl Base {
+    pub(in crate::transport) fn stream(&self) -> &Arc<TcpStream> {
+        &self.socket.stream
+    }
+
+    /// The negotiation is over: its deadline is lifted, and the connection is
+    /// watched for idleness if `idle` says so.
+    pub(in crate::transport) fn settle(&self, idle: Option<&Idle>) {
+        self.socket.settled.store(true, Ordering::SeqCst);
+        if let Some(idle) = idle {
+            let watch = idle.watch(Arc::downgrade(&self.socket));
+            let _ = self.socket.watch.set((idle.times, watch));
+        }
+    }
 }
 
 /// Without an idle time. See [`split`].
@@ -78,8 +109,10 @@ struct Socket {
     /// A write is inside the system and may be told that the connection is lost.
     sending: AtomicBool,
     activity: Activity,
-    times: Option<super::IdleTimes>,
-    watch: OnceLock<Periodic>,
+    /// Bound of the negotiation, until it is settled.
+    deadline: Option<Instant>,
+    settled: AtomicBool,
+    watch: OnceLock<(IdleTimes, Periodic)>,
 }
 
 impl Socket {
@@ -98,6 +131,19 @@ impl Socket {
         match self.reset.load(Ordering::SeqCst) {
             true => Err(LinkError::Reset),
             false => Ok(()),
+        }
+    }
+
+    /// Until when something may be waited for; for ever once the negotiation
+    /// is over.
+    fn time_left(&self) -> Result<Option<Duration>, LinkError> {
+        let settled = || self.settled.load(Ordering::SeqCst);
+        let Some(deadline) = self.deadline.filter(|_| !settled()) else {
+            return Ok(None);
+        };
+        match deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(LinkError::TimedOut),
+            left => Ok(Some(left)),
         }
     }
 
@@ -133,7 +179,7 @@ impl Socket {
 
     /// One direction has ended, so another idle time applies from now on.
     fn direction_ended(&self) {
-        if let (Some(watch), Some(times)) = (self.watch.get(), &self.times) {
+        if let Some((times, watch)) = self.watch.get() {
             self.activity.touch();
             watch.reschedule(self.activity.limit(times));
         }
@@ -178,8 +224,19 @@ impl TcpReader {
 
     /// Waits with a small buffer.
     fn read_small(&mut self) -> Result<Buf, LinkError> {
+        self.read_small_with(|stream, room| (&*stream).read(room))
+    }
+
+    fn try_read_small(&mut self) -> Result<Buf, LinkError> {
+        self.read_small_with(|stream, room| Ok(recv(stream, room, RecvFlags::DONTWAIT)?.0))
+    }
+
+    fn read_small_with(
+        &mut self,
+        read: impl FnOnce(&TcpStream, &mut [u8]) -> io::Result<usize>,
+    ) -> Result<Buf, LinkError> {
         let mut buf = Buf::with_capacity(SMALL_READ);
-        let received = (&*self.socket.stream).read(buf.spare());
+        let received = read(&self.socket.stream, buf.spare());
         let len = self.received(received)?;
         self.in_bulk = buf.spare().len() == len;
         buf.advance_end(len);
@@ -243,12 +300,21 @@ impl Reader for TcpReader {
             true => self.read_large()?,
             false => self.read_small()?,
         };
-        Ok((!buf.is_empty()).then_some(buf))
+        Ok(or_end(buf))
     }
 
     fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
         if self.early.is_some() {
             return self.read();
+        }
+        // What is expected is mostly there already.
+        let at_hand = match self.in_bulk {
+            true => self.try_read_large(),
+            false => self.try_read_small(),
+        };
+        match at_hand {
+            Err(LinkError::WouldBlock) => {}
+            other => return other.map(or_end),
         }
         match self.wait_readable(Some(wait))? {
             true => self.read(),
@@ -263,6 +329,11 @@ impl Reader for TcpReader {
     fn handle(&self) -> Handle {
         Arc::new(StopReading(self.socket.clone()))
     }
+}
+
+/// A read of nothing is the end.
+fn or_end(buf: Buf) -> Option<Buf> {
+    (!buf.is_empty()).then_some(buf)
 }
 
 /// Makes the reader fail without disturbing the writer.
@@ -324,7 +395,9 @@ impl TcpWriter {
                 true => PollFlags::empty(),
                 false => PollFlags::RDHUP,
             };
-            let limit = self.read_side_gone.then_some(STALLED_WRITE_CHECK);
+            let interval = self.read_side_gone.then_some(STALLED_WRITE_CHECK);
+            let limits = [interval, self.socket.time_left()?];
+            let limit = limits.into_iter().flatten().min();
             let mut fds = [PollFd::new(&*self.socket.stream, PollFlags::OUT | hang_up)];
             poll_for(&mut fds, limit)?;
             let ready = fds[0].revents();
@@ -400,9 +473,10 @@ impl Writer for TcpWriter {
     }
 }
 
+/// Before the negotiation is over nothing is missing: then it is an end.
 impl Drop for TcpWriter {
     fn drop(&mut self) {
-        if !self.closed {
+        if !self.closed && self.socket.settled.load(Ordering::SeqCst) {
             self.socket.reset();
         }
     }

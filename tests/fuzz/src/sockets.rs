@@ -9,7 +9,8 @@ use muxcool::link::{DispatchError, Dispatcher, Link, Reader, Request};
 use muxcool::net::{Destination, Network};
 use muxcool::proxy::{Inbound, InboundContext};
 use muxcool::sync::Timer;
-use muxcool::transport::tcp::{Idle, IdleTimes, Negotiation, Visitor};
+use muxcool::transport::stream::Connection;
+use muxcool::transport::tcp::{Idle, IdleTimes};
 use parking_lot::Mutex;
 
 use super::memory::End;
@@ -74,15 +75,8 @@ pub fn visit(inbound: &dyn Inbound, words: &[u8]) -> Visit {
     let (mut visitor, served) = pair();
     visitor.write_all(words).expect("room in the buffers");
     visitor.shutdown(Shutdown::Write).expect("a connection");
-    let source = visitor.local_addr().expect("a connection");
-    let stream = Arc::new(served);
-    let fine = inbound
-        .serve(Visitor {
-            stream,
-            source,
-            negotiation: Negotiation::default(),
-        })
-        .is_ok();
+    let served = Connection::dialled(Arc::new(served), PATIENCE);
+    let fine = inbound.serve(served).is_ok();
     let (heard, end) = hear(visitor);
     Visit { heard, end, fine }
 }
