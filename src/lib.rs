@@ -38,7 +38,7 @@
 //! ```text
 //! L5  app  cli                        a plan becomes objects and threads
 //! L4  config                          JSON text becomes a plan
-//! L3  reverse  router                 portal and bridge; rules
+//! L3  reverse  router  sniff          portal and bridge; rules; what streams are
 //! L2  mux | proxy/* | transport/*     sessions; protocols; sockets
 //! L1  link  pipe                      what all of them hand to each other
 //! L0  buf  error  escape  limits  net  sync  wire
@@ -101,6 +101,7 @@ pub mod pipe;
 pub mod proxy;
 pub mod reverse;
 pub mod router;
+pub mod sniff;
 pub mod spec {
     #![doc = include_str!("spec.md")]
 }

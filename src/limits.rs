@@ -384,6 +384,14 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// nothing can wake it.
 pub const STALLED_WRITE_CHECK: Duration = Duration::from_millis(250);
 
+/// How long a stream's first bytes are waited for where they are to tell what
+/// it is: as long as V2Ray waits. So long a server that speaks first is held up.
+pub const SNIFFING_TIME: Duration = Duration::from_millis(200);
+
+/// Bytes in which a host's name is looked for. V2Ray stops at 2048, which a
+/// ClientHello with keys against quantum computers passes.
+pub const SNIFFED_BYTES: usize = 8 * 1024;
+
 /// Longest head of an HTTP proxy request, in bytes.
 pub const MAX_HTTP_HEAD: usize = 64 * 1024;
 

@@ -15,9 +15,10 @@ use muxcool::config::{
     OutboundPlan, Plan,
 };
 use muxcool::mux::{CarrierOptions, LivenessTimes};
-use muxcool::net::Address;
+use muxcool::net::{Address, Domain};
 use muxcool::proxy::{blackhole, freedom};
 use muxcool::router::{Condition, DomainPattern, DomainStrategy};
+use muxcool::sniff::SniffingOptions;
 use muxcool::transport::tcp::{IdleTimes, ServerLimits};
 
 const ID: &str = "b831381d-6324-4d53-ad4f-8cda48b30811";
@@ -535,6 +536,37 @@ fn extensions() {
     let plan = valid("extensions.json");
     assert_eq!(plan.portals[0].control_domain, "reverse.internal.v2fly.org");
     assert_eq!(plan.inbounds.len(), 1);
+}
+
+#[test]
+fn sniffing_of_inbounds() {
+    let plan = valid("sniffing.json");
+    let sniffing = |tag| inbound(&plan, tag).sniffing.clone();
+    let both = SniffingOptions {
+        http: true,
+        tls: true,
+        ..SniffingOptions::default()
+    };
+    assert_eq!(sniffing("v2ray"), Some(both.clone()));
+    let xray = SniffingOptions {
+        route_only: true,
+        excluded: vec![Domain::new("courier.push.example.com").unwrap()],
+        ..both
+    };
+    assert_eq!(sniffing("xray"), Some(xray));
+    assert_eq!(sniffing("off"), None);
+    let wanted = [
+        "inbounds[1].sniffing.destOverride: \"quic\" changes nothing: only streams are sniffed, \
+         not datagrams",
+        "routing.rules[0].protocol[3]: \"quic\" never matches: what inbounds tell, with \
+         \"sniffing\" or without, is \"http/1.1\", \"http1\", \"tls\", \"bittorrent\"",
+        "inbounds[2].port: with \"sniffing\" its visitors get to any host that they name, not only \
+         to \"address\"; \"routeOnly\" keeps them there",
+    ];
+    for (line, end) in plan.warnings.iter().zip(wanted) {
+        assert!(line.ends_with(end), "{line}\n{end}");
+    }
+    assert_eq!(plan.warnings.len(), wanted.len(), "{:#?}", plan.warnings);
 }
 
 #[test]

@@ -42,6 +42,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     // L3: rules know links and names; reverse tunnels run on mux, and enter
     // and leave by the router's outbounds.
     ("router", &["pipe", "link", "transport"]),
+    ("sniff", &["link"]),
     ("reverse", &["pipe", "link", "mux", "router"]),
     // L4: JSON to option structs, and nothing that acts; see `OPTIONS`.
     ("config", &[]),
@@ -64,7 +65,7 @@ const PROXY: &[&str] = &["pipe", "link", "transport", "transport::stream", "prox
 const EVERYTHING: &str = "*";
 
 /// Single items that a room may use beyond its entry.
-const EXCEPTIONS: [(&str, &str, &str); 3] = [
+const EXCEPTIONS: [(&str, &str, &str); 4] = [
     (
         "proxy::http",
         "proxy::socks::Account",
@@ -76,6 +77,11 @@ const EXCEPTIONS: [(&str, &str, &str); 3] = [
         "an option struct of the sockets",
     ),
     ("config", "transport::tcp::ServerLimits", "another one"),
+    (
+        "config",
+        "sniff::wire::Protocol",
+        "the names that rules have for what is found out",
+    ),
 ];
 
 /// Rooms that may also use the types in the `options.rs` of any other room.

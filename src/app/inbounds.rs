@@ -59,13 +59,13 @@ struct Door {
 pub(super) fn start(
     plan: InboundPlan,
     limits: ServerLimits,
-    dispatcher: &Arc<dyn Dispatcher>,
+    dispatcher: Arc<dyn Dispatcher>,
     access: Option<&Arc<dyn Access>>,
     timer: &Timer,
 ) -> Result<Vec<RunningInbound>, StartError> {
     let context = InboundContext {
         tag: plan.tag,
-        dispatcher: dispatcher.clone(),
+        dispatcher,
         handshake: plan.handshake,
         idle: Idle {
             timer: timer.clone(),

@@ -16,11 +16,12 @@ pub use error::StartError;
 
 use access::AccessLog;
 
-use crate::config::{LogTarget, Plan};
+use crate::config::{InboundPlan, LogTarget, Plan};
 use crate::link::{Access, Dispatcher};
-use crate::mux::MuxDispatcher;
+use crate::mux::{CarrierOptions, MuxDispatcher};
 use crate::reverse::{Bridge, Portal};
 use crate::router::{OutboundManager, Router};
+use crate::sniff::Sniffer;
 use crate::sync::{Done, Timer};
 use inbounds::RunningInbound;
 
@@ -58,11 +59,11 @@ impl App {
                 .push(Portal::new(portal, outbounds.clone(), &timer)?);
         }
         let router: Arc<dyn Dispatcher> = Arc::new(Router::new(plan.router, outbounds));
-        let entrance: Arc<dyn Dispatcher> = Arc::new(MuxDispatcher::new(router.clone(), plan.mux));
         let access = app.access.clone().map(|log| log as Arc<dyn Access>);
         for inbound in plan.inbounds {
             let limits = plan.listeners;
-            let running = inbounds::start(inbound, limits, &entrance, access.as_ref(), &timer)?;
+            let entrance = entrance(&router, &inbound, &plan.mux);
+            let running = inbounds::start(inbound, limits, entrance, access.as_ref(), &timer)?;
             app.inbounds.extend(running);
         }
         for bridge in plan.bridges {
@@ -109,6 +110,20 @@ impl Drop for App {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// What an inbound's streams go through. Carriers are recognised by what was
+/// asked for, in front of the sniffing of what they carry.
+fn entrance(
+    router: &Arc<dyn Dispatcher>,
+    inbound: &InboundPlan,
+    mux: &CarrierOptions,
+) -> Arc<dyn Dispatcher> {
+    let inner = match &inbound.sniffing {
+        Some(options) => Arc::new(Sniffer::new(router.clone(), options.clone())),
+        None => router.clone(),
+    };
+    Arc::new(MuxDispatcher::new(inner, mux.clone()))
 }
 
 fn open_access_log(target: &LogTarget) -> Result<Option<Arc<AccessLog>>, StartError> {

@@ -13,8 +13,9 @@ use super::routing::Names;
 use super::value::Item;
 use super::words::{instead, quoted};
 use crate::router::{Condition, DomainPattern};
+use crate::sniff::wire::Protocol;
 
-/// The only application protocol that an inbound tells, without sniffing.
+/// The only application protocol that an inbound tells without sniffing.
 const HTTP: &str = "http/1.1";
 
 /// Prefixes that lists of names, or of addresses, in other files have.
@@ -43,7 +44,7 @@ pub(super) fn conditions(
         some(ports("sourcePort")?, Condition::SourcePort),
         networks(fields)?,
         some(users, Condition::User),
-        some(protocols(fields, notes)?, Condition::Protocol),
+        some(protocols(fields, names, notes)?, Condition::Protocol),
     ];
     Ok(all.into_iter().flatten().collect())
 }
@@ -76,18 +77,27 @@ fn networks(fields: &Fields<'_>) -> Result<Option<Condition>, ConfigError> {
     )
 }
 
-fn protocols(fields: &Fields<'_>, notes: &mut Notes) -> Result<Vec<String>, ConfigError> {
+fn protocols(
+    fields: &Fields<'_>,
+    names: &Names<'_>,
+    notes: &mut Notes,
+) -> Result<Vec<String>, ConfigError> {
     each(fields, "protocol", |item| {
-        if !HTTP.starts_with(item.text) {
-            let what = format!(
-                "{} never matches: connections are not sniffed, and inbounds tell {} only",
-                quoted(item.text),
-                quoted(HTTP)
-            );
-            notes.add(&item.node.mark, what);
+        let mut told = vec![HTTP];
+        if names.sniffed {
+            told.extend(Protocol::ALL.map(Protocol::name));
+        }
+        if !told.iter().any(|name| name.starts_with(item.text)) {
+            notes.add(&item.node.mark, never_told(item.text, &told));
         }
         Ok(item.text.to_owned())
     })
+}
+
+fn never_told(protocol: &str, told: &[&str]) -> String {
+    let told: Vec<String> = told.iter().map(|name| quoted(name)).collect();
+    let (protocol, told) = (quoted(protocol), told.join(", "));
+    format!("{protocol} never matches: what inbounds tell, with \"sniffing\" or without, is {told}")
 }
 
 /// `kind:text`, or a plain text for names that contain it.

@@ -11,7 +11,7 @@ use super::protocol::{self, Known};
 use super::read::{Fields, Keys};
 use super::tags::Tags;
 use super::words::quoted;
-use super::{dokodemo, http, socks, stream, vless};
+use super::{dokodemo, http, sniffing, socks, stream, vless};
 use crate::net::Address;
 
 const INBOUND: Keys = Keys {
@@ -26,17 +26,6 @@ const INBOUND: Keys = Keys {
         "allocate",
     ],
     unsupported: &[("domainOverride", "")],
-};
-
-const SNIFFING: Keys = Keys {
-    known: &[
-        "enabled",
-        "destOverride",
-        "metadataOnly",
-        "domainsExcluded",
-        "routeOnly",
-    ],
-    unsupported: &[],
 };
 
 const ALLOCATE: Keys = Keys {
@@ -84,7 +73,6 @@ pub(super) fn read(
     let port = fields.need("port")?;
     let listen = fields.get("listen");
     let stream = stream::read(fields.get("streamSettings"))?;
-    fields.get("sniffing").map_or(Ok(()), sniffing)?;
     fields.get("allocate").map_or(Ok(()), allocate)?;
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);
@@ -96,6 +84,7 @@ pub(super) fn read(
         handshake: level.handshake,
         idle: level.inbound_idle(),
         stream,
+        sniffing: sniffing::read(fields.get("sniffing"), notes)?,
         options,
         place: port.mark.place(),
     };
@@ -144,19 +133,6 @@ fn listen_address(node: &Node) -> Result<IpAddr, ConfigError> {
             .error(format!("{} is no address to listen on", quoted(text)))
             .help("use an IP address of this machine, or \"localhost\"")),
     }
-}
-
-fn sniffing(node: &Node) -> Result<(), ConfigError> {
-    let fields = Fields::open(node, &SNIFFING)?;
-    for ignored in &SNIFFING.known[1..] {
-        fields.get(ignored);
-    }
-    if fields.flag("enabled")? {
-        return Err(node
-            .error("sniffing is not supported by muxcool")
-            .help("set \"enabled\" to false"));
-    }
-    fields.finish()
 }
 
 /// "always", V2Ray's default, listens on every port all the time.

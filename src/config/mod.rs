@@ -44,6 +44,7 @@ mod read;
 mod reverse;
 mod root;
 mod routing;
+mod sniffing;
 mod socks;
 mod stream;
 mod tags;

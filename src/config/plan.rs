@@ -11,6 +11,7 @@ use crate::mux::CarrierOptions;
 use crate::proxy::{blackhole, dokodemo, freedom, http, socks, vless};
 use crate::reverse::{BridgeOptions, PortalOptions};
 use crate::router::RouterOptions;
+use crate::sniff::SniffingOptions;
 use crate::transport::stream::StreamOptions;
 use crate::transport::tcp::{IdleTimes, ServerLimits};
 
@@ -81,6 +82,8 @@ pub struct InboundPlan {
     pub idle: IdleTimes,
     /// What visitors put on their TCP connections, below the protocol.
     pub stream: StreamOptions,
+    /// Whether, and how, it is found out what its streams are.
+    pub sniffing: Option<SniffingOptions>,
     /// Its protocol, and the settings of that.
     pub options: InboundOptions,
     /// Where the text says on which port it listens, for

@@ -71,6 +71,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
     let names = Names {
         inbounds: &inbound_tags,
         outbounds: &outbound_tags,
+        sniffed: inbounds.iter().any(|inbound| inbound.sniffing.is_some()),
     };
     let router = routing::read(fields.get("routing"), &names, &mut notes)?;
     fields.finish()?;

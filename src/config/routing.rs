@@ -75,6 +75,8 @@ const STRATEGIES: [(&str, DomainStrategy); 13] = {
 pub(super) struct Names<'a> {
     pub(super) inbounds: &'a Tags,
     pub(super) outbounds: &'a Tags,
+    /// Whether any inbound finds out what its streams are.
+    pub(super) sniffed: bool,
 }
 
 /// Reads `routing`, if there is any.

@@ -9,6 +9,7 @@ use super::tags::Tags;
 use crate::proxy::socks;
 use crate::reverse::BridgeOptions;
 use crate::router::{Condition, DomainPattern, Rule};
+use crate::sniff::SniffingOptions;
 
 /// The parts of a plan that warnings are about.
 pub(super) struct Whole<'a> {
@@ -90,9 +91,17 @@ fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
         InboundOptions::Socks(socks) if socks.accounts.is_none() => OPEN_PROXY,
         InboundOptions::Http(http) if http.accounts.is_empty() => OPEN_PROXY,
         InboundOptions::Vless(_) => CLEARTEXT,
+        InboundOptions::Dokodemo(_) if leads_astray(inbound) => VISITORS_CHOICE,
         _ => return,
     };
     notes.add_at(&inbound.place, what);
+}
+
+/// Whether what visitors say replaces the target.
+fn leads_astray(inbound: &InboundPlan) -> bool {
+    let replaces = |sniffing: &SniffingOptions| sniffing.http || sniffing.tls;
+    let mut sniffing = inbound.sniffing.iter();
+    sniffing.any(|sniffing| replaces(sniffing) && !sniffing.route_only)
 }
 
 fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
@@ -112,6 +121,8 @@ fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
 
 const OPEN_PROXY: &str = "this proxy is open to everybody who can reach it: listen on 127.0.0.1, \
                           or set up accounts";
+const VISITORS_CHOICE: &str = "with \"sniffing\" its visitors get to any host that they name, not \
+                               only to \"address\"; \"routeOnly\" keeps them there";
 const CLEARTEXT: &str = "VLESS sends ids and data unencrypted: keep it on networks you trust";
 const CLEARTEXT_SOCKS: &str = "its carriers go through SOCKS, which sends passwords and data \
                                unencrypted: keep it on networks you trust";

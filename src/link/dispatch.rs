@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Link, LinkError, relay};
-use crate::net::{AllowedTargets, Destination};
+use crate::net::{AllowedTargets, Destination, Domain};
 
 /// What is known about one connection. Made once, never changed: sessions of
 /// one carrier share nothing of it.
@@ -26,14 +26,15 @@ pub struct Request {
     /// Whether the rule that decided names the target itself.
     pub named_by_rule: bool,
     /// Whether the target's name was read out of the visitor's payload, not
-    /// asked for. Such a name makes nobody a bridge (A37). Nothing here reads
-    /// names that way; what may do so one day goes by
-    /// [`sniffed`](Self::sniffed).
+    /// asked for. Such a name makes nobody a bridge (A37).
     pub is_sniffed: bool,
+    /// The name that rules go by, if not the target's own.
+    pub routed_as: Option<Domain>,
     /// Where it may go at all, if not everywhere. The outbound that dials holds
     /// it to that; see [`Outbound::heeds_allowed`].
     pub allowed: Option<Arc<AllowedTargets>>,
-    /// The application protocol, where the inbound knows it ("http/1.1").
+    /// The application protocol, where the inbound knows it ("http/1.1") or it
+    /// was found out.
     pub protocol: Option<Arc<str>>,
     /// Where its access line goes, if it is to have one.
     pub access: Option<Arc<dyn Access>>,
@@ -52,6 +53,7 @@ impl Request {
             anonymous: false,
             named_by_rule: false,
             is_sniffed: false,
+            routed_as: None,
             allowed: None,
             protocol: None,
             access: None,
@@ -65,6 +67,7 @@ impl Request {
             target,
             named_by_rule: false,
             is_sniffed: false,
+            routed_as: None,
             ..self.clone()
         }
     }
@@ -74,6 +77,7 @@ impl Request {
         Self {
             target,
             named_by_rule: false,
+            routed_as: None,
             ..self.clone()
         }
     }

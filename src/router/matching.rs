@@ -85,11 +85,13 @@ impl Condition {
             source,
             user,
             protocol,
+            routed_as,
             ..
         } = subject.request;
+        let name = routed_as.as_ref().map(Domain::as_str);
         match self {
             Condition::InboundTag(tags) => is_one_of(Some(inbound), tags),
-            Condition::Domain(patterns) => any_fits(patterns, target.address.domain()),
+            Condition::Domain(patterns) => any_fits(patterns, name.or(target.address.domain())),
             Condition::Ip(nets) => subject.target_is_in(nets),
             Condition::Port(ranges) => has_port(ranges, target.port),
             Condition::Source(nets) => source.is_some_and(|from| is_in(from.ip(), nets)),

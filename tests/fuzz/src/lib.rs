@@ -17,6 +17,7 @@ pub mod http_head;
 pub mod http_server;
 pub mod mux_client;
 pub mod mux_server;
+pub mod sniff;
 pub mod socks_client;
 pub mod socks_datagram;
 pub mod socks_server;
@@ -37,7 +38,7 @@ pub mod sockets;
 pub type Check = fn(&[u8]);
 
 /// Every target's name and function.
-pub const TARGETS: [(&str, Check); 18] = [
+pub const TARGETS: [(&str, Check); 19] = [
     ("config", config::check),
     ("control", control::check),
     ("extension", extension::check),
@@ -48,6 +49,7 @@ pub const TARGETS: [(&str, Check); 18] = [
     ("http_server", http_server::check),
     ("mux_client", mux_client::check),
     ("mux_server", mux_server::check),
+    ("sniff", sniff::check),
     ("socks_client", socks_client::check),
     ("socks_datagram", socks_datagram::check),
     ("socks_server", socks_server::check),
