@@ -392,6 +392,24 @@ pub const SNIFFING_TIME: Duration = Duration::from_millis(200);
 /// ClientHello with keys against quantum computers passes.
 pub const SNIFFED_BYTES: usize = 8 * 1024;
 
+/// Connections of an outbound of which the shortest time to make one counts as
+/// the round trip to its server.
+pub const ROUND_TRIPS: usize = 8;
+
+/// How long a round trip that was measured counts.
+pub const ROUND_TRIP_AGE: Duration = Duration::from_secs(60);
+
+/// Time between two connections that a balancer risks on one outbound, to see
+/// how it does: so rarely does a visitor wait in vain for a server that is down.
+pub const TRIAL_PAUSE: Duration = Duration::from_secs(30);
+
+/// A balancer by load prefers servers within so many times the shortest round
+/// trip, and [`SIMILAR_SLACK`] more.
+pub const SIMILAR_ROUND_TRIP: u32 = 2;
+
+/// See [`SIMILAR_ROUND_TRIP`]: beneath it, who is nearer is chance.
+pub const SIMILAR_SLACK: Duration = Duration::from_millis(5);
+
 /// Longest head of an HTTP proxy request, in bytes.
 pub const MAX_HTTP_HEAD: usize = 64 * 1024;
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ahead::Ahead;
-pub use dispatch::{Access, DispatchError, Dispatcher, Outbound, Request};
+pub use dispatch::{Access, DispatchError, Dispatcher, Health, Outbound, Request};
 pub use error::LinkError;
 pub use nowhere::Nowhere;
 pub use pipes::{PipeLinkReader, PipeLinkWriter, pair};

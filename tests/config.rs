@@ -17,7 +17,9 @@ use muxcool::config::{
 use muxcool::mux::{CarrierOptions, LivenessTimes};
 use muxcool::net::{Address, Domain};
 use muxcool::proxy::{blackhole, freedom};
-use muxcool::router::{Condition, DomainPattern, DomainStrategy};
+use muxcool::router::{
+    BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, Way,
+};
 use muxcool::sniff::SniffingOptions;
 use muxcool::transport::tcp::{IdleTimes, ServerLimits};
 
@@ -264,7 +266,7 @@ fn outbounds_with_servers() {
 fn every_condition_of_a_rule() {
     let router = valid("routing.json").router;
     assert_eq!(router.strategy, DomainStrategy::IpOnDemand);
-    assert_eq!(&*router.rules[0].outbound, "drop");
+    assert_eq!(router.rules[0].outbound, "drop".into());
     let nets = |list: &[&str]| {
         list.iter()
             .map(|n| n.parse().unwrap())
@@ -346,7 +348,7 @@ fn bridges_and_portals_lend_their_tags_to_rules() {
     assert_eq!(plan.bridges[0].domain, "one.example.com");
     assert_eq!(plan.portals[0].tag, "portal");
     assert_eq!(plan.portals[0].control_domain, "reverse.internal.v2ray.com");
-    assert_eq!(&*plan.router.rules[0].outbound, "portal");
+    assert_eq!(plan.router.rules[0].outbound, "portal".into());
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
 
     let allowed = plan.bridges[0].allow_targets.as_ref().unwrap();
@@ -562,6 +564,49 @@ fn sniffing_of_inbounds() {
          \"sniffing\" or without, is \"http/1.1\", \"http1\", \"tls\", \"bittorrent\"",
         "inbounds[2].port: with \"sniffing\" its visitors get to any host that they name, not only \
          to \"address\"; \"routeOnly\" keeps them there",
+    ];
+    for (line, end) in plan.warnings.iter().zip(wanted) {
+        assert!(line.ends_with(end), "{line}\n{end}");
+    }
+    assert_eq!(plan.warnings.len(), wanted.len(), "{:#?}", plan.warnings);
+}
+
+#[test]
+fn balancers_and_the_rules_that_lead_to_them() {
+    let plan = valid("balancers.json");
+    let ways: Vec<&Way> = plan
+        .router
+        .rules
+        .iter()
+        .map(|rule| &rule.outbound)
+        .collect();
+    let balancer = |tag: &str| Way::Balancer(tag.into());
+    assert_eq!(
+        ways,
+        [&balancer("old"), &balancer("ping"), &"direct".into()]
+    );
+    let [old, ping, load, turns] = plan.router.balancers.as_slice() else {
+        panic!("{:?}", plan.router.balancers);
+    };
+    let selector = vec!["out".into(), "dir".into()];
+    assert_eq!(*old, BalancerOptions::new("old", selector));
+    assert!(old.selects("out-1") && old.selects("direct") && !old.selects("in"));
+    assert_eq!(ping.fallback.as_deref(), Some("direct"));
+    assert_eq!(turns.fallback, None);
+    let strategies = [ping, load, turns].map(|balancer| balancer.strategy);
+    let wanted = [
+        BalancerStrategy::LeastPing,
+        BalancerStrategy::LeastLoad,
+        BalancerStrategy::RoundRobin,
+    ];
+    assert_eq!(strategies, wanted);
+    let wanted = [
+        "routing.balancers[2].strategy.settings: has no effect: round trips are taken from the \
+         connections themselves",
+        "routing.balancers[2]: no outbound has a tag that begins so",
+        "routing.rules[2].balancerTag: has no effect beside \"outboundTag\"",
+        "observatory: has no effect: nothing is probed, and balancers go by the connections that \
+         their outbounds make",
     ];
     for (line, end) in plan.warnings.iter().zip(wanted) {
         assert!(line.ends_with(end), "{line}\n{end}");

@@ -10,6 +10,7 @@ use crate::mux::{
     IncrementalWorkerPicker, MuxOutbound,
 };
 use crate::proxy::{blackhole, freedom, socks, vless};
+use crate::router::Observed;
 use crate::sync::Timer;
 use crate::transport::stream::Dialer;
 use crate::transport::tcp::Idle;
@@ -42,14 +43,19 @@ fn build_proxy(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
         }
         OutboundOptions::Blackhole(options) => Arc::new(blackhole::Outbound::new(tag, options)),
         OutboundOptions::Vless(options) => {
-            Arc::new(vless::Outbound::new(tag, options, idle).over(dialer))
+            observed(vless::Outbound::new(tag, options, idle).over(dialer))
         }
         OutboundOptions::Socks(options) => {
             let local = plan.send_through;
             let outbound = socks::Outbound::new(tag, options, idle, handshake, local);
-            Arc::new(outbound.over(dialer))
+            observed(outbound.over(dialer))
         }
     }
+}
+
+/// Balancers want to know how its servers do.
+fn observed(outbound: impl Outbound + 'static) -> Arc<dyn Outbound> {
+    Arc::new(Observed::new(Arc::new(outbound)))
 }
 
 fn with_mux(

@@ -38,8 +38,12 @@ impl Whole<'_> {
     pub(super) fn warn_of_strangers(&self, portal: &PortalOptions, notes: &mut Notes) {
         let exposed = self.inbounds.iter().filter(|i| !i.listen.is_loopback());
         for inbound in exposed {
-            let leads = |rule: &&Rule| is_from(rule, &inbound.tag) && names(rule, portal);
-            if self.rules.iter().any(|rule| leads(&rule))
+            let leads = |rule: &&Rule| {
+                is_from(rule, &inbound.tag)
+                    && names(rule, portal)
+                    && self.may_end_at(rule, &portal.tag)
+            };
+            if self.router.rules.iter().any(|rule| leads(&rule))
                 && let Some(what) = bridges_by(inbound, portal)
             {
                 notes.add_at(&inbound.place, what);
@@ -50,8 +54,9 @@ impl Whole<'_> {
     /// The outbounds that may take what comes in under `tag`.
     fn takers(&self, tag: &str) -> Vec<&OutboundPlan> {
         let mut takers = Vec::new();
-        for rule in self.rules.iter().filter(|rule| is_from(rule, tag)) {
-            takers.extend(self.outbounds.iter().find(|o| o.tag == rule.outbound));
+        let rules = self.router.rules.iter();
+        for rule in rules.filter(|rule| is_from(rule, tag)) {
+            takers.extend(self.takers_of(rule));
             let takes_all = |c: &Condition| matches!(c, Condition::InboundTag(_));
             if rule.conditions.iter().all(takes_all) {
                 return takers;
@@ -85,18 +90,17 @@ fn is_from(rule: &Rule, tag: &str) -> bool {
     })
 }
 
-/// Whether the rule makes bridges of those who ask for the portal's domain,
-/// whoever they are.
+/// Whether the rule names the portal's domain, so that it may make bridges of
+/// whoever asks for it.
 fn names(rule: &Rule, portal: &PortalOptions) -> bool {
     let is_name = |pattern: &DomainPattern| match pattern {
         DomainPattern::Full(_) | DomainPattern::Domain(_) => matches(pattern, &portal.domain),
         _ => false,
     };
-    *rule.outbound == *portal.tag
-        && rule.conditions.iter().any(|condition| match condition {
-            Condition::Domain(patterns) => patterns.iter().any(is_name),
-            _ => false,
-        })
+    rule.conditions.iter().any(|condition| match condition {
+        Condition::Domain(patterns) => patterns.iter().any(is_name),
+        _ => false,
+    })
 }
 
 /// Whether it is another machine, as far as its name tells.

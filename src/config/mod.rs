@@ -20,6 +20,7 @@
 //! Nothing is opened, bound or resolved here; the only thing that is looked
 //! at beside the text is an environment variable that a port names.
 
+mod balancers;
 mod carriers;
 mod conditions;
 mod direct;

@@ -20,6 +20,8 @@ pub(super) const ROOT: Keys = Keys {
         "routing",
         "policy",
         "reverse",
+        "observatory",
+        "burstObservatory",
     ],
     unsupported: &[
         ("dns", "names are resolved by the system"),
@@ -36,8 +38,6 @@ pub(super) const ROOT: Keys = Keys {
         ("outboundDetour", OLD_OUTBOUND),
         ("fakedns", ""),
         ("metrics", ""),
-        ("observatory", ""),
-        ("burstObservatory", ""),
         ("browserForwarder", ""),
         ("services", ""),
         ("env", ""),
@@ -74,6 +74,9 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         sniffed: inbounds.iter().any(|inbound| inbound.sniffing.is_some()),
     };
     let router = routing::read(fields.get("routing"), &names, &mut notes)?;
+    for key in ["observatory", "burstObservatory"] {
+        observatory(fields.get(key), &mut notes);
+    }
     fields.finish()?;
 
     let whole = Whole {
@@ -81,7 +84,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         inbounds: &inbounds,
         outbounds: &outbounds,
         reverse: &reverse,
-        rules: &router.rules,
+        router: &router,
         inbound_tags: &inbound_tags,
         outbound_tags: &outbound_tags,
     };
@@ -98,6 +101,16 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         warnings: notes.into_lines(),
     })
 }
+
+/// What balancers of V2Ray 5 and Xray go by. Ours ask their outbounds.
+fn observatory(node: Option<&Node>, notes: &mut Notes) {
+    if let Some(node) = node.filter(|node| !node.is_empty()) {
+        notes.add(&node.mark, OUTBOUNDS_TELL);
+    }
+}
+
+const OUTBOUNDS_TELL: &str = "has no effect: nothing is probed, and balancers go by the connections \
+                              that their outbounds make";
 
 fn entries<T>(
     nodes: &[Node],

@@ -1,5 +1,8 @@
 //! `routing` (section 5).
 
+use std::sync::Arc;
+
+use super::balancers;
 use super::conditions::conditions;
 use super::error::ConfigError;
 use super::json::Node;
@@ -7,11 +10,17 @@ use super::notes::Notes;
 use super::read::{Fields, Keys};
 use super::tags::Tags;
 use super::value::Item;
-use crate::router::{DomainStrategy, RouterOptions, Rule};
+use crate::router::{DomainStrategy, RouterOptions, Rule, Way};
 
 const ROUTING: Keys = Keys {
-    known: &["domainStrategy", "rules", "settings", "strategy"],
-    unsupported: &[("balancers", NO_BALANCERS), ("domainMatcher", "")],
+    known: &[
+        "domainStrategy",
+        "rules",
+        "balancers",
+        "settings",
+        "strategy",
+    ],
+    unsupported: &[("domainMatcher", "")],
 };
 
 /// The object in which older configurations have the rules.
@@ -24,6 +33,7 @@ const RULE: Keys = Keys {
     known: &[
         "type",
         "outboundTag",
+        "balancerTag",
         "inboundTag",
         "domain",
         "domains",
@@ -36,7 +46,6 @@ const RULE: Keys = Keys {
         "protocol",
     ],
     unsupported: &[
-        ("balancerTag", NO_BALANCERS),
         ("attrs", ""),
         ("domainMatcher", ""),
         ("ruleTag", ""),
@@ -48,8 +57,6 @@ const RULE: Keys = Keys {
         ("webhook", ""),
     ],
 };
-
-const NO_BALANCERS: &str = "name one outbound under \"outboundTag\"";
 
 const STRATEGIES: [(&str, DomainStrategy); 13] = {
     use DomainStrategy::*;
@@ -98,6 +105,13 @@ pub(super) fn read(
         nodes.extend(older.list("rules")?);
         older.finish()?;
     }
+    let mut balancer_tags = Tags::balancer();
+    let balancers = balancers::read(
+        fields.list("balancers")?,
+        names.outbounds,
+        &mut balancer_tags,
+        notes,
+    )?;
     let options = RouterOptions {
         strategy: strategy
             .map(|node| node.choice("strategy", &STRATEGIES))
@@ -105,34 +119,50 @@ pub(super) fn read(
             .unwrap_or_default(),
         rules: nodes
             .iter()
-            .map(|node| rule(node, names, notes))
+            .map(|node| rule(node, names, &balancer_tags, notes))
             .collect::<Result<_, _>>()?,
+        balancers,
     };
     fields.finish()?;
     Ok(options)
 }
 
-fn rule(node: &Node, names: &Names<'_>, notes: &mut Notes) -> Result<Rule, ConfigError> {
+fn rule(
+    node: &Node,
+    names: &Names<'_>,
+    balancers: &Tags,
+    notes: &mut Notes,
+) -> Result<Rule, ConfigError> {
     let fields = Fields::open(node, &RULE)?;
     fields
         .need("type")
         .map_err(|error| error.help("write \"type\": \"field\""))?
         .choice("type", &[("field", ())])?;
     let conditions = conditions(&fields, names, notes)?;
-    let tag = fields.get("outboundTag");
+    let (outbound, balancer) = (fields.get("outboundTag"), fields.get("balancerTag"));
     fields.finish()?;
-    let tag = tag.ok_or_else(|| node.error("\"outboundTag\" is missing"))?;
+    let way = match (outbound, balancer) {
+        (Some(tag), _) => Way::Outbound(resolve(tag, names.outbounds)?),
+        (None, Some(tag)) => Way::Balancer(resolve(tag, balancers)?),
+        (None, None) => return Err(node.error("\"outboundTag\" is missing")),
+    };
+    if let (Some(_), Some(balancer)) = (outbound, balancer) {
+        notes.add(&balancer.mark, "has no effect beside \"outboundTag\"");
+    }
     if conditions.is_empty() {
         return Err(node
             .error("a rule without a condition")
             .help("for everything else, the first outbound is used"));
     }
-    let item = Item {
+    Ok(Rule {
+        outbound: way,
+        conditions,
+    })
+}
+
+fn resolve(tag: &Node, tags: &Tags) -> Result<Arc<str>, ConfigError> {
+    tags.resolve(Item {
         node: tag,
         text: tag.string()?,
-    };
-    Ok(Rule {
-        outbound: names.outbounds.resolve(item)?,
-        conditions,
     })
 }

@@ -25,6 +25,11 @@ impl Tags {
         Self::of("outbound or portal")
     }
 
+    /// Those of balancers.
+    pub(super) fn balancer() -> Self {
+        Self::of("balancer")
+    }
+
     fn of(kinds: &'static str) -> Self {
         Self {
             kinds,
@@ -47,6 +52,11 @@ impl Tags {
         }
         self.taken.push((tag.clone(), node.mark.clone()));
         Ok(tag)
+    }
+
+    /// All of them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.taken.iter().map(|(name, _)| &**name)
     }
 
     /// The place of a name.

@@ -8,7 +8,7 @@ use super::reverse::Reverse;
 use super::tags::Tags;
 use crate::proxy::socks;
 use crate::reverse::BridgeOptions;
-use crate::router::{Condition, DomainPattern, Rule};
+use crate::router::{BalancerOptions, Condition, DomainPattern, RouterOptions, Rule, Way};
 use crate::sniff::SniffingOptions;
 
 /// The parts of a plan that warnings are about.
@@ -17,7 +17,7 @@ pub(super) struct Whole<'a> {
     pub(super) inbounds: &'a [InboundPlan],
     pub(super) outbounds: &'a [OutboundPlan],
     pub(super) reverse: &'a Reverse,
-    pub(super) rules: &'a [Rule],
+    pub(super) router: &'a RouterOptions,
     pub(super) inbound_tags: &'a Tags,
     pub(super) outbound_tags: &'a Tags,
 }
@@ -52,9 +52,28 @@ impl Whole<'_> {
         }
     }
 
+    /// Whether the rule leads to the outbound or portal with this tag, always
+    /// or when its balancer picks it.
+    pub(super) fn may_end_at(&self, rule: &Rule, tag: &str) -> bool {
+        match &rule.outbound {
+            Way::Outbound(end) => **end == *tag,
+            Way::Balancer(name) => self.balancers_end(name, tag),
+        }
+    }
+
+    fn balancers_end(&self, name: &str, tag: &str) -> bool {
+        let mut balancers = self.router.balancers.iter();
+        let meant = |options: &BalancerOptions| {
+            let is_fallback = options.fallback.as_deref() == Some(tag);
+            *options.tag == *name && (is_fallback || !tag.is_empty() && options.selects(tag))
+        };
+        balancers.any(meant)
+    }
+
     /// Without outbounds the first portal takes what no rule decides.
     fn warn_portal(&self, tag: &str, notes: &mut Notes) {
-        let reached = self.outbounds.is_empty() || self.rules.iter().any(|r| *r.outbound == *tag);
+        let leads_there = |rule: &Rule| self.may_end_at(rule, tag);
+        let reached = self.outbounds.is_empty() || self.router.rules.iter().any(leads_there);
         if let Some(mark) = self.outbound_tags.mark(tag).filter(|_| !reached) {
             notes.add(mark, "no rule leads to this portal, so nobody can reach it");
         }
@@ -66,21 +85,37 @@ impl Whole<'_> {
         let Some(mark) = self.inbound_tags.mark(&bridge.tag) else {
             return;
         };
-        let rule = self.rules.iter().find(|rule| leads(rule, bridge));
-        let taker = match rule {
-            Some(rule) => self.outbounds.iter().find(|o| o.tag == rule.outbound),
-            None => self.outbounds.first(),
+        let mut rules = self.router.rules.iter();
+        let rule = rules.find(|rule| leads(rule, bridge));
+        let taken_by = |meant: fn(&OutboundOptions) -> bool| match rule {
+            Some(rule) => self
+                .takers_of(rule)
+                .any(|outbound| meant(&outbound.options)),
+            None => self
+                .outbounds
+                .first()
+                .is_some_and(|first| meant(&first.options)),
         };
-        match taker.map(|outbound| &outbound.options) {
-            Some(OutboundOptions::Freedom(_) | OutboundOptions::Blackhole(_)) => {
-                notes.add(mark, NO_PORTAL);
-            }
-            Some(OutboundOptions::Socks(socks)) if leaves(socks) => {
-                notes.add(mark, CLEARTEXT_SOCKS);
-            }
-            _ => {}
+        if taken_by(leads_nowhere) {
+            notes.add(mark, NO_PORTAL);
+        } else if taken_by(|options| matches!(options, OutboundOptions::Socks(s) if leaves(s))) {
+            notes.add(mark, CLEARTEXT_SOCKS);
         }
     }
+
+    /// The outbounds to which a rule may lead.
+    pub(super) fn takers_of(&self, rule: &Rule) -> impl Iterator<Item = &OutboundPlan> {
+        let outbounds = self.outbounds.iter();
+        outbounds.filter(move |outbound| self.may_end_at(rule, &outbound.tag))
+    }
+}
+
+/// Whether no portal is behind it.
+fn leads_nowhere(options: &OutboundOptions) -> bool {
+    matches!(
+        options,
+        OutboundOptions::Freedom(_) | OutboundOptions::Blackhole(_)
+    )
 }
 
 fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {

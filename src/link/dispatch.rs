@@ -3,6 +3,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use super::{Link, LinkError, relay};
 use crate::net::{AllowedTargets, Destination, Domain};
@@ -180,6 +181,16 @@ pub trait Dispatcher: Send + Sync {
     fn connect(&self, request: &Request) -> Result<Link, DispatchError>;
 }
 
+/// How the server does that an outbound leads to, as far as connections to it
+/// have shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The round trip to it, if one was measured lately.
+    pub round_trip: Option<Duration>,
+    /// When it could last not be reached, unless it has been since.
+    pub failed: Option<Instant>,
+}
+
 /// One way out, known by its tag.
 pub trait Outbound: Send + Sync {
     /// Its name in routing rules.
@@ -190,6 +201,12 @@ pub trait Outbound: Send + Sync {
     /// the router judges, by what it knows of the target.
     fn heeds_allowed(&self) -> bool {
         false
+    }
+
+    /// What is known of the server that it leads to; `None` if it leads to
+    /// none. Must not wait.
+    fn health(&self) -> Option<Health> {
+        None
     }
 
     /// Opens a link to the request's target.

@@ -1,9 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{ClientWorker, MuxError, MuxStream, WorkerPicker};
 use crate::limits::PICK_TRIES;
 use crate::link::DispatchError;
-use crate::link::{Link, Outbound, Request};
+use crate::link::{Health, Link, Outbound, Request};
 use crate::net::Destination;
 
 /// Opens sessions on whatever carriers its picker has.
@@ -53,6 +54,11 @@ impl ClientManager {
             Ok(outcome) => outcome,
             Err((e, _link)) => Err(e),
         }
+    }
+
+    /// The shortest round trip to the carriers' peers, if one was measured.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.picker.round_trip()
     }
 
     /// Ends all carriers and waits for them.
@@ -112,6 +118,15 @@ impl Outbound for MuxOutbound {
 
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
         Ok(self.manager.dispatch(&request.target, link)?)
+    }
+
+    /// A carrier whose peer answers tells more than how it was made.
+    fn health(&self) -> Option<Health> {
+        let answering = self.manager.round_trip().map(|round_trip| Health {
+            round_trip: Some(round_trip),
+            failed: None,
+        });
+        answering.or_else(|| self.inner.health())
     }
 
     fn close(&self) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -20,6 +21,12 @@ pub trait WorkerPicker: Send + Sync {
     /// failed while this one waited for it; or why none could be made.
     fn pick_available(&self) -> Result<Arc<ClientWorker>, MuxError>;
 
+    /// The shortest round trip that a worker has measured; `None` if none has.
+    /// Must not wait.
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
+
     /// Ends all workers and waits for them; nothing is picked any more.
     fn close(&self);
 }
@@ -27,6 +34,10 @@ pub trait WorkerPicker: Send + Sync {
 impl<P: WorkerPicker + ?Sized> WorkerPicker for Arc<P> {
     fn pick_available(&self) -> Result<Arc<ClientWorker>, MuxError> {
         (**self).pick_available()
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        (**self).round_trip()
     }
 
     fn close(&self) {
@@ -199,6 +210,12 @@ impl<F: ClientWorkerFactory> WorkerPicker for IncrementalWorkerPicker<F> {
                 Turn::Make(making) => return self.make(&making).or_else(|e| self.in_doubt(e)),
             }
         }
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let open = state.workers.iter().filter(|worker| !worker.is_full());
+        open.filter_map(|worker| worker.stats().round_trip).min()
     }
 
     fn close(&self) {

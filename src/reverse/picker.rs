@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -86,6 +87,13 @@ impl WorkerPicker for StaticMuxPicker {
             .min_by_key(|worker| worker.reluctance())
             .map(|worker| worker.client().clone())
             .ok_or(MuxError::NoWorker)
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        let list = self.list.lock();
+        let open = list.workers.iter().filter(|worker| worker.takes_sessions());
+        open.filter_map(|worker| worker.client().stats().round_trip)
+            .min()
     }
 
     fn close(&self) {

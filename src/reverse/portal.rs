@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::{info, warn};
 
@@ -7,7 +8,7 @@ use super::picker::StaticMuxPicker;
 use super::portal_worker::PortalWorker;
 use super::{PortalOptions, ReverseError, is_control_domain};
 use crate::escape::Escaped;
-use crate::link::{DispatchError, Link, Outbound, Request};
+use crate::link::{DispatchError, Health, Link, Outbound, Request};
 use crate::mux::{ClientManager, MuxError, WorkerPicker};
 use crate::net::Network;
 use crate::router::OutboundManager;
@@ -185,6 +186,14 @@ fn origin(request: &Request) -> String {
 impl Outbound for Handler {
     fn tag(&self) -> &str {
         &self.options.tag
+    }
+
+    /// Without a bridge it leads nowhere.
+    fn health(&self) -> Option<Health> {
+        Some(Health {
+            round_trip: self.client.round_trip(),
+            failed: self.picker.is_empty().then(Instant::now),
+        })
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {

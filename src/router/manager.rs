@@ -76,6 +76,15 @@ impl OutboundManager {
         entries.get(found).map(|entry| entry.outbound.clone())
     }
 
+    /// The outbounds whose tag is as wanted, in the order in which they were
+    /// added.
+    pub fn select(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<dyn Outbound>> {
+        let entries = self.entries.lock();
+        let outbounds = entries.iter().map(|entry| &entry.outbound);
+        let is_meant = |o: &&Arc<dyn Outbound>| !o.tag().is_empty() && wanted(o.tag());
+        outbounds.filter(is_meant).cloned().collect()
+    }
+
     /// The outbound that takes what no rule decides; `None` if there is none
     /// at all.
     pub fn default_handler(&self) -> Option<Arc<dyn Outbound>> {

@@ -1,26 +1,36 @@
 //! Rules that send each request to an outbound (section 5).
 
+mod balancer;
 mod manager;
 mod matching;
+mod observed;
 mod options;
+mod turn;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::{info, warn};
 
 pub use manager::{DuplicateTag, OutboundManager};
-pub use options::{Condition, DomainPattern, DomainStrategy, RouterOptions, Rule};
+pub use observed::Observed;
+pub use options::{
+    BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, RouterOptions,
+    Rule, Way,
+};
 
 use crate::escape::Escaped;
 use crate::link::{DispatchError, Dispatcher, Link, Outbound, Request};
 use crate::net::{Address, Domain};
 use crate::sync::Complaints;
 use crate::transport::tcp;
+use balancer::{Balancer, Turn};
 use matching::Subject;
+use turn::during;
 
 /// Finds the addresses of a name; may take as long as the system's resolver.
 pub type Resolver = Box<dyn Fn(&Domain) -> io::Result<Vec<IpAddr>> + Send + Sync>;
@@ -32,6 +42,7 @@ const NO_OUTBOUND: &str = "there is no outbound";
 /// default one, and takes note of it in the access log.
 pub struct Router {
     options: RouterOptions,
+    balancers: Vec<Balancer>,
     outbounds: Arc<OutboundManager>,
     resolver: Resolver,
     refusals: Complaints,
@@ -42,7 +53,9 @@ impl Router {
     /// A router over `outbounds`, which may change at any time. Names are
     /// resolved by the system, if the options ask for it.
     pub fn new(options: RouterOptions, outbounds: Arc<OutboundManager>) -> Self {
+        let balancers = options.balancers.iter().cloned().map(Balancer::new);
         Self {
+            balancers: balancers.collect(),
             options,
             outbounds,
             resolver: Box::new(ask_the_system),
@@ -62,14 +75,36 @@ impl Router {
     /// # Errors
     /// [`DispatchError::Refused`] if there is no outbound at all.
     pub fn pick(&self, request: &Request) -> Result<Arc<dyn Outbound>, DispatchError> {
-        self.outbound_of(self.rule_for(request))
+        let (outbound, _) = self.outbound_of(self.rule_for(request))?;
+        Ok(outbound)
     }
 
     /// The outbound of a rule, or the default.
-    fn outbound_of(&self, rule: Option<&Rule>) -> Result<Arc<dyn Outbound>, DispatchError> {
-        rule.and_then(|rule| self.named_outbound(&rule.outbound))
-            .or_else(|| self.outbounds.default_handler())
+    fn outbound_of(&self, rule: Option<&Rule>) -> Result<Picked, DispatchError> {
+        rule.and_then(|rule| self.at_end_of(&rule.outbound))
+            .or_else(|| self.outbounds.default_handler().map(alone))
             .ok_or(DispatchError::Refused(NO_OUTBOUND))
+    }
+
+    fn at_end_of(&self, way: &Way) -> Option<Picked> {
+        match way {
+            Way::Outbound(tag) => self.named_outbound(tag).map(alone),
+            Way::Balancer(tag) => self.balanced(tag),
+        }
+    }
+
+    fn balanced(&self, tag: &str) -> Option<Picked> {
+        let mut balancers = self.balancers.iter();
+        let balancer = balancers.find(|balancer| *balancer.options().tag == *tag)?;
+        let options = balancer.options();
+        let outbounds = self.outbounds.select(|tag| options.selects(tag));
+        match balancer.pick(outbounds, Instant::now()) {
+            Some((outbound, turn)) => Some((outbound, Some(turn))),
+            None => {
+                let fallback = options.fallback.as_deref()?;
+                self.named_outbound(fallback).map(alone)
+            }
+        }
     }
 
     fn named_outbound(&self, tag: &str) -> Option<Arc<dyn Outbound>> {
@@ -104,15 +139,20 @@ impl Router {
     /// whether the rule that decides names the target.
     fn route<'a>(&self, request: &'a Request) -> Result<Routed<'a>, DispatchError> {
         let rule = self.rule_for(request);
-        let picked = self.outbound_of(rule).and_then(|outbound| {
-            check_allowed(request, outbound.as_ref())?;
-            Ok(outbound)
+        let picked = self.outbound_of(rule).and_then(|picked| {
+            check_allowed(request, picked.0.as_ref())?;
+            Ok(picked)
         });
         match &picked {
-            Ok(outbound) => note_accepted(request, outbound.tag()),
+            Ok((outbound, _)) => note_accepted(request, outbound.tag()),
             Err(why) => self.note_rejected(request, why),
         }
-        Ok((picked?, with_rule(request, rule)))
+        let (outbound, turn) = picked?;
+        Ok(Routed {
+            outbound,
+            turn,
+            request: with_rule(request, rule),
+        })
     }
 
     /// An outbound has refused what the rules had let pass.
@@ -154,7 +194,18 @@ fn check_allowed(request: &Request, outbound: &dyn Outbound) -> Result<(), Dispa
     }
 }
 
-type Routed<'a> = (Arc<dyn Outbound>, Cow<'a, Request>);
+/// An outbound, and if a balancer has picked it, what keeps the count.
+type Picked = (Arc<dyn Outbound>, Option<Turn>);
+
+fn alone(outbound: Arc<dyn Outbound>) -> Picked {
+    (outbound, None)
+}
+
+struct Routed<'a> {
+    outbound: Arc<dyn Outbound>,
+    turn: Option<Turn>,
+    request: Cow<'a, Request>,
+}
 
 fn with_rule<'a>(request: &'a Request, rule: Option<&Rule>) -> Cow<'a, Request> {
     let host = request.target.address.domain();
@@ -170,15 +221,20 @@ fn with_rule<'a>(request: &'a Request, rule: Option<&Rule>) -> Cow<'a, Request> 
 impl Dispatcher for Router {
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
         // Without an outbound the link is dropped here, which aborts both halves.
-        let (outbound, request) = self.route(request)?;
-        let outcome = outbound.dispatch(&request, link);
-        outcome.inspect_err(|why| self.note_forbidden(&request, why))
+        let routed = self.route(request)?;
+        let outcome = routed.outbound.dispatch(&routed.request, link);
+        outcome.inspect_err(|why| self.note_forbidden(&routed.request, why))
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        let (outbound, request) = self.route(request)?;
+        let Routed {
+            outbound,
+            turn,
+            request,
+        } = self.route(request)?;
         let outcome = outbound.connect(&request);
-        outcome.inspect_err(|why| self.note_forbidden(&request, why))
+        let outcome = outcome.inspect_err(|why| self.note_forbidden(&request, why));
+        Ok(during(outcome?, turn))
     }
 }
 
@@ -206,6 +262,7 @@ fn ask_the_system(name: &Domain) -> io::Result<Vec<IpAddr>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::SocketAddr;
 
     use parking_lot::Mutex;
@@ -279,7 +336,12 @@ mod tests {
             "gone.com" => Err(io::ErrorKind::NotFound.into()),
             _ => Ok(vec![IpAddr::from([10, 0, 0, 1])]),
         });
-        Router::new(RouterOptions { strategy, rules }, outbounds).with_resolver(resolver)
+        let options = RouterOptions {
+            strategy,
+            rules,
+            balancers: vec![BalancerOptions::new("some", vec!["p".into(), "n".into()])],
+        };
+        Router::new(options, outbounds).with_resolver(resolver)
     }
 
     fn picked(router: &Router, host: &str) -> String {
@@ -338,6 +400,23 @@ mod tests {
     }
 
     #[test]
+    fn a_balancer_picks_among_those_whose_tags_begin_as_it_says() {
+        let balanced = |balancer: &str| Rule {
+            outbound: Way::Balancer(balancer.into()),
+            conditions: vec![Condition::Port(vec![80..=80])],
+        };
+        let router_to = |balancer| router(DomainStrategy::AsIs, vec![balanced(balancer)]);
+        let some = router_to("some");
+        let seen: BTreeSet<String> = (0..100).map(|_| picked(&some, "a.com")).collect();
+        assert_eq!(seen, BTreeSet::from(["private".into(), "named".into()]));
+        for tag in ["private", "named"] {
+            some.outbounds.remove_handler(tag);
+        }
+        assert_eq!(picked(&some, "a.com"), "first", "there are none");
+        assert_eq!(picked(&router_to("missing"), "a.com"), "first");
+    }
+
+    #[test]
     fn the_outbound_is_noted_once_for_a_connection() {
         let notes = Arc::new(Notes::default());
         let request = Request {
@@ -379,6 +458,7 @@ mod tests {
             RouterOptions {
                 strategy: DomainStrategy::IpOnDemand,
                 rules: vec![rule("named", vec![loopback()])],
+                balancers: vec![],
             },
             Arc::default(),
         );

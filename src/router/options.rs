@@ -23,15 +23,91 @@ pub struct RouterOptions {
     pub strategy: DomainStrategy,
     /// The rules.
     pub rules: Vec<Rule>,
+    /// The balancers that rules may lead to.
+    pub balancers: Vec<BalancerOptions>,
 }
 
 /// Where requests go for which all conditions hold.
 #[derive(Debug, Clone)]
 pub struct Rule {
-    /// Tag of the outbound, or portal, that takes them.
-    pub outbound: Arc<str>,
+    /// What takes them.
+    pub outbound: Way,
     /// What must hold; at least one.
     pub conditions: Vec<Condition>,
+}
+
+/// Where a rule leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// To the outbound, or portal, with this tag.
+    Outbound(Arc<str>),
+    /// To one of those of the balancer with this tag.
+    Balancer(Arc<str>),
+}
+
+/// To an outbound.
+impl From<&str> for Way {
+    fn from(tag: &str) -> Self {
+        Way::Outbound(tag.into())
+    }
+}
+
+/// Several outbounds that take turns (section 5.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BalancerOptions {
+    /// Its name in rules.
+    pub tag: Arc<str>,
+    /// What the tags of its outbounds begin with: one of these.
+    pub selector: Vec<String>,
+    /// Whose turn it is.
+    pub strategy: BalancerStrategy,
+    /// Tag of the outbound for when none of its own works. Without one any of
+    /// them is tried then; and if there are none, it is as if no rule had led
+    /// here.
+    pub fallback: Option<Arc<str>>,
+}
+
+/// How a balancer picks among the outbounds that work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BalancerStrategy {
+    /// By chance.
+    #[default]
+    Random,
+    /// One after the other.
+    RoundRobin,
+    /// That with the shortest round trip.
+    LeastPing,
+    /// That with the fewest connections, among those whose round trip is not
+    /// much longer than the shortest.
+    LeastLoad,
+}
+
+impl BalancerOptions {
+    /// A balancer that picks by chance.
+    pub fn new(tag: &str, selector: Vec<String>) -> Self {
+        Self {
+            tag: tag.into(),
+            selector,
+            strategy: BalancerStrategy::default(),
+            fallback: None,
+        }
+    }
+
+    /// Whether an outbound with this tag is one of its own.
+    pub fn selects(&self, tag: &str) -> bool {
+        let mut starts = self.selector.iter();
+        starts.any(|start| tag.starts_with(start.as_str()))
+    }
+}
+
+impl BalancerStrategy {
+    /// Whether round trips matter.
+    pub fn measures(self) -> bool {
+        matches!(
+            self,
+            BalancerStrategy::LeastPing | BalancerStrategy::LeastLoad
+        )
+    }
 }
 
 /// One property of a request; a list is an "or" (section 5.1).
