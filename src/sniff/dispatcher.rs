@@ -3,7 +3,7 @@ use std::sync::Arc;
 use log::debug;
 
 use super::SniffingOptions;
-use super::ahead::Ahead;
+use super::look::look;
 use super::wire::{Protocol, Sniffed};
 use crate::link::{DispatchError, Dispatcher, Link, Request};
 use crate::net::{Address, Destination, Domain, Network};
@@ -67,11 +67,8 @@ impl Dispatcher for Sniffer {
         if request.target.network == Network::Udp {
             return self.inner.dispatch(request, link);
         }
-        let (reader, sniffed) = Ahead::look(link.reader)?;
-        let link = Link {
-            reader: Box::new(reader),
-            writer: link.writer,
-        };
+        let (reader, sniffed) = look(link.reader)?;
+        let link = Link { reader, ..link };
         let Some(sniffed) = sniffed else {
             return self.inner.dispatch(request, link);
         };

@@ -1,9 +1,9 @@
 //! Reading a stream's first bytes for the protocol that it speaks and the host
 //! that it is for (section 5.4).
 
-mod ahead;
 mod dispatcher;
 mod http;
+mod look;
 mod options;
 mod tls;
 pub mod wire;
