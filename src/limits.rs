@@ -208,8 +208,8 @@ pub const PONGS: usize = 16;
 /// for a plain server's answer to go quiet: it cuts the answer soon after.
 pub const END_QUIET: Duration = Duration::from_secs(2);
 
-/// Unsent bytes in the kernel beyond which a socket takes no more, so that
-/// what is urgent does not wait behind them.
+/// Unsent bytes in the kernel beyond which a carrier's socket takes no more, so
+/// that what is urgent does not wait behind them.
 pub const UNSENT: u32 = 128 * 1024;
 
 /// How often a worker looks whether it has been idle, as in V2Ray.

@@ -94,6 +94,10 @@ pub trait Writer: Send {
         try_write_each(self, batch)
     }
 
+    /// Asks to let little wait in the system, for something urgent may follow
+    /// what is written. A writer may ignore it.
+    fn hold_little(&mut self) {}
+
     /// Sends what is held back for the first payload, such as a header.
     fn flush(&mut self) -> Result<(), LinkError> {
         Ok(())

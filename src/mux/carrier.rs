@@ -74,7 +74,7 @@ impl Carrier {
     /// # Errors
     /// [`MuxError::Options`], [`MuxError::Thread`].
     pub(super) fn start(
-        link: Link,
+        mut link: Link,
         end: End,
         options: &CarrierOptions,
     ) -> Result<(Arc<Self>, Box<dyn Reader>), MuxError> {
@@ -83,6 +83,7 @@ impl Carrier {
             Some(timer) => timer.clone(),
             None => Timer::global().map_err(MuxError::Thread)?,
         };
+        link.writer.hold_little();
         let writer = link.writer.handle();
         let outgoing = Outgoing::new(link.writer);
         if options.extensions && end == End::Client {

@@ -100,6 +100,10 @@ impl<W: Writer> Writer for HeldWriter<W> {
         }
     }
 
+    fn hold_little(&mut self) {
+        self.inner.hold_little();
+    }
+
     fn flush(&mut self) -> Result<(), LinkError> {
         self.send_alone()?;
         self.inner.flush()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::limits::{DIAL_TIMEOUT, DIALS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT};
+use crate::limits::{DIAL_TIMEOUT, DIALS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
 use crate::sync::Quota;
 
 /// How to dial.
@@ -96,8 +96,7 @@ pub(super) fn tune(socket: &impl AsFd) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_notsent_lowat(UNSENT)
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]

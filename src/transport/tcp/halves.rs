@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use socket2::SockRef;
 
 use super::cut::{cut, is_cut};
 use super::idle::{Activity, Expire, Idle, IdleTimes};
 use crate::buf::Buf;
-use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHECK};
+use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHECK, UNSENT};
 use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::sync::Periodic;
 
@@ -452,6 +453,11 @@ impl Writer for TcpWriter {
         Ok(())
     }
 
+    fn hold_little(&mut self) {
+        // Without it what is urgent comes later, and nothing else.
+        let _ = SockRef::from(&*self.socket.stream).set_tcp_notsent_lowat(UNSENT);
+    }
+
     fn close(&mut self) -> Result<(), LinkError> {
         self.closed = true;
         self.socket.check()?;
@@ -522,8 +528,6 @@ mod tests {
     use std::net::TcpListener;
     use std::time::Instant;
 
-    use socket2::SockRef;
-
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -544,6 +548,18 @@ mod tests {
             assert!(Instant::now() < deadline, "the peer has gone");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn only_who_asks_for_it_lets_little_wait_in_the_system() {
+        let (_peer, reader, mut writer) = pair();
+        let waits = || {
+            let socket = SockRef::from(&*reader.socket.stream);
+            socket.tcp_notsent_lowat().unwrap()
+        };
+        assert_ne!(waits(), UNSENT);
+        writer.hold_little();
+        assert_eq!(waits(), UNSENT);
     }
 
     #[test]

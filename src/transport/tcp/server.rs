@@ -255,7 +255,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNSENT};
+    use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
     use crate::link::{LinkError, Reader};
     use crate::transport::tcp::split;
 
@@ -286,7 +286,6 @@ mod tests {
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
-        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
     }
 
     #[test]
