@@ -150,6 +150,12 @@ pub const LARGEST_WINDOW: u64 = 1024 * 1024 * 1024;
 /// to be kept full.
 pub const GRANTS_PER_WINDOW: u64 = 8;
 
+/// Bytes that are read from a carrier, while there are more to read at once,
+/// before the grants that they bring are sent: many sessions' grants in one
+/// frame then. One session alone has used up its first window by then, and has
+/// nothing more to read.
+pub const GRANTS_TOGETHER: usize = INITIAL_WINDOW as usize;
+
 /// Bytes of one session that may be on their way from a peer that has just
 /// learned of credit: what waits in front of its carrier, and a write or two.
 pub const SENT_UNAWARE: u64 = (CARRIER_PIPE + 2 * FRAME_PAYLOAD) as u64;

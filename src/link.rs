@@ -48,6 +48,13 @@ pub trait Reader: Send {
     /// [`LinkError::TimedOut`] then, and the link stays usable.
     fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError>;
 
+    /// As [`read`](Self::read), but calls `idle` before it waits. A reader that
+    /// does not know whether it will have to wait calls it in any case.
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        idle();
+        self.read()
+    }
+
     /// Says that the next read should rather not deliver more than `len`
     /// bytes, for what follows them goes elsewhere. A reader may ignore it.
     fn prefer(&mut self, _len: usize) {}

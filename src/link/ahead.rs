@@ -37,6 +37,13 @@ impl Reader for Ahead {
         }
     }
 
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        match self.first.take() {
+            None => self.inner.read_idling(idle),
+            first => Ok(first),
+        }
+    }
+
     fn prefer(&mut self, len: usize) {
         if self.first.is_none() {
             self.inner.prefer(len);

@@ -17,6 +17,10 @@ impl<R: Reader + ?Sized> Reader for Box<R> {
         (**self).read_timeout(wait)
     }
 
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        (**self).read_idling(idle)
+    }
+
     fn prefer(&mut self, len: usize) {
         (**self).prefer(len);
     }
@@ -45,6 +49,10 @@ impl<W: Writer + ?Sized> Writer for Box<W> {
 
     fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         (**self).try_write_batch(batch)
+    }
+
+    fn hold_little(&mut self) {
+        (**self).hold_little();
     }
 
     fn flush(&mut self) -> Result<(), LinkError> {

@@ -8,11 +8,13 @@ use super::MuxError;
 use super::carrier::Carrier;
 use super::codec::{Event, FrameDecoder};
 use super::frame::{FrameError, FrameMetadata, SessionStatus};
+use super::grants::Grants;
 use super::idle_frames::IdleFrames;
 use super::probes::Probe;
 use super::session::Session;
+use crate::buf::Buf;
 use crate::limits::{DIRECT_SIZE, KEEP_HEAD, MAX_FRAME_PAYLOAD, PROBE_SESSION};
-use crate::link::Reader;
+use crate::link::{LinkError, Reader};
 use crate::net::{Destination, Network};
 
 /// What a peer's New means on this end of a carrier.
@@ -47,6 +49,7 @@ pub(super) struct Demux<'a, R> {
     idle_frames: IdleFrames,
     /// The part that has arrived of a payload that is wanted whole.
     pieces: Vec<u8>,
+    grants: Grants,
 }
 
 impl<'a, R: Role> Demux<'a, R> {
@@ -57,13 +60,14 @@ impl<'a, R: Role> Demux<'a, R> {
             current: Current::Skip,
             idle_frames: IdleFrames::new(carrier.timer().clock().now()),
             pieces: Vec::new(),
+            grants: Grants::default(),
         }
     }
 
     /// Reads frames and acts on them, until the link ends.
     pub(super) fn run(&mut self, reader: &mut dyn Reader) -> Result<(), MuxError> {
         let mut decoder = FrameDecoder::new();
-        while let Some(buf) = reader.read()? {
+        while let Some(buf) = self.read(reader)? {
             if self.carrier.closed().is_done() {
                 return Ok(()); // what it asks for now is not refused, but lost
             }
@@ -73,6 +77,10 @@ impl<'a, R: Role> Demux<'a, R> {
             while let Some(event) = decoder.next(&mut input)? {
                 self.handle(event)?;
             }
+            self.grants.received(buf.len());
+            if self.grants.are_due() {
+                self.grants.send(self.carrier.outgoing());
+            }
             self.carrier.outgoing().know_peer();
             // So that a large payload is not cut in two by a read, again and
             // again: each part would be a write of its own.
@@ -81,6 +89,11 @@ impl<'a, R: Role> Demux<'a, R> {
             }
         }
         Ok(())
+    }
+
+    fn read(&mut self, reader: &mut dyn Reader) -> Result<Option<Buf>, LinkError> {
+        let (grants, outgoing) = (&mut self.grants, self.carrier.outgoing());
+        reader.read_idling(&mut || grants.send(outgoing))
     }
 
     fn handle(&mut self, event: Event<'_>) -> Result<(), MuxError> {
@@ -175,7 +188,7 @@ impl<'a, R: Role> Demux<'a, R> {
             Current::Skip => {}
             Current::Stream(session) => {
                 if !bytes.is_empty() {
-                    session.deliver(bytes);
+                    self.grants.add(session.id(), session.deliver(bytes));
                 }
             }
             Current::Datagram(session) => {

@@ -236,8 +236,8 @@ impl Signals {
         self.probes = (self.probes + 1).min(PENDING_PROBES);
     }
 
-    pub(super) fn credit(&mut self, id: u16, offset: u64) {
-        self.credits.insert(id, offset);
+    pub(super) fn credit(&mut self, grants: &[(u16, u64)]) {
+        self.credits.extend(grants.iter().copied());
     }
 
     fn has_some(&self) -> bool {

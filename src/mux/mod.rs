@@ -34,6 +34,7 @@ mod extension;
 mod factory;
 mod flow;
 mod frame;
+mod grants;
 mod halves;
 mod idle_frames;
 mod inlet;

@@ -143,9 +143,9 @@ impl Outgoing {
         self.signal(|signals| signals.pong(nonce));
     }
 
-    /// Grants a session's payload up to `offset`.
-    pub(super) fn credit(&self, id: u16, offset: u64) {
-        self.signal(|signals| signals.credit(id, offset));
+    /// Grants sessions' payload up to an offset each.
+    pub(super) fn credit(&self, grants: &[(u16, u64)]) {
+        self.signal(|signals| signals.credit(grants));
     }
 
     /// Asks for no more sessions.

@@ -4,6 +4,7 @@
 //! session's ends, an inlet's state. None of them is held while anything is
 //! read, written or interrupted.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -159,22 +160,27 @@ impl Session {
     }
 
     /// Called by the carrier's reader, for a piece of a stream or a datagram.
-    pub(super) fn deliver(self: &Arc<Self>, data: &[u8]) {
+    /// Returns the offset up to which the peer is to be granted payload, if it
+    /// is time to tell it.
+    pub(super) fn deliver(self: &Arc<Self>, data: &[u8]) -> Option<u64> {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
         match self.count(data.len()) {
             Received::Fine => {}
             Received::BoundFromNow => self.inlet.rely_on_credit(),
             Received::PastCredit => {
                 debug!("session {}: peer ignores its credit", self.name());
-                return self.fail();
+                self.fail();
+                return None;
             }
         }
         let peer = self.carrier.peer();
-        let consumed = |len| self.consumed(len);
+        let granted = Cell::new(None);
+        let consumed = |len| granted.set(self.consume(len).or(granted.get()));
         let step = self
             .inlet
             .deliver(data, &consumed, &|begins| peer.hold_up(begins));
         self.take_step(step);
+        granted.get()
     }
 
     fn count(&self, len: usize) -> Received {
@@ -186,15 +192,19 @@ impl Session {
 
     /// The consumer has taken `len` bytes; the peer may be told.
     fn consumed(&self, len: usize) {
+        if let Some(offset) = self.consume(len) {
+            self.carrier.outgoing().credit(&[(self.id, offset)]);
+        }
+    }
+
+    /// The consumer has taken `len` bytes. Returns what to grant, if anything.
+    fn consume(&self, len: usize) -> Option<u64> {
         if self.network() == Network::Udp {
-            return;
+            return None;
         }
         let peer = self.carrier.peer();
-        if let Some(offset) = self.flow.consume(len, peer)
-            && !peer.is_plain()
-        {
-            self.carrier.outgoing().credit(self.id, offset);
-        }
+        let offset = self.flow.consume(len, peer);
+        offset.filter(|_| !peer.is_plain())
     }
 
     /// The peer grants payload up to `offset`.
@@ -208,7 +218,7 @@ impl Session {
             return;
         }
         let offset = self.flow.limit_to(window);
-        self.carrier.outgoing().credit(self.id, offset);
+        self.carrier.outgoing().credit(&[(self.id, offset)]);
         self.send_due_end();
     }
 

@@ -207,6 +207,14 @@ impl<R: Reader> Reader for ResponseReader<R> {
         }
     }
 
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        if self.header.is_none() {
+            return self.inner.read_idling(idle);
+        }
+        idle();
+        self.read()
+    }
+
     fn prefer(&mut self, len: usize) {
         if self.header.is_none() {
             self.inner.prefer(len);

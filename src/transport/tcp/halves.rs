@@ -244,11 +244,14 @@ impl TcpReader {
         Ok(buf)
     }
 
-    /// Waits without a buffer.
-    fn read_large(&mut self) -> Result<Buf, LinkError> {
+    /// Waits without a buffer, after a call of `idle`.
+    fn read_large(&mut self, idle: &mut dyn FnMut()) -> Result<Buf, LinkError> {
         loop {
             match self.try_read_large() {
-                Err(LinkError::WouldBlock) => self.wait_readable(None).map(drop)?,
+                Err(LinkError::WouldBlock) => {
+                    idle();
+                    self.wait_readable(None)?;
+                }
                 other => return other,
             }
         }
@@ -294,14 +297,7 @@ impl TcpReader {
 
 impl Reader for TcpReader {
     fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        if let Some(early) = self.early.take() {
-            return Ok(Some(early));
-        }
-        let buf = match self.in_bulk {
-            true => self.read_large()?,
-            false => self.read_small()?,
-        };
-        Ok(or_end(buf))
+        self.read_idling(&mut || ())
     }
 
     fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
@@ -321,6 +317,19 @@ impl Reader for TcpReader {
             true => self.read(),
             false => Err(LinkError::TimedOut),
         }
+    }
+
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        if let Some(early) = self.early.take() {
+            return Ok(Some(early));
+        }
+        let buf = if self.in_bulk {
+            self.read_large(idle)?
+        } else {
+            idle();
+            self.read_small()?
+        };
+        Ok(or_end(buf))
     }
 
     fn prefer(&mut self, len: usize) {
