@@ -46,6 +46,8 @@ pub(super) struct Demux<'a, R> {
     carrier: &'a Arc<Carrier>,
     role: R,
     current: Current,
+    /// The current frame is worth reads that end with it.
+    is_large: bool,
     idle_frames: IdleFrames,
     /// The part that has arrived of a payload that is wanted whole.
     pieces: Vec<u8>,
@@ -58,6 +60,7 @@ impl<'a, R: Role> Demux<'a, R> {
             carrier,
             role,
             current: Current::Skip,
+            is_large: false,
             idle_frames: IdleFrames::new(carrier.timer().clock().now()),
             pieces: Vec::new(),
             grants: Grants::default(),
@@ -82,10 +85,11 @@ impl<'a, R: Role> Demux<'a, R> {
                 self.grants.send(self.carrier.outgoing());
             }
             self.carrier.outgoing().know_peer();
-            // So that a large payload is not cut in two by a read, again and
-            // again: each part would be a write of its own.
-            if decoder.payload_left() >= DIRECT_SIZE {
-                reader.prefer(decoder.payload_left() + KEEP_HEAD);
+            // So that large payloads are not cut in two by reads, each at the
+            // place where the one before was: both parts would be writes.
+            let left = decoder.payload_left();
+            if self.is_large && left > 0 {
+                reader.prefer(left + KEEP_HEAD);
             }
         }
         Ok(())
@@ -101,6 +105,7 @@ impl<'a, R: Role> Demux<'a, R> {
             Event::Frame { metadata, payload } => {
                 let (current, is_idle) = self.begin(metadata, payload);
                 self.current = current;
+                self.is_large = payload.is_some_and(|len| len >= DIRECT_SIZE);
                 self.count_idle(is_idle.into())?;
                 match payload {
                     Some(0) => self.payload(&[], 0),

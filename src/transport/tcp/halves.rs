@@ -265,7 +265,7 @@ impl TcpReader {
         let received = recv(&*self.socket.stream, &mut room[..wanted], flags).map(|(len, _)| len);
         let len = self.received(received.map_err(io::Error::from))?;
         self.preferred = LARGE_READ;
-        self.in_bulk = len >= SMALL_READ;
+        self.in_bulk = len >= wanted.min(SMALL_READ);
         buf.advance_end(len);
         Ok(buf)
     }
@@ -333,7 +333,7 @@ impl Reader for TcpReader {
     }
 
     fn prefer(&mut self, len: usize) {
-        self.preferred = len.clamp(SMALL_READ, LARGE_READ + KEEP_HEAD);
+        self.preferred = len.clamp(1, LARGE_READ + KEEP_HEAD);
     }
 
     fn handle(&self) -> Handle {
