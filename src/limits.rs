@@ -101,6 +101,11 @@ pub const DIRECT_SIZE: usize = 16 * 1024;
 /// does not look as if there were others to send with it.
 pub const DIRECT_PAUSE: Duration = Duration::from_micros(20);
 
+/// How often who sends by himself looks for what others have queued meanwhile,
+/// before he leaves it to the carrier's writer thread: to wake that costs more
+/// than to send some frames.
+pub const DIRECT_ROUNDS: usize = 5;
+
 /// Bytes that may wait on a carrier's control lane, as in V2Ray.
 pub const CONTROL_PIPE: usize = 16 * 1024;
 

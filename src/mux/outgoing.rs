@@ -20,7 +20,7 @@ use super::extension::Hello;
 use super::lanes::{LaneEnds, Lanes, Signals, lanes};
 use super::stats::Counter;
 use crate::buf::Buf;
-use crate::limits::{CARRIER_DELAY, DIRECT_PAUSE, DIRECT_SIZE, PACE_INTERVAL};
+use crate::limits::{CARRIER_DELAY, DIRECT_PAUSE, DIRECT_ROUNDS, DIRECT_SIZE, PACE_INTERVAL};
 use crate::link::{LinkError, Writer};
 use crate::pipe::PipeError;
 
@@ -250,12 +250,24 @@ impl Outgoing {
         }
     }
 
-    /// Sends what is queued. What is left after that is the writer thread's.
+    /// Sends what is queued, and for a few rounds what others queue meanwhile.
+    /// What is left after that is the writer thread's.
     fn send_now(&self, mut pump: Pump) {
-        if let Err(e) = self.send_once(&mut pump) {
+        for _ in 1..DIRECT_ROUNDS {
+            self.send_round(&mut pump);
+            match self.put_back_and_look(pump) {
+                Some(again) => pump = again,
+                None => return,
+            }
+        }
+        self.send_round(&mut pump);
+        self.put_back(pump);
+    }
+
+    fn send_round(&self, pump: &mut Pump) {
+        if let Err(e) = self.send_once(pump) {
             pump.failed.get_or_insert(e);
         }
-        self.put_back(pump);
     }
 
     fn send_once(&self, pump: &mut Pump) -> Result<(), LinkError> {
@@ -291,6 +303,19 @@ impl Outgoing {
 
     fn take_pump(&self) -> Option<Pump> {
         self.pump.lock().take()
+    }
+
+    /// Returns the pump if there is more to send, and nobody else sends it.
+    fn put_back_and_look(&self, pump: Pump) -> Option<Pump> {
+        if pump.is_unfinished() {
+            self.put_back(pump);
+            return None;
+        }
+        *self.pump.lock() = Some(pump);
+        match self.lanes.has_news() {
+            true => self.take_pump(),
+            false => None,
+        }
     }
 
     /// Whoever queued something while the pump was away relies on this look.
