@@ -2,6 +2,7 @@
 //! front of the payload for a frame header, so that a frame is one buffer and
 //! nothing is copied to make it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::LazyLock;
@@ -136,6 +137,18 @@ impl AsRef<[u8]> for Buf {
 impl fmt::Debug for Buf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buf({} of {} bytes)", self.len(), self.footprint())
+    }
+}
+
+/// Takes `len` bytes off the front of a batch, and buffers that are empty.
+pub(crate) fn drop_front(batch: &mut VecDeque<Buf>, mut len: usize) {
+    while let Some(front) = batch.front_mut() {
+        if len < front.len() {
+            front.advance(len);
+            return;
+        }
+        len -= front.len();
+        batch.pop_front();
     }
 }
 

@@ -3,7 +3,7 @@
 //! that reaches the services from behind NAT.
 //!
 //! Synchronous: operating-system threads and blocking I/O. There is no
-//! asynchronous runtime, no TLS and no name server in it.
+//! asynchronous runtime and no name server in it.
 //!
 //! ```
 //! # use std::{io::{Read, Write}, net::{Shutdown, TcpListener, TcpStream}};

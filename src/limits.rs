@@ -437,6 +437,28 @@ pub const MAX_HTTP_CHUNK_LINE: usize = 1_024;
 /// long.
 pub const PARTING: Duration = Duration::from_secs(1);
 
+/// Bytes of plaintext in one TLS record, as many as TLS allows: what is
+/// encrypted or decrypted under one lock.
+pub const TLS_RECORD: usize = 16_384;
+
+/// Most bytes that a record of data has besides: its header, TLS 1.2's part of
+/// the nonce, and the tag.
+pub const TLS_OVERHEAD: usize = 5 + 8 + 16;
+
+/// Full records that one write sends.
+pub const TLS_RECORDS_AT_ONCE: usize = 8;
+
+/// Bytes of a peer's part in a TLS handshake. Most of it is certificates, of
+/// which chains of four with long keys have a tenth.
+pub const MAX_TLS_HANDSHAKE: usize = 128 * 1024;
+
+/// TLS sessions that a client remembers, to resume them.
+pub const TLS_SESSIONS: usize = 256;
+
+/// Least time between two looks whether a server's certificate files have
+/// changed.
+pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
+
 /// Longest addons of a VLESS header that we read, in bytes: their length has 8 bits.
 pub const MAX_VLESS_ADDONS: usize = 255;
 
@@ -463,6 +485,9 @@ pub const ACCESS_GATHERING: Duration = Duration::from_millis(20);
 
 /// Largest configuration file, in bytes: a mistaken path must not fill memory.
 pub const MAX_CONFIG_SIZE: usize = 4 * 1024 * 1024;
+
+/// Largest file of certificates or keys, in bytes.
+pub const MAX_PEM: u64 = 1024 * 1024;
 
 /// Deepest nesting of a configuration; the format needs 8, and the reader
 /// recurses once for each.

@@ -21,7 +21,9 @@ use muxcool::router::{
     BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, Way,
 };
 use muxcool::sniff::SniffingOptions;
+use muxcool::transport::stream::{Security, StreamOptions};
 use muxcool::transport::tcp::{IdleTimes, ServerLimits};
+use muxcool::transport::tls::{self, Certificate, Pem, Usage};
 
 const ID: &str = "b831381d-6324-4d53-ad4f-8cda48b30811";
 
@@ -612,6 +614,57 @@ fn balancers_and_the_rules_that_lead_to_them() {
         assert!(line.ends_with(end), "{line}\n{end}");
     }
     assert_eq!(plan.warnings.len(), wanted.len(), "{:#?}", plan.warnings);
+}
+
+fn tls<'a>(stream: &'a StreamOptions) -> &'a tls::Options {
+    match &stream.security {
+        Security::Tls(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tls_settings() {
+    let plan = valid("tls.json");
+    let server = tls(&inbound(&plan, "files").stream);
+    assert!(server.resumption && server.alpn == Some(vec!["h2".into()]));
+    let shown = |chain, key| Certificate {
+        usage: Usage::Encipherment,
+        chain,
+        key: Some(key),
+    };
+    let wanted = [
+        shown(Pem::File("/etc/a.pem".into()), Pem::File("/etc/a.key".into())),
+        shown(Pem::Inline("one\ntwo".into()), Pem::Inline("three".into())),
+    ];
+    assert_eq!(server.certificates, wanted);
+    let client = |tag| tls(&outbound(&plan, tag).stream);
+    assert_eq!(*client("default"), tls::Options::default());
+    let pinned = client("pinned");
+    assert_eq!(pinned.server_name, Some(address("portal.example.com")));
+    assert_eq!(pinned.alpn, Some(vec!["http/1.1".into()]));
+    assert_eq!(pinned.pins.len(), 1);
+    assert!(pinned.allow_insecure && pinned.disable_system_root && !pinned.resumption);
+    let insecure = client("insecure");
+    assert!(insecure.allow_insecure && insecure.pins.is_empty());
+    assert_eq!(insecure.certificates[0].usage, Usage::Verify);
+    assert_eq!(outbound(&plan, "plain").stream, StreamOptions::default());
+    let wanted = [
+        "tlsSettings.serverName: has no effect on an inbound",
+        "tlsSettings.allowInsecure: whoever answers is trusted",
+        "tlsSettings: has no effect: \"security\" is not \"tls\"",
+    ];
+    for (line, part) in plan.warnings.iter().zip(wanted) {
+        assert!(line.contains(part), "{line}\n{part}");
+    }
+    assert_eq!(plan.warnings.len(), wanted.len(), "{:#?}", plan.warnings);
+}
+
+/// Keys are in them.
+#[test]
+fn pem_lines_are_not_printed() {
+    let secret = Pem::Inline("-----BEGIN PRIVATE KEY-----".into());
+    assert!(!format!("{secret:?} {secret}").contains("PRIVATE"));
 }
 
 #[test]

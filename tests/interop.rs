@@ -21,7 +21,7 @@ use support::{
     PATIENCE,
     bytes::KeyedBytes,
     client::{self, Datagrams, Entry},
-    config::Carrier::{Socks, Vless},
+    config::Carrier::{Socks, SocksTls, Vless, VlessTls},
     program::{
         Kind::{Muxcool, V2ray},
         v2ray_or_skip,
@@ -95,6 +95,30 @@ tunnels! {
     forward_socks_us_v2ray: Forward, Socks, Muxcool, V2ray;
     forward_socks_v2ray_us: Forward, Socks, V2ray, Muxcool;
     forward_socks_v2ray_v2ray: Forward, Socks, V2ray, V2ray;
+
+    reverse_vless_tls_us_us: Reverse, VlessTls, Muxcool, Muxcool;
+    reverse_vless_tls_us_v2ray: Reverse, VlessTls, Muxcool, V2ray;
+    reverse_vless_tls_v2ray_us: Reverse, VlessTls, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    reverse_vless_tls_v2ray_v2ray: Reverse, VlessTls, V2ray, V2ray;
+
+    reverse_socks_tls_us_us: Reverse, SocksTls, Muxcool, Muxcool;
+    reverse_socks_tls_us_v2ray: Reverse, SocksTls, Muxcool, V2ray;
+    reverse_socks_tls_v2ray_us: Reverse, SocksTls, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    reverse_socks_tls_v2ray_v2ray: Reverse, SocksTls, V2ray, V2ray;
+
+    forward_vless_tls_us_us: Forward, VlessTls, Muxcool, Muxcool;
+    forward_vless_tls_us_v2ray: Forward, VlessTls, Muxcool, V2ray;
+    forward_vless_tls_v2ray_us: Forward, VlessTls, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    forward_vless_tls_v2ray_v2ray: Forward, VlessTls, V2ray, V2ray;
+
+    forward_socks_tls_us_us: Forward, SocksTls, Muxcool, Muxcool;
+    forward_socks_tls_us_v2ray: Forward, SocksTls, Muxcool, V2ray;
+    forward_socks_tls_v2ray_us: Forward, SocksTls, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    forward_socks_tls_v2ray_v2ray: Forward, SocksTls, V2ray, V2ray;
 }
 
 const STREAMS: u64 = 24;

@@ -65,7 +65,7 @@ const PROXY: &[&str] = &["pipe", "link", "transport", "transport::stream", "prox
 const EVERYTHING: &str = "*";
 
 /// Single items that a room may use beyond its entry.
-const EXCEPTIONS: [(&str, &str, &str); 4] = [
+const EXCEPTIONS: [(&str, &str, &str); 5] = [
     (
         "proxy::http",
         "proxy::socks::Account",
@@ -77,6 +77,11 @@ const EXCEPTIONS: [(&str, &str, &str); 4] = [
         "an option struct of the sockets",
     ),
     ("config", "transport::tcp::ServerLimits", "another one"),
+    (
+        "config",
+        "transport::tls::Pin",
+        "a value of an option struct",
+    ),
     (
         "config",
         "sniff::wire::Protocol",

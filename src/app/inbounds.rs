@@ -75,7 +75,8 @@ pub(super) fn start(
     };
     let addresses = plan.ports.map(|port| SocketAddr::new(plan.listen, port));
     let door = Door {
-        acceptor: Acceptor::new(plan.stream),
+        acceptor: Acceptor::new(plan.stream)
+            .map_err(|e| ConfigError::at(plan.place.clone(), chain(&e)))?,
         limits,
     };
     addresses

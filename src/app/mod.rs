@@ -52,7 +52,7 @@ impl App {
             closed: Done::new(),
         };
         for outbound in plan.outbounds {
-            outbounds.add_handler(outbounds::build(outbound, &plan.mux, &timer))?;
+            outbounds.add_handler(outbounds::build(outbound, &plan.mux, &timer)?)?;
         }
         for portal in plan.portals {
             app.portals

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::config::{MuxPlan, OutboundOptions, OutboundPlan};
+use super::StartError;
+use crate::config::{ConfigError, MuxPlan, OutboundOptions, OutboundPlan};
+use crate::error::chain;
 use crate::limits::DEFAULT_MAX_CONNECTION;
 use crate::link::Outbound;
 use crate::mux::{
@@ -21,22 +23,23 @@ pub(super) fn build(
     plan: OutboundPlan,
     carrier: &CarrierOptions,
     timer: &Timer,
-) -> Arc<dyn Outbound> {
+) -> Result<Arc<dyn Outbound>, StartError> {
     let mux = plan.mux;
-    let outbound = build_proxy(plan, timer);
-    match mux {
+    let dialer = Dialer::new(plan.stream.clone(), plan.handshake)
+        .map_err(|e| ConfigError::at(plan.place.clone(), chain(&e)))?;
+    let outbound = build_proxy(plan, dialer, timer);
+    Ok(match mux {
         Some(mux) => Arc::new(with_mux(outbound, mux, carrier.clone(), timer)),
         None => outbound,
-    }
+    })
 }
 
-fn build_proxy(plan: OutboundPlan, timer: &Timer) -> Arc<dyn Outbound> {
+fn build_proxy(plan: OutboundPlan, dialer: Dialer, timer: &Timer) -> Arc<dyn Outbound> {
     let (tag, handshake) = (plan.tag, plan.handshake);
     let idle = Idle {
         timer: timer.clone(),
         times: plan.idle,
     };
-    let dialer = Dialer::new(plan.stream, handshake);
     match plan.options {
         OutboundOptions::Freedom(options) => {
             Arc::new(freedom::Outbound::new(tag, options, idle).over(dialer))

@@ -8,6 +8,7 @@ use super::warnings::{Whole, matches};
 use crate::net::Address;
 use crate::reverse::{BridgeOptions, PortalOptions};
 use crate::router::{Condition, DomainPattern, Rule};
+use crate::transport::stream::{Security, StreamOptions};
 
 const UNBOUNDED: &str = "whoever uses the portal chooses what this bridge connects to, on this \
                          machine and its networks: \"allowTargets\" sets bounds to that";
@@ -70,9 +71,10 @@ impl Whole<'_> {
 /// What is to be said of bridges that come by this inbound, beyond what is
 /// said of it anyway.
 fn bridges_by(inbound: &InboundPlan, portal: &PortalOptions) -> Option<&'static str> {
+    let cleartext = (!is_encrypted(&inbound.stream)).then_some(CLEARTEXT_BRIDGES);
     match &inbound.options {
-        InboundOptions::Socks(socks) if socks.accounts.is_some() => Some(CLEARTEXT_BRIDGES),
-        InboundOptions::Http(http) if !http.accounts.is_empty() => Some(CLEARTEXT_BRIDGES),
+        InboundOptions::Socks(socks) if socks.accounts.is_some() => cleartext,
+        InboundOptions::Http(http) if !http.accounts.is_empty() => cleartext,
         InboundOptions::Socks(_) | InboundOptions::Http(_) => Some(ANYBODY),
         InboundOptions::Dokodemo(door) => {
             let leads_there = door.address.domain() == Some(&*portal.domain);
@@ -101,6 +103,11 @@ fn names(rule: &Rule, portal: &PortalOptions) -> bool {
         Condition::Domain(patterns) => patterns.iter().any(is_name),
         _ => false,
     })
+}
+
+/// Whether nobody on the way can read along.
+pub(super) fn is_encrypted(stream: &StreamOptions) -> bool {
+    !matches!(stream.security, Security::None)
 }
 
 /// Whether it is another machine, as far as its name tells.

@@ -9,6 +9,7 @@ use super::plan::{InboundOptions, InboundPlan};
 use super::policy::{Level, Policy};
 use super::protocol::{self, Known};
 use super::read::{Fields, Keys};
+use super::stream::End;
 use super::tags::Tags;
 use super::words::quoted;
 use super::{dokodemo, http, sniffing, socks, stream, vless};
@@ -72,7 +73,7 @@ pub(super) fn read(
     let protocol = protocol::read(fields.need("protocol")?, &PROTOCOLS)?;
     let port = fields.need("port")?;
     let listen = fields.get("listen");
-    let stream = stream::read(fields.get("streamSettings"))?;
+    let stream = stream::read(fields.get("streamSettings"), End::Server, notes)?;
     fields.get("allocate").map_or(Ok(()), allocate)?;
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);

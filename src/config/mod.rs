@@ -51,6 +51,7 @@ mod stream;
 mod tags;
 mod targets;
 mod text;
+mod tls;
 mod value;
 mod vless;
 mod warnings;

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::plan::{MuxPlan, OutboundOptions, OutboundPlan};
 use super::policy::{Level, Policy};
 use super::protocol::{self, Known};
 use super::read::{Fields, Keys};
+use super::stream::End;
 use super::tags::Tags;
 use super::{direct, socks, stream, vless};
 use crate::limits::{DEFAULT_CONCURRENCY, MAX_CONCURRENCY};
@@ -70,11 +72,12 @@ pub(super) fn read(
     node: &Node,
     policy: &Policy,
     tags: &mut Tags,
+    notes: &mut Notes,
 ) -> Result<OutboundPlan, ConfigError> {
     let fields = Fields::open(node, &OUTBOUND)?;
     let protocol = protocol::read(fields.need("protocol")?, &PROTOCOLS)?;
     let send_through = fields.get("sendThrough").map(Node::ip).transpose()?;
-    let stream = stream::read(fields.get("streamSettings"))?;
+    let stream = stream::read(fields.get("streamSettings"), End::Client, notes)?;
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);
     let (options, level) = options(protocol, settings, send_through, policy)?;

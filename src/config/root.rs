@@ -60,7 +60,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         inbound::read(node, &policy, &mut inbound_tags, &mut notes)
     })?;
     let outbounds = entries(fields.list("outbounds")?, |node| {
-        outbound::read(node, &policy, &mut outbound_tags)
+        outbound::read(node, &policy, &mut outbound_tags, &mut notes)
     })?;
     let reverse = reverse::read(
         fields.get("reverse"),

@@ -1,23 +1,34 @@
-//! `streamSettings`: what stands on a TCP connection. As yet nothing can.
+//! `streamSettings`: what stands on a TCP connection.
 
 use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::read::{Fields, Keys};
+use super::tls;
 use super::words::quoted;
-use crate::transport::stream::StreamOptions;
+use crate::transport::stream::{Security, StreamOptions};
+
+/// Which end of a connection something is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// An outbound.
+    Client,
+    /// An inbound.
+    Server,
+}
 
 const STREAM: Keys = Keys {
     known: &[
         "network",
         "security",
+        "tlsSettings",
         "tcpSettings",
         "rawSettings",
         "sockopt",
     ],
     unsupported: &[
-        ("tlsSettings", NO_TLS),
-        ("xtlsSettings", NO_TLS),
-        ("realitySettings", NO_TLS),
+        ("xtlsSettings", ONLY_TLS),
+        ("realitySettings", ONLY_TLS),
         ("kcpSettings", ONLY_TCP),
         ("wsSettings", ONLY_TCP),
         ("httpSettings", ONLY_TCP),
@@ -57,7 +68,8 @@ const SOCKOPT: Keys = Keys {
     ],
 };
 
-const NO_TLS: &str = "connections are not encrypted yet";
+const ONLY_TLS: &str = "use \"tls\"";
+const NO_EFFECT: &str = "has no effect: \"security\" is not \"tls\"";
 const ONLY_TCP: &str = "the only network is \"tcp\"";
 
 /// What V2Ray and Xray can put a connection on, and we cannot.
@@ -80,14 +92,18 @@ const OTHER_NETWORKS: [&str; 15] = [
 ];
 
 /// Reads `streamSettings`; plain TCP if there are none.
-pub(super) fn read(node: Option<&Node>) -> Result<StreamOptions, ConfigError> {
-    let options = StreamOptions::default();
+pub(super) fn read(
+    node: Option<&Node>,
+    end: End,
+    notes: &mut Notes,
+) -> Result<StreamOptions, ConfigError> {
+    let mut options = StreamOptions::default();
     let Some(node) = node else {
         return Ok(options);
     };
     let fields = Fields::open(node, &STREAM)?;
     fields.get("network").map_or(Ok(()), network)?;
-    fields.get("security").map_or(Ok(()), security)?;
+    options.security = security(&fields, end, notes)?;
     fields.get("tcpSettings").map_or(Ok(()), tcp)?;
     fields.get("rawSettings").map_or(Ok(()), tcp)?;
     fields.get("sockopt").map_or(Ok(()), sockopt)?;
@@ -109,16 +125,37 @@ fn network(node: &Node) -> Result<(), ConfigError> {
     node.choice("network", &[("tcp", ()), ("raw", ())])
 }
 
+fn security(
+    fields: &Fields<'_>,
+    end: End,
+    notes: &mut Notes,
+) -> Result<Security, ConfigError> {
+    let encrypted = fields.get("security").map_or(Ok(false), is_tls)?;
+    let settings = fields.get("tlsSettings");
+    if !encrypted {
+        if let Some(settings) = settings.filter(|settings| !settings.is_empty()) {
+            notes.add(&settings.mark, NO_EFFECT);
+        }
+        return Ok(Security::None);
+    }
+    let options = match settings {
+        Some(settings) => tls::read(settings, end, notes),
+        None => tls::none(fields.node(), end),
+    };
+    Ok(Security::Tls(Box::new(options?)))
+}
+
 /// V2Ray takes every unknown word for "no encryption".
-fn security(node: &Node) -> Result<(), ConfigError> {
+fn is_tls(node: &Node) -> Result<bool, ConfigError> {
     match node.string()? {
-        text if text.is_empty() || text.eq_ignore_ascii_case("none") => Ok(()),
-        text if text.eq_ignore_ascii_case("tls") => Err(node
-            .error("\"tls\" is not supported by muxcool")
-            .help(NO_TLS)),
+        text if text.is_empty() || text.eq_ignore_ascii_case("none") => Ok(false),
+        text if text.eq_ignore_ascii_case("tls") => Ok(true),
         text => Err(node
             .error(format!("{} is not supported by muxcool", quoted(text)))
-            .help("V2Ray would silently send plaintext here; if that is meant, use \"none\"")),
+            .help(
+                "V2Ray would silently send plaintext here; use \"tls\", or \"none\" if that is \
+                 meant",
+            )),
     }
 }
 

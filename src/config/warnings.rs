@@ -1,6 +1,6 @@
 //! What is allowed but probably not meant, seen on the whole plan.
 
-use super::exposure::is_remote;
+use super::exposure::{is_encrypted, is_remote};
 use super::json::Mark;
 use super::notes::Notes;
 use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan};
@@ -87,18 +87,13 @@ impl Whole<'_> {
         };
         let mut rules = self.router.rules.iter();
         let rule = rules.find(|rule| leads(rule, bridge));
-        let taken_by = |meant: fn(&OutboundOptions) -> bool| match rule {
-            Some(rule) => self
-                .takers_of(rule)
-                .any(|outbound| meant(&outbound.options)),
-            None => self
-                .outbounds
-                .first()
-                .is_some_and(|first| meant(&first.options)),
+        let taken_by = |meant: fn(&OutboundPlan) -> bool| match rule {
+            Some(rule) => self.takers_of(rule).any(meant),
+            None => self.outbounds.first().is_some_and(meant),
         };
         if taken_by(leads_nowhere) {
             notes.add(mark, NO_PORTAL);
-        } else if taken_by(|options| matches!(options, OutboundOptions::Socks(s) if leaves(s))) {
+        } else if taken_by(sends_cleartext) {
             notes.add(mark, CLEARTEXT_SOCKS);
         }
     }
@@ -111,11 +106,19 @@ impl Whole<'_> {
 }
 
 /// Whether no portal is behind it.
-fn leads_nowhere(options: &OutboundOptions) -> bool {
+fn leads_nowhere(outbound: &OutboundPlan) -> bool {
     matches!(
-        options,
+        outbound.options,
         OutboundOptions::Freedom(_) | OutboundOptions::Blackhole(_)
     )
+}
+
+/// Whether it goes through a SOCKS server elsewhere, for all to see.
+fn sends_cleartext(outbound: &OutboundPlan) -> bool {
+    match &outbound.options {
+        OutboundOptions::Socks(socks) => !is_encrypted(&outbound.stream) && leaves(socks),
+        _ => false,
+    }
 }
 
 fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
@@ -125,7 +128,7 @@ fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
     let what = match &inbound.options {
         InboundOptions::Socks(socks) if socks.accounts.is_none() => OPEN_PROXY,
         InboundOptions::Http(http) if http.accounts.is_empty() => OPEN_PROXY,
-        InboundOptions::Vless(_) => CLEARTEXT,
+        InboundOptions::Vless(_) if !is_encrypted(&inbound.stream) => CLEARTEXT,
         InboundOptions::Dokodemo(_) if leads_astray(inbound) => VISITORS_CHOICE,
         _ => return,
     };
@@ -140,11 +143,14 @@ fn leads_astray(inbound: &InboundPlan) -> bool {
 }
 
 fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
+    let bare = !is_encrypted(&outbound.stream);
     match &outbound.options {
-        OutboundOptions::Vless(vless) if vless.servers.iter().any(|s| is_remote(&s.address)) => {
+        OutboundOptions::Vless(vless)
+            if bare && vless.servers.iter().any(|s| is_remote(&s.address)) =>
+        {
             notes.add_at(&outbound.place, CLEARTEXT);
         }
-        OutboundOptions::Socks(socks) if outbound.mux.is_some() && leaves(socks) => {
+        OutboundOptions::Socks(_) if outbound.mux.is_some() && sends_cleartext(outbound) => {
             notes.add_at(&outbound.place, CLEARTEXT_SOCKS);
         }
         OutboundOptions::Freedom(_) if outbound.mux.is_some() => {

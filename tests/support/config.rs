@@ -5,11 +5,21 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Protocol of the connection between the two programs.
+use super::certificate::Certificate;
+
+/// Protocol of the connection between the two programs, and what is below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     Vless,
     Socks,
+    VlessTls,
+    SocksTls,
+}
+
+impl Carrier {
+    fn has_tls(self) -> bool {
+        matches!(self, Carrier::VlessTls | Carrier::SocksTls)
+    }
 }
 
 /// Name under which bridge and portal find each other.
@@ -22,6 +32,7 @@ pub struct Endpoint {
     carrier: Carrier,
     port: u16,
     id: String,
+    certificate: Option<Certificate>,
 }
 
 impl Endpoint {
@@ -30,6 +41,9 @@ impl Endpoint {
             carrier,
             port,
             id: Uuid::new_v4().to_string(),
+            certificate: carrier
+                .has_tls()
+                .then(|| Certificate::for_name(REVERSE_DOMAIN)),
         }
     }
 
@@ -47,18 +61,22 @@ impl Endpoint {
 
     fn inbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
-            Carrier::Vless => (
+            Carrier::Vless | Carrier::VlessTls => (
                 "vless",
                 json!({ "decryption": "none", "clients": [{ "id": self.id }] }),
             ),
-            Carrier::Socks => ("socks", json!({ "auth": "noauth" })),
+            Carrier::Socks | Carrier::SocksTls => ("socks", json!({ "auth": "noauth" })),
         };
-        inbound("carrier", protocol, self.port, settings)
+        let mut inbound = inbound("carrier", protocol, self.port, settings);
+        if let Some(certificate) = &self.certificate {
+            inbound["streamSettings"] = certificate.shown();
+        }
+        inbound
     }
 
     fn outbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
-            Carrier::Vless => (
+            Carrier::Vless | Carrier::VlessTls => (
                 "vless",
                 json!({ "vnext": [{
                     "address": LOOPBACK,
@@ -66,12 +84,16 @@ impl Endpoint {
                     "users": [{ "id": self.id, "encryption": "none" }],
                 }] }),
             ),
-            Carrier::Socks => (
+            Carrier::Socks | Carrier::SocksTls => (
                 "socks",
                 json!({ "servers": [{ "address": LOOPBACK, "port": self.port }] }),
             ),
         };
-        json!({ "tag": "carrier", "protocol": protocol, "settings": settings })
+        let mut outbound = json!({ "tag": "carrier", "protocol": protocol, "settings": settings });
+        if let Some(certificate) = &self.certificate {
+            outbound["streamSettings"] = certificate.trusted();
+        }
+        outbound
     }
 
     fn muxed_outbound(&self) -> Value {

@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod bytes;
+pub mod certificate;
 pub mod client;
 #[cfg(feature = "cli")]
 pub mod config;

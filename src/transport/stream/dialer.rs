@@ -7,24 +7,41 @@ use super::{Connection, Framing, Security, StreamOptions};
 use crate::limits::HANDSHAKE;
 use crate::net::Address;
 use crate::transport::tcp::{DialOptions, dial};
+use crate::transport::tls::{self, TlsError};
 
 /// Makes connections to servers.
 #[derive(Debug, Clone)]
 pub struct Dialer {
-    options: StreamOptions,
+    tls: Option<tls::Client>,
+    framing: Framing,
     handshake: Duration,
 }
 
 impl Dialer {
     /// For connections with the layers of `options`. What is negotiated on one,
     /// in its layers and by the proxy on top, may take `handshake` in all.
-    pub fn new(options: StreamOptions, handshake: Duration) -> Self {
-        Self { options, handshake }
+    ///
+    /// # Errors
+    /// When the certificates to trust cannot be used.
+    pub fn new(options: StreamOptions, handshake: Duration) -> Result<Self, TlsError> {
+        let tls = match &options.security {
+            Security::None => None,
+            Security::Tls(options) => Some(tls::Client::new(options)?),
+        };
+        Ok(Self {
+            tls,
+            framing: options.framing,
+            handshake,
+        })
     }
 
     /// For bare TCP connections.
     pub fn bare(handshake: Duration) -> Self {
-        Self::new(StreamOptions::default(), handshake)
+        Self {
+            tls: None,
+            framing: Framing::None,
+            handshake,
+        }
     }
 
     /// Connects to the first of `targets` that answers, in order, and agrees
@@ -36,15 +53,16 @@ impl Dialer {
     pub fn connect(
         &self,
         targets: &[SocketAddr],
-        _server: &Address,
+        server: &Address,
         options: &DialOptions,
     ) -> io::Result<Connection> {
         let stream = Arc::new(dial(targets, options)?);
         let connection = Connection::dialled(stream, self.handshake);
-        let secured = match self.options.security {
-            Security::None => connection,
+        let secured = match &self.tls {
+            None => connection,
+            Some(tls) => connection.layered(|link, by| tls.connect(link, server, by))?,
         };
-        Ok(match self.options.framing {
+        Ok(match self.framing {
             Framing::None => secured,
         })
     }

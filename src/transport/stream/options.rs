@@ -1,3 +1,5 @@
+use crate::transport::tls;
+
 /// What stands on a TCP connection (`streamSettings`), from the bottom up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,6 +17,8 @@ pub enum Security {
     /// Nothing.
     #[default]
     None,
+    /// TLS.
+    Tls(Box<tls::Options>),
 }
 
 /// What the bytes of a connection are put into.

@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use super::cut::{cut, is_cut};
 use super::idle::{Activity, Expire, Idle, IdleTimes};
-use crate::buf::Buf;
+use crate::buf::{Buf, drop_front};
 use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHECK, UNSENT};
 use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::sync::Periodic;
@@ -428,10 +428,10 @@ impl Writer for TcpWriter {
         if self.closed {
             return Err(LinkError::Closed);
         }
-        drop_written(batch, 0);
+        drop_front(batch, 0);
         while !batch.is_empty() {
             match self.send_some(batch) {
-                Ok(sent) => drop_written(batch, sent),
+                Ok(sent) => drop_front(batch, sent),
                 Err(LinkError::WouldBlock) => self.wait_writable()?,
                 Err(e) => return Err(e),
             }
@@ -451,10 +451,10 @@ impl Writer for TcpWriter {
         if self.closed {
             return Err(LinkError::Closed);
         }
-        drop_written(batch, 0);
+        drop_front(batch, 0);
         while !batch.is_empty() {
             match self.send_some(batch) {
-                Ok(sent) => drop_written(batch, sent),
+                Ok(sent) => drop_front(batch, sent),
                 Err(LinkError::WouldBlock) => return Ok(()),
                 Err(e) => return Err(e),
             }
@@ -502,18 +502,6 @@ struct Reset(Arc<Socket>);
 impl Interrupt for Reset {
     fn interrupt(&self) {
         self.0.reset();
-    }
-}
-
-/// Takes `len` written bytes off the front, and buffers that are empty.
-fn drop_written(batch: &mut VecDeque<Buf>, mut len: usize) {
-    while let Some(front) = batch.front_mut() {
-        if len < front.len() {
-            front.advance(len);
-            return;
-        }
-        len -= front.len();
-        batch.pop_front();
     }
 }
 

@@ -1,0 +1,88 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::session::Session;
+use crate::buf::{Buf, drop_front};
+use crate::limits::TLS_RECORDS_AT_ONCE;
+use crate::link::{Handle, LinkError, Writer};
+
+/// The half that encrypts. It can only wait: what is encrypted has to be sent,
+/// so it must not be left behind for a later write.
+pub(super) struct TlsWriter {
+    inner: Box<dyn Writer>,
+    session: Arc<Session>,
+    sealed: VecDeque<Buf>,
+    closed: bool,
+}
+
+impl TlsWriter {
+    pub(super) fn new(inner: Box<dyn Writer>, session: Arc<Session>) -> Self {
+        Self {
+            inner,
+            session,
+            sealed: VecDeque::new(),
+            closed: false,
+        }
+    }
+
+    /// Encrypts the first records of the batch.
+    fn seal(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        for _ in 0..TLS_RECORDS_AT_ONCE {
+            let len = self.session.seal_piece(batch, &mut self.sealed)?;
+            drop_front(batch, len);
+            if batch.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<(), LinkError> {
+        self.inner.write(&mut self.sealed)
+    }
+}
+
+impl Writer for TlsWriter {
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        if self.closed {
+            return Err(LinkError::Closed);
+        }
+        drop_front(batch, 0);
+        while !batch.is_empty() {
+            self.seal(batch)?;
+            self.send()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LinkError> {
+        if !self.closed {
+            self.session.seal_rest(&mut self.sealed)?;
+            self.send()?;
+        }
+        self.inner.flush()
+    }
+
+    fn close(&mut self) -> Result<(), LinkError> {
+        if !self.closed {
+            self.closed = true;
+            self.session.seal_end(&mut self.sealed)?;
+            self.send()?;
+        }
+        self.inner.close()
+    }
+
+    /// If the reading half has failed the peer is told why, as far as that is
+    /// possible without waiting.
+    fn abort(&mut self) {
+        if !self.closed && self.session.seal_rest(&mut self.sealed).is_ok() {
+            let _ = self.inner.try_write_batch(&mut self.sealed);
+        }
+        self.closed = true;
+        self.inner.abort();
+    }
+
+    fn handle(&self) -> Handle {
+        self.inner.handle()
+    }
+}
