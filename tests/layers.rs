@@ -21,7 +21,7 @@ const GROUND: [&str; 8] = [
 
 /// Below an entry's own room and those of L0, what it may use. A file belongs
 /// to the longest entry that its path begins with.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     // L1: what all of the others hand to each other.
     ("pipe", &[]),
     ("link", &["pipe"]),
@@ -29,7 +29,8 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("mux", &["pipe", "link"]),
     // L2': sockets as links, and what is layered on them.
     ("transport", &["pipe", "link"]),
-    ("transport::stream", &["pipe", "link", "transport"]),
+    ("transport::tls", &["pipe", "link"]),
+    ("transport::stream", LAYERED),
     // L2': what the protocols share, and the protocols, of which none knows
     // another.
     ("proxy", CARRIED),
@@ -54,6 +55,9 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("lib", &[]),
     ("spec", &[]),
 ];
+
+/// What connections are made of.
+const LAYERED: &[&str] = &["pipe", "link", "transport", "transport::tls"];
 
 /// What a proxy runs on.
 const CARRIED: &[&str] = &["pipe", "link", "transport", "transport::stream"];

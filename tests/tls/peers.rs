@@ -117,7 +117,7 @@ fn protocols_are_agreed_on_unless_none_is_common() {
     assert_eq!(agree(None, Some(&["http/1.1"])), Ok(()));
     assert_eq!(agree(Some(&["h2"]), None), Ok(()));
     let why = agree(None, Some(&["spdy"])).unwrap_err();
-    assert!(why.contains("application protocol"), "{why}");
+    assert!(why.contains("any known protocol"), "{why}");
 }
 
 /// Bytes that the server sends in a handshake over `client`.

@@ -114,7 +114,7 @@ fn a_reader_that_waits_does_not_stop_the_writer() {
     let (near, mut far) = open_over(pair(ROOM));
     let (mut reader, data) = (near.reader, pattern(BULK));
     thread::scope(|threads| {
-        let waiting = threads.spawn(move || reader.read_timeout(PATIENCE).unwrap().is_none());
+        let waiting = threads.spawn(|| reader.read_timeout(PATIENCE).unwrap().is_none());
         threads.spawn(|| pour(near.writer, &data));
         drink(far.reader.as_mut(), &data);
         assert!(!waiting.is_finished());
@@ -142,13 +142,12 @@ fn small_buffers_share_a_record() {
                 break;
             }
         }
-        drop((to, near_end.reader));
-        (last, answering)
+        (last, answering, to)
     });
     let (mut near, mut far) = open_over(ends);
     let mut batch: VecDeque<Buf> = (0..60).map(|_| Buf::copy_of(&[7; 100])).collect();
     near.writer.write(&mut batch).unwrap();
-    let (record, answering) = passing.join().unwrap();
+    let (record, answering, _to) = passing.join().unwrap();
     assert!((6000..6100).contains(&record), "{record} bytes");
     assert_eq!(read(far.reader.as_mut(), 6000).unwrap(), [7; 6000]);
     drop((near, far));

@@ -1,5 +1,7 @@
 use std::{fmt, io};
 
+use rustls::{CertificateError, Error, OtherError};
+
 use crate::escape::Escaped;
 
 /// Why TLS cannot be set up as the options say.
@@ -13,11 +15,11 @@ pub enum TlsError {
     /// The text has no private key in PEM: whose.
     NoKey(String),
     /// The certificate cannot be used: whose, and why.
-    Certificate(String, rustls::Error),
+    Certificate(String, Error),
     /// The key cannot be used, or is not the certificate's: whose, and why.
-    Key(String, rustls::Error),
+    Key(String, Error),
     /// rustls cannot do what we ask of it.
-    Setup(rustls::Error),
+    Setup(Error),
     /// A server has no certificate to show.
     NothingToShow,
     /// A client trusts nobody.
@@ -61,17 +63,18 @@ impl std::error::Error for TlsError {
 #[non_exhaustive]
 pub enum TlsFailure {
     /// In the handshake: what was wrong.
-    Handshake(rustls::Error),
+    Handshake(Error),
     /// The peer ended the connection in the handshake.
     Left,
     /// The handshake was not over in time.
     TooLate,
-    /// The peer sent more than any handshake needs.
+    /// The peer sent a message, or a handshake, that is longer than any needs
+    /// to be.
     TooLong,
     /// A name is none that a server can prove to have.
     Name,
     /// After the handshake: what was wrong.
-    Record(rustls::Error),
+    Record(Error),
     /// The peer's bytes ended without the word that they are all.
     Truncated,
 }
@@ -82,7 +85,7 @@ impl fmt::Display for TlsFailure {
             TlsFailure::Handshake(e) => write!(f, "TLS handshake failed: {}", shown(e)),
             TlsFailure::Left => f.write_str("the peer left in the TLS handshake"),
             TlsFailure::TooLate => f.write_str("the TLS handshake took too long"),
-            TlsFailure::TooLong => f.write_str("the TLS handshake has too many bytes"),
+            TlsFailure::TooLong => f.write_str("a TLS message is too long"),
             TlsFailure::Name => f.write_str("TLS needs another server name"),
             TlsFailure::Record(e) => write!(f, "TLS failed: {}", shown(e)),
             TlsFailure::Truncated => f.write_str("TLS ended without close_notify"),
@@ -104,7 +107,14 @@ impl From<TlsFailure> for io::Error {
     }
 }
 
-/// The error may quote the peer's certificate.
-fn shown(e: &rustls::Error) -> String {
-    Escaped(e.to_string().as_bytes()).to_string()
+/// The error may quote the peer's certificate. rustls shows only the insides of
+/// what is not its own.
+fn shown(e: &Error) -> String {
+    let text = match e {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
+            format!("invalid peer certificate: {why}")
+        }
+        other => other.to_string(),
+    };
+    Escaped(text.as_bytes()).to_string()
 }

@@ -36,9 +36,9 @@ impl Session {
         plain: &mut VecDeque<Buf>,
     ) -> Result<bool, LinkError> {
         let mut connection = self.connection.lock();
-        feed(&mut connection, sealed)?;
+        feed(&mut connection, sealed).map_err(io::Error::from)?;
         let state = connection.process_new_packets();
-        let state = state.map_err(|e| LinkError::Io(TlsFailure::Record(e).into()))?;
+        let state = state.map_err(|e| io::Error::from(TlsFailure::Record(e)))?;
         take_plain(
             &mut connection,
             state.plaintext_bytes_to_read(),
@@ -78,11 +78,11 @@ impl Session {
 }
 
 /// Gives the connection some of `sealed`.
-pub(super) fn feed(connection: &mut Connection, sealed: &mut Buf) -> io::Result<()> {
+pub(super) fn feed(connection: &mut Connection, sealed: &mut Buf) -> Result<(), TlsFailure> {
     let mut rest = sealed.as_slice();
     if !rest.is_empty() {
-        let taken = connection.read_tls(&mut rest)?;
-        sealed.advance(taken);
+        let taken = connection.read_tls(&mut rest);
+        sealed.advance(taken.map_err(|_| TlsFailure::TooLong)?);
     }
     Ok(())
 }

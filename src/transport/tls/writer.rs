@@ -63,13 +63,16 @@ impl Writer for TlsWriter {
         self.inner.flush()
     }
 
+    /// The peer may be gone as soon as it knows that nothing follows: then
+    /// there is no link below to be closed.
     fn close(&mut self) -> Result<(), LinkError> {
         if !self.closed {
             self.closed = true;
             self.session.seal_end(&mut self.sealed)?;
             self.send()?;
+            let _ = self.inner.close();
         }
-        self.inner.close()
+        Ok(())
     }
 
     /// If the reading half has failed the peer is told why, as far as that is
