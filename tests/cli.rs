@@ -6,6 +6,9 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use muxcool::transport::tls::Pin;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 const BAD_CONFIGURATION: i32 = 23;
@@ -82,6 +85,56 @@ fn uuids_are_of_version_4_and_differ() {
         let id: uuid::Uuid = line.strip_suffix('\n').unwrap().parse().unwrap();
         assert_eq!(id.get_version_num(), 4);
         assert_eq!(line.trim(), id.hyphenated().to_string());
+    }
+}
+
+/// Both files go into a configuration that is sound; what is there already
+/// stays.
+#[test]
+fn a_certificate_is_made_with_its_key_and_its_pin() {
+    let directory = directory_with(&[(
+        "c.json",
+        r#"{"inbounds": [{"port": 1080, "listen": "127.0.0.1", "protocol": "socks",
+            "streamSettings": {"security": "tls", "tlsSettings": {"certificates": [
+                {"certificateFile": "new.pem", "keyFile": "new.key"}]}}}],
+            "outbounds": [{"protocol": "blackhole"}]}"#,
+    )]);
+    let path = directory.path();
+    let early = muxcool_in(path, &["test", "-c", "c.json"]);
+    assert_eq!(early.status.code(), Some(BAD_CONFIGURATION));
+    assert!(stderr(&early).contains("c.json:1:24: inbounds[0].port: cannot read new.pem"));
+    let make = [
+        "tls",
+        "cert",
+        "--domain",
+        "a.example.com",
+        "--domain",
+        "192.0.2.1",
+    ];
+    let make = [&make[..], &["--file", "new"]].concat();
+    let made = muxcool_in(path, &make);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let pin = stdout(&made)
+        .lines()
+        .last()
+        .unwrap()
+        .strip_prefix("pin: ")
+        .unwrap()
+        .trim();
+    let pin: Pin = pin.parse().unwrap();
+    let chain = fs::read(path.join("new.pem")).unwrap();
+    let der = CertificateDer::from_pem_slice(&chain).unwrap();
+    assert_eq!(Pin::of_chain([der.as_ref()]), Some(pin));
+    let sound = muxcool_in(path, &["test", "-c", "c.json"]);
+    assert_eq!(sound.status.code(), Some(0), "{}", stderr(&sound));
+    let again = muxcool_in(path, &make);
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(fs::read(path.join("new.pem")).unwrap(), chain);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path.join("new.key")).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
     }
 }
 

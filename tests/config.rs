@@ -616,7 +616,7 @@ fn balancers_and_the_rules_that_lead_to_them() {
     assert_eq!(plan.warnings.len(), wanted.len(), "{:#?}", plan.warnings);
 }
 
-fn tls<'a>(stream: &'a StreamOptions) -> &'a tls::Options {
+fn tls(stream: &StreamOptions) -> &tls::Options {
     match &stream.security {
         Security::Tls(options) => options,
         other => panic!("{other:?}"),
@@ -634,7 +634,10 @@ fn tls_settings() {
         key: Some(key),
     };
     let wanted = [
-        shown(Pem::File("/etc/a.pem".into()), Pem::File("/etc/a.key".into())),
+        shown(
+            Pem::File("/etc/a.pem".into()),
+            Pem::File("/etc/a.key".into()),
+        ),
         shown(Pem::Inline("one\ntwo".into()), Pem::Inline("three".into())),
     ];
     assert_eq!(server.certificates, wanted);

@@ -69,7 +69,7 @@ const PROXY: &[&str] = &["pipe", "link", "transport", "transport::stream", "prox
 const EVERYTHING: &str = "*";
 
 /// Single items that a room may use beyond its entry.
-const EXCEPTIONS: [(&str, &str, &str); 5] = [
+const EXCEPTIONS: [(&str, &str, &str); 6] = [
     (
         "proxy::http",
         "proxy::socks::Account",
@@ -86,6 +86,7 @@ const EXCEPTIONS: [(&str, &str, &str); 5] = [
         "transport::tls::Pin",
         "a value of an option struct",
     ),
+    ("cli", "transport::tls::Pin", "printed for configurations"),
     (
         "config",
         "sniff::wire::Protocol",

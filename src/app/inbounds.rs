@@ -63,6 +63,7 @@ pub(super) fn start(
     access: Option<&Arc<dyn Access>>,
     timer: &Timer,
 ) -> Result<Vec<RunningInbound>, StartError> {
+    let acceptor = acceptor(&plan)?;
     let context = InboundContext {
         tag: plan.tag,
         dispatcher,
@@ -74,17 +75,19 @@ pub(super) fn start(
         access: access.cloned(),
     };
     let addresses = plan.ports.map(|port| SocketAddr::new(plan.listen, port));
-    let door = Door {
-        acceptor: Acceptor::new(plan.stream)
-            .map_err(|e| ConfigError::at(plan.place.clone(), chain(&e)))?,
-        limits,
-    };
+    let door = Door { acceptor, limits };
     addresses
         .map(|address| {
             start_at(&context, &plan.options, &door, address)
                 .map_err(|e| cannot_listen(plan.place.clone(), address, &e))
         })
         .collect()
+}
+
+/// Makes connections of the inbound's visitors.
+pub(super) fn acceptor(plan: &InboundPlan) -> Result<Acceptor, StartError> {
+    let acceptor = Acceptor::new(plan.stream.clone());
+    Ok(acceptor.map_err(|e| ConfigError::at(plan.place.clone(), chain(&e)))?)
 }
 
 fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError {

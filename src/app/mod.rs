@@ -73,6 +73,21 @@ impl App {
         Ok(app)
     }
 
+    /// Looks whether all that a plan names can be used, without starting
+    /// anything: its certificates.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start) that this would bring about.
+    pub fn check(plan: &Plan) -> Result<(), StartError> {
+        for inbound in &plan.inbounds {
+            inbounds::acceptor(inbound)?;
+        }
+        for outbound in &plan.outbounds {
+            outbounds::dialer(outbound)?;
+        }
+        Ok(())
+    }
+
     /// The addresses that the inbound with this tag listens on.
     pub fn local_addrs(&self, tag: &str) -> Vec<SocketAddr> {
         let tagged = self.inbounds.iter().filter(|inbound| inbound.tag() == tag);

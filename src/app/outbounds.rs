@@ -25,13 +25,18 @@ pub(super) fn build(
     timer: &Timer,
 ) -> Result<Arc<dyn Outbound>, StartError> {
     let mux = plan.mux;
-    let dialer = Dialer::new(plan.stream.clone(), plan.handshake)
-        .map_err(|e| ConfigError::at(plan.place.clone(), chain(&e)))?;
+    let dialer = dialer(&plan)?;
     let outbound = build_proxy(plan, dialer, timer);
     Ok(match mux {
         Some(mux) => Arc::new(with_mux(outbound, mux, carrier.clone(), timer)),
         None => outbound,
     })
+}
+
+/// Makes connections to the outbound's servers.
+pub(super) fn dialer(plan: &OutboundPlan) -> Result<Dialer, StartError> {
+    let dialer = Dialer::new(plan.stream.clone(), plan.handshake);
+    Ok(dialer.map_err(|e| ConfigError::at(plan.place.clone(), chain(&e)))?)
 }
 
 fn build_proxy(plan: OutboundPlan, dialer: Dialer, timer: &Timer) -> Arc<dyn Outbound> {

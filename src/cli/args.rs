@@ -72,10 +72,37 @@ Prints \"Configuration OK.\", or what is wrong and where; then the exit code is 
   muxcool uuid")]
     Uuid(UuidArgs),
 
+    /// Certificates for TLS
+    #[command(subcommand)]
+    Tls(TlsCommand),
+
     /// Print the version, the target and the features
     #[command(after_help = "Example:
   muxcool version")]
     Version,
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(super) enum TlsCommand {
+    /// Write a self-signed certificate and its key, and print the pin
+    #[command(after_help = "Example:
+  muxcool tls cert --domain portal.example.com --file portal
+
+Writes portal.pem and portal.key, unless there are such files, and prints what
+clients name in \"pinnedPeerCertificateChainSha256\".")]
+    Cert(CertArgs),
+}
+
+/// What certificate.
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(super) struct CertArgs {
+    /// Name or address that the server has; may be given several times
+    #[arg(long = "domain", value_name = "NAME", required = true)]
+    pub(super) domains: Vec<String>,
+
+    /// Where to write, without .pem and .key; the first name if not given
+    #[arg(long, value_name = "PREFIX")]
+    pub(super) file: Option<String>,
 }
 
 /// Which id.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use log::{LevelFilter, info, warn};
 use uuid::Uuid;
 
-use super::args::{Command, DemoArgs, SourceArgs, VERSION_LINE};
+use super::args::{Command, DemoArgs, SourceArgs, TlsCommand, VERSION_LINE};
+use super::certificate;
 use super::failure::Failure;
 use super::signals::StopSignals;
 use crate::app::{App, demo, logging};
@@ -18,6 +19,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         Command::Test(sources) => test(&sources),
         Command::Demo(args) => show(&args),
         Command::Uuid(args) => say(make_id(args.input.as_deref())),
+        Command::Tls(TlsCommand::Cert(args)) => say(certificate::make(&args)?),
         Command::Version => say(&*VERSION_LINE),
     }
 }
@@ -45,7 +47,9 @@ fn run(sources: &SourceArgs) -> Result<(), Failure> {
 }
 
 fn test(sources: &SourceArgs) -> Result<(), Failure> {
-    for warning in load(sources)?.warnings {
+    let plan = load(sources)?;
+    App::check(&plan)?;
+    for warning in plan.warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     say("Configuration OK.")

@@ -28,6 +28,10 @@ pub(super) enum Failure {
     Start(StartError),
     /// The demo's check failed.
     Check(CheckError),
+    /// No certificate can be made for these names.
+    Certificate(rcgen::Error),
+    /// A file cannot be written.
+    Write(PathBuf, io::Error),
     /// The system refused what every run needs.
     System(&'static str, io::Error),
 }
@@ -35,7 +39,10 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Check(_) | Failure::System(..) => ExitCode::FAILURE,
+            Failure::Check(_)
+            | Failure::Certificate(_)
+            | Failure::Write(..)
+            | Failure::System(..) => ExitCode::FAILURE,
             _ => ExitCode::from(BAD_CONFIGURATION),
         }
     }
@@ -55,6 +62,8 @@ impl fmt::Display for Failure {
             }
             Failure::Start(e) => f.write_str(&chain(e)),
             Failure::Check(e) => f.write_str(&chain(e)),
+            Failure::Certificate(e) => write!(f, "no certificate can be made: {e}"),
+            Failure::Write(path, e) => write!(f, "{} cannot be written: {e}", path.display()),
             Failure::System(what, e) => write!(f, "{what}: {e}"),
         }
     }

@@ -9,6 +9,7 @@
 
 mod args;
 mod argv;
+mod certificate;
 mod commands;
 mod failure;
 mod signals;

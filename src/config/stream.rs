@@ -125,11 +125,7 @@ fn network(node: &Node) -> Result<(), ConfigError> {
     node.choice("network", &[("tcp", ()), ("raw", ())])
 }
 
-fn security(
-    fields: &Fields<'_>,
-    end: End,
-    notes: &mut Notes,
-) -> Result<Security, ConfigError> {
+fn security(fields: &Fields<'_>, end: End, notes: &mut Notes) -> Result<Security, ConfigError> {
     let encrypted = fields.get("security").map_or(Ok(false), is_tls)?;
     let settings = fields.get("tlsSettings");
     if !encrypted {

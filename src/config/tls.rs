@@ -160,7 +160,9 @@ fn alpn(node: &Node) -> Result<Option<Vec<String>>, ConfigError> {
     if let Some(long) = items.iter().find(|item| item.text.len() > longest) {
         return Err(long.error(format!("a protocol's name has at most {longest} bytes")));
     }
-    Ok(Some(items.iter().map(|item| item.text.to_owned()).collect()))
+    Ok(Some(
+        items.iter().map(|item| item.text.to_owned()).collect(),
+    ))
 }
 
 fn pins(fields: &Fields<'_>) -> Result<Vec<Pin>, ConfigError> {
@@ -173,9 +175,7 @@ fn pins(fields: &Fields<'_>) -> Result<Vec<Pin>, ConfigError> {
     let pin = |text: &str| text.parse();
     node.strings()?
         .iter()
-        .map(|item| {
-            pin(item.text).map_err(|e| item.error(format!("{} is {e}", quoted(item.text))))
-        })
+        .map(|item| pin(item.text).map_err(|e| item.error(format!("{} is {e}", quoted(item.text)))))
         .collect()
 }
 

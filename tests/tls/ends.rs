@@ -41,7 +41,10 @@ fn after(cut: impl FnOnce(Box<dyn Writer>)) -> Result<(), LinkError> {
     assert_eq!(read(far.reader.as_mut(), 1024).unwrap(), [1; 1024]);
     let (_from, to) = there.join().unwrap();
     cut(to);
-    let end = far.reader.read_timeout(PATIENCE).map(|end| assert!(end.is_none()));
+    let end = far
+        .reader
+        .read_timeout(PATIENCE)
+        .map(|end| assert!(end.is_none()));
     let again = far.reader.read_timeout(PATIENCE);
     assert_eq!(end.is_err(), again.is_err(), "an error became an end");
     drop((near, far));
@@ -149,7 +152,10 @@ fn who_stops_half_way_is_waited_for_no_longer_than_the_deadline() {
     far_end.writer.write(&mut [hello].into()).unwrap();
     let e = server.accept(far, soon()).unwrap_err();
     assert_eq!(e.kind(), io::ErrorKind::TimedOut);
-    assert_eq!(starting.join().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(
+        starting.join().unwrap().unwrap_err().kind(),
+        io::ErrorKind::TimedOut
+    );
 }
 
 #[test]
@@ -197,7 +203,9 @@ fn both_sides_say_what_went_wrong() {
     let why = failure(near);
     assert!(why.contains("invalid peer certificate"), "{why}");
     // The server's part was over; the alert is what it reads next.
-    let told = far.map_err(LinkError::from).and_then(|mut far| far.reader.read_timeout(PATIENCE));
+    let told = far
+        .map_err(LinkError::from)
+        .and_then(|mut far| far.reader.read_timeout(PATIENCE));
     let told = told.map_err(io::Error::from).unwrap_err().to_string();
     assert!(told.contains("alert"), "{told}");
 }

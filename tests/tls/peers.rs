@@ -158,7 +158,11 @@ fn sessions_are_resumed_if_both_want_it() {
         resumption,
         ..options
     };
-    for (near, far, resumed) in [(true, true, true), (false, true, false), (true, false, false)] {
+    for (near, far, resumed) in [
+        (true, true, true),
+        (false, true, false),
+        (true, false, false),
+    ] {
         let server = Server::new(&resume(showing(&certificate), far)).unwrap();
         let client = Client::new(&resume(trusting(&certificate), near)).unwrap();
         let first = handshake_bytes(&client, &server);

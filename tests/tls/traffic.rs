@@ -31,7 +31,10 @@ fn pour(mut writer: Box<dyn Writer>, data: &[u8]) {
 }
 
 fn drink(reader: &mut dyn Reader, data: &[u8]) {
-    assert!(read(reader, data.len()).unwrap() == data, "other bytes came");
+    assert!(
+        read(reader, data.len()).unwrap() == data,
+        "other bytes came"
+    );
     assert!(reader.read_timeout(PATIENCE).unwrap().is_none());
     assert!(reader.read_timeout(PATIENCE).unwrap().is_none());
 }

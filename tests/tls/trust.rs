@@ -7,7 +7,7 @@ use muxcool::transport::tls::{Client, Options, Pem, Pin, Server, TlsError};
 
 use super::certificate::Certificate;
 use super::rig::{
-    NAME, PATIENCE, ROOM, address, failure, shake, shown, showing, trusting, try_pair,
+    NAME, PATIENCE, ROOM, address, failure, shake, showing, shown, trusting, try_pair,
 };
 
 /// What the client says of a server with this certificate under this name.
@@ -30,7 +30,12 @@ fn a_certificate_that_is_listed_is_trusted_under_its_name() {
     let certificate = Certificate::for_name(NAME);
     let client = trusting(&certificate);
     assert_eq!(verdict(&certificate, &client, NAME), Ok(()));
-    refused(&certificate, &client, "other.example.com", "not valid for name");
+    refused(
+        &certificate,
+        &client,
+        "other.example.com",
+        "not valid for name",
+    );
     refused(&certificate, &client, "192.0.2.1", "not valid for name");
     let named = Options {
         server_name: Some(address(NAME)),
@@ -52,7 +57,12 @@ fn one_that_calls_itself_an_authority_is_trusted_when_it_is_listed() {
     let certificate = Certificate::authority(NAME);
     let client = trusting(&certificate);
     assert_eq!(verdict(&certificate, &client, NAME), Ok(()));
-    refused(&certificate, &client, "other.example.com", "not valid for name");
+    refused(
+        &certificate,
+        &client,
+        "other.example.com",
+        "not valid for name",
+    );
     let another = Certificate::authority(NAME);
     refused(&another, &client, NAME, "invalid peer certificate");
 }
@@ -98,7 +108,12 @@ fn pins_are_asked_for_beside_everything_else() {
         ..trusting(&certificate)
     };
     assert_eq!(verdict(&certificate, &pinned, NAME), Ok(()));
-    refused(&certificate, &pinned, "other.example.com", "not valid for name");
+    refused(
+        &certificate,
+        &pinned,
+        "other.example.com",
+        "not valid for name",
+    );
 }
 
 #[test]
@@ -120,7 +135,10 @@ fn a_wrong_pin_is_refused_and_the_right_one_named() {
 
 #[test]
 fn a_server_shows_what_was_asked_for_else_the_first() {
-    let (first, second) = (Certificate::for_name(NAME), Certificate::for_name("b.example.com"));
+    let (first, second) = (
+        Certificate::for_name(NAME),
+        Certificate::for_name("b.example.com"),
+    );
     let server = Options {
         certificates: vec![shown(&first), shown(&second)],
         ..Options::default()

@@ -109,7 +109,9 @@ impl Entry {
 
     fn has(&self, name: &ServerName<'_>) -> bool {
         let current = self.current.read().clone();
-        let leaf = current.end_entity_cert().and_then(ParsedCertificate::try_from);
+        let leaf = current
+            .end_entity_cert()
+            .and_then(ParsedCertificate::try_from);
         leaf.is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok())
     }
 

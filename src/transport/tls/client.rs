@@ -3,6 +3,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use log::info;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -14,12 +15,14 @@ use super::{Options, TlsError, TlsFailure};
 use crate::limits::TLS_SESSIONS;
 use crate::link::Link;
 use crate::net::Address;
+use crate::sync::Complaints;
 
 /// The client's part, for any number of connections.
 #[derive(Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
     server_name: Option<Address>,
+    faults: Arc<Complaints>,
 }
 
 impl Client {
@@ -45,6 +48,7 @@ impl Client {
         Ok(Self {
             config: config.into(),
             server_name: options.server_name.clone(),
+            faults: Arc::default(),
         })
     }
 
@@ -54,6 +58,16 @@ impl Client {
     /// # Errors
     /// A [`TlsFailure`], or what the link says.
     pub fn connect(&self, link: Link, server: &Address, deadline: Instant) -> io::Result<Link> {
+        let connected = self.try_connect(link, server, deadline);
+        if let Err(e) = &connected
+            && let Some(unsaid) = self.faults.turn()
+        {
+            info!("no connection to {server}: {e}{unsaid}");
+        }
+        connected
+    }
+
+    fn try_connect(&self, link: Link, server: &Address, deadline: Instant) -> io::Result<Link> {
         let name = name(self.server_name.as_ref().unwrap_or(server))?;
         let connection = ClientConnection::new(self.config.clone(), name);
         let connection = connection.map_err(TlsFailure::Handshake)?;
@@ -73,7 +87,8 @@ impl fmt::Debug for Client {
 fn name(server: &Address) -> io::Result<ServerName<'static>> {
     match server {
         Address::Ip(ip) => Ok(ServerName::IpAddress((*ip).into())),
-        Address::Domain(domain) => ServerName::try_from(domain.as_str().to_owned())
-            .map_err(|_| TlsFailure::Name.into()),
+        Address::Domain(domain) => {
+            ServerName::try_from(domain.as_str().to_owned()).map_err(|_| TlsFailure::Name.into())
+        }
     }
 }

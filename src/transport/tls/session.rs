@@ -114,7 +114,9 @@ fn take_plain(
         plain.push_back(Buf::with_capacity(room));
     }
     if let Some(buf) = plain.back_mut() {
-        connection.reader().read_exact(&mut buf.spare()[..waiting])?;
+        connection
+            .reader()
+            .read_exact(&mut buf.spare()[..waiting])?;
         buf.advance_end(waiting);
     }
     Ok(())

@@ -157,10 +157,7 @@ fn is_authority(e: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = e else {
         return false;
     };
-    matches!(
-        other.downcast_ref(),
-        Some(webpki::Error::CaUsedAsEndEntity)
-    )
+    matches!(other.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// The chain's hash is none of those that are pinned.
