@@ -55,6 +55,10 @@ impl Writer for TlsWriter {
         Ok(())
     }
 
+    fn hold_little(&mut self) {
+        self.inner.hold_little();
+    }
+
     fn flush(&mut self) -> Result<(), LinkError> {
         if !self.closed {
             self.session.seal_rest(&mut self.sealed)?;
