@@ -54,6 +54,11 @@ impl Buf {
         &self.bytes[self.start..self.end]
     }
 
+    /// The payload, to be changed in place.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     /// Payload bytes.
     pub fn len(&self) -> usize {
         self.end - self.start
@@ -86,6 +91,11 @@ impl Buf {
     /// Takes `len` bytes off the front of the payload, all of it at the most.
     pub fn advance(&mut self, len: usize) {
         self.start += len.min(self.len());
+    }
+
+    /// Takes the payload's end off, beyond the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.end = self.start + len.min(self.len());
     }
 
     /// Appends `data`.
@@ -231,6 +241,18 @@ mod tests {
         assert_eq!(buf.as_slice(), b"c");
         buf.advance(9);
         assert!(buf.is_empty());
+    }
+
+    #[test]
+    fn what_is_cut_off_makes_room() {
+        let mut buf = Buf::copy_of(b"abcdef");
+        buf.advance(1);
+        buf.truncate(9);
+        assert_eq!(buf.as_slice(), b"bcdef");
+        buf.truncate(2);
+        buf.as_mut_slice()[0] = b'B';
+        buf.extend(b"x");
+        assert_eq!(buf.as_slice(), b"Bcx");
     }
 
     #[test]
