@@ -73,6 +73,19 @@ pub const MAX_SOCKS_CREDENTIAL: usize = 255;
 /// field but end with NUL. As long as a name may be elsewhere.
 pub const MAX_SOCKS4_TEXT: usize = 255;
 
+/// Padding of a VMess chunk has less bytes than this.
+pub const VMESS_PADDING: usize = 64;
+
+/// Most bytes of a VMess chunk behind its size, which has 16 bits.
+pub const MAX_VMESS_CHUNK: usize = 65_535;
+
+/// How far a VMess client's clock may differ from the server's, in seconds.
+pub const VMESS_CLOCK: u64 = 120;
+
+/// How long no two VMess connections of a user may have the same body keys, in
+/// seconds, as in V2Ray.
+pub const VMESS_SESSION: i64 = 180;
+
 // ---------------------------------------------------------------------------
 // Our choice: mux
 // ---------------------------------------------------------------------------
@@ -461,6 +474,31 @@ pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
 
 /// Longest addons of a VLESS header that we read, in bytes: their length has 8 bits.
 pub const MAX_VLESS_ADDONS: usize = 255;
+
+/// Longest request header of VMess that we read, in bytes of plain text: three
+/// times what its longest form has. What follows it in there is ignored.
+pub const MAX_VMESS_HEADER: usize = 1_024;
+
+/// Longest response header of VMess that we read: its command has 255 bytes.
+pub const MAX_VMESS_RESPONSE: usize = 4 + 255;
+
+/// Auth ids, and body keys, that this process remembers in order to refuse
+/// their second use. Each is kept as long as it could be accepted again, some
+/// minutes; so this is what comes in with 4000 connections a second. With one
+/// more the oldest are forgotten, and auth ids as old as these are refused.
+pub const VMESS_REMEMBERED: usize = 500_000;
+
+/// Bytes after which a VMess server ends the connection of somebody whom it
+/// does not know: this many and up to as many more, as in V2Ray, always the
+/// same but for a few.
+pub const VMESS_DRAIN: (usize, usize) = (54, 3_266);
+
+/// The few.
+pub const VMESS_DRAIN_JITTER: usize = 64;
+
+/// Smaller pieces that are written together become one chunk of VMess: what
+/// that costs besides is worth a copy.
+pub const VMESS_JOINED: usize = BUFFER_CLASSES[1];
 
 /// Bytes of a peer's text that a log line shows.
 pub const MAX_LOGGED_TEXT: usize = 256;

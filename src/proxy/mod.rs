@@ -7,6 +7,7 @@ pub mod freedom;
 pub mod http;
 pub mod socks;
 pub mod vless;
+pub mod vmess;
 
 mod error;
 mod stream;

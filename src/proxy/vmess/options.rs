@@ -1,0 +1,84 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::wire::Security;
+use crate::net::Address;
+
+/// One who may use an inbound.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The secret.
+    pub id: Uuid,
+    /// The name in routing rules and access lines; empty if it has none.
+    pub email: Arc<str>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("email", &self.email)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a VMess inbound (section 2.7).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InboundOptions {
+    /// Who may use it; nobody if empty.
+    pub clients: Vec<Client>,
+    /// Whether bodies without encryption are refused
+    /// (`disableInsecureEncryption`).
+    pub only_encrypted: bool,
+}
+
+/// Settings of a VMess outbound (section 2.7): servers in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundOptions {
+    /// The servers; at least one.
+    pub servers: Vec<Server>,
+    /// Local address to dial from (`sendThrough`).
+    pub send_through: Option<IpAddr>,
+}
+
+/// One VMess server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Its host.
+    pub address: Address,
+    /// Its port.
+    pub port: u16,
+    /// Who we are there: one of these at random; at least one.
+    pub users: Vec<User>,
+}
+
+/// Who we are at a server, and how we speak.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The secret.
+    pub id: Uuid,
+    /// How bodies are encrypted, if not by what the processor is good at.
+    pub security: Option<Security>,
+    /// Whether sizes of chunks are encrypted, which V2Ray 4 does not know.
+    pub sealed_sizes: bool,
+}
+
+impl User {
+    /// A user with the usual settings.
+    pub fn new(id: Uuid) -> Self {
+        Self {
+            id,
+            security: None,
+            sealed_sizes: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("security", &self.security)
+            .finish_non_exhaustive()
+    }
+}
