@@ -21,7 +21,7 @@ use support::{
     PATIENCE,
     bytes::KeyedBytes,
     client::{self, Datagrams, Entry},
-    config::Carrier::{Socks, SocksTls, Vless, VlessTls},
+    config::Carrier::{self, Socks, SocksTls, Vless, VlessTls},
     program::{
         Kind::{Muxcool, V2ray},
         v2ray_or_skip,
@@ -119,6 +119,39 @@ tunnels! {
     forward_socks_tls_v2ray_us: Forward, SocksTls, V2ray, Muxcool;
     #[ignore = "checks the harness alone, as do those that are not ignored"]
     forward_socks_tls_v2ray_v2ray: Forward, SocksTls, V2ray, V2ray;
+}
+
+/// What "auto" is on this machine, too.
+const VMESS_GCM: Carrier = Carrier::Vmess("aes-128-gcm");
+const VMESS_CHACHA: Carrier = Carrier::Vmess("chacha20-poly1305");
+const VMESS_NONE: Carrier = Carrier::Vmess("none");
+const VMESS_AUTO: Carrier = Carrier::Vmess("auto");
+
+tunnels! {
+    reverse_vmess_us_us: Reverse, VMESS_GCM, Muxcool, Muxcool;
+    reverse_vmess_us_v2ray: Reverse, VMESS_GCM, Muxcool, V2ray;
+    reverse_vmess_v2ray_us: Reverse, VMESS_GCM, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    reverse_vmess_v2ray_v2ray: Reverse, VMESS_GCM, V2ray, V2ray;
+
+    reverse_vmess_chacha_us_us: Reverse, VMESS_CHACHA, Muxcool, Muxcool;
+    reverse_vmess_chacha_us_v2ray: Reverse, VMESS_CHACHA, Muxcool, V2ray;
+    reverse_vmess_chacha_v2ray_us: Reverse, VMESS_CHACHA, V2ray, Muxcool;
+
+    reverse_vmess_none_us_us: Reverse, VMESS_NONE, Muxcool, Muxcool;
+    reverse_vmess_none_us_v2ray: Reverse, VMESS_NONE, Muxcool, V2ray;
+    reverse_vmess_none_v2ray_us: Reverse, VMESS_NONE, V2ray, Muxcool;
+
+    forward_vmess_us_us: Forward, VMESS_AUTO, Muxcool, Muxcool;
+    forward_vmess_us_v2ray: Forward, VMESS_AUTO, Muxcool, V2ray;
+    forward_vmess_v2ray_us: Forward, VMESS_AUTO, V2ray, Muxcool;
+    #[ignore = "checks the harness alone, as do those that are not ignored"]
+    forward_vmess_v2ray_v2ray: Forward, VMESS_AUTO, V2ray, V2ray;
+
+    forward_vmess_chacha_us_v2ray: Forward, VMESS_CHACHA, Muxcool, V2ray;
+    forward_vmess_chacha_v2ray_us: Forward, VMESS_CHACHA, V2ray, Muxcool;
+    forward_vmess_none_us_v2ray: Forward, VMESS_NONE, Muxcool, V2ray;
+    forward_vmess_none_v2ray_us: Forward, VMESS_NONE, V2ray, Muxcool;
 }
 
 const STREAMS: u64 = 24;

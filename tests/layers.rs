@@ -40,6 +40,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("proxy::http", PROXY),
     ("proxy::socks", PROXY),
     ("proxy::vless", PROXY),
+    ("proxy::vmess", PROXY),
     // L3: rules know links and names; reverse tunnels run on mux, and enter
     // and leave by the router's outbounds.
     ("router", &["pipe", "link", "transport"]),

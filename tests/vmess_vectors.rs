@@ -71,7 +71,12 @@ fn key_derivation() {
             .collect();
         let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
         let key = kdf(&unhex(vector, "key_hex"), &path);
-        assert_eq!(key.to_vec(), unhex(vector, "hex"), "{}", text(vector, "name"));
+        assert_eq!(
+            key.to_vec(),
+            unhex(vector, "hex"),
+            "{}",
+            text(vector, "name")
+        );
     }
 }
 
@@ -208,7 +213,10 @@ fn requests_are_read() {
         let (id, rest) = wire.split_first_chunk::<16>().unwrap();
         let (length, rest) = rest.split_first_chunk::<SEALED_LENGTH>().unwrap();
         let (nonce, rest) = rest.split_first_chunk::<8>().unwrap();
-        assert_eq!(AuthIdReader::new(&key).time(id), Some(number(decoded, "time")));
+        assert_eq!(
+            AuthIdReader::new(&key).time(id),
+            Some(number(decoded, "time"))
+        );
         let seal = HeaderSeal::of_request(&key, id, nonce);
         let len = seal.open_length(length).unwrap();
         let plain = seal.open(&rest[..len + TAG]).unwrap();
@@ -315,7 +323,11 @@ fn written<'a>(
         wire = rest;
     };
     let pieces: Vec<Vec<u8>> = match session.is_stream() {
-        true => plain.concat().chunks(REFERENCE_CHUNK).map(<[u8]>::to_vec).collect(),
+        true => plain
+            .concat()
+            .chunks(REFERENCE_CHUNK)
+            .map(<[u8]>::to_vec)
+            .collect(),
         false => plain.to_vec(),
     };
     for piece in &pieces {

@@ -10,7 +10,7 @@ use super::StartError;
 use crate::config::{ConfigError, InboundOptions, InboundPlan, Place};
 use crate::error::chain;
 use crate::link::{Access, Dispatcher};
-use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless};
+use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless, vmess};
 use crate::sync::{Complaints, Timer};
 use crate::transport::stream::Acceptor;
 use crate::transport::tcp::{Idle, Server, ServerLimits, listen};
@@ -188,6 +188,7 @@ fn build(
         InboundOptions::Http(options) => Box::new(http::Inbound::new(context, options.clone())),
         InboundOptions::Dokodemo(options) => Box::new(dokodemo::Inbound::new(context, options)),
         InboundOptions::Vless(options) => Box::new(vless::Inbound::new(context, options.clone())),
+        InboundOptions::Vmess(options) => Box::new(vmess::Inbound::new(context, options.clone())),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::mux::{
     CarrierOptions, ClientManager, ClientOptions, ClientStrategy, DialingWorkerFactory,
     IncrementalWorkerPicker, MuxOutbound,
 };
-use crate::proxy::{blackhole, freedom, socks, vless};
+use crate::proxy::{blackhole, freedom, socks, vless, vmess};
 use crate::router::Observed;
 use crate::sync::Timer;
 use crate::transport::stream::Dialer;
@@ -52,6 +52,9 @@ fn build_proxy(plan: OutboundPlan, dialer: Dialer, timer: &Timer) -> Arc<dyn Out
         OutboundOptions::Blackhole(options) => Arc::new(blackhole::Outbound::new(tag, options)),
         OutboundOptions::Vless(options) => {
             observed(vless::Outbound::new(tag, options, idle).over(dialer))
+        }
+        OutboundOptions::Vmess(options) => {
+            observed(vmess::Outbound::new(tag, options, idle).over(dialer))
         }
         OutboundOptions::Socks(options) => {
             let local = plan.send_through;

@@ -80,7 +80,7 @@ fn bridges_by(inbound: &InboundPlan, portal: &PortalOptions) -> Option<&'static 
             let leads_there = door.address.domain() == Some(&*portal.domain);
             (leads_there && door.tcp).then_some(EVERYBODY)
         }
-        InboundOptions::Vless(_) => None,
+        InboundOptions::Vless(_) | InboundOptions::Vmess(_) => None,
     }
 }
 

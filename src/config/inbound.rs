@@ -12,7 +12,7 @@ use super::read::{Fields, Keys};
 use super::stream::End;
 use super::tags::Tags;
 use super::words::quoted;
-use super::{dokodemo, http, sniffing, socks, stream, vless};
+use super::{dokodemo, http, sniffing, socks, stream, vless, vmess};
 use crate::net::Address;
 
 const INBOUND: Keys = Keys {
@@ -40,6 +40,7 @@ enum Protocol {
     Http,
     Dokodemo,
     Vless,
+    Vmess,
 }
 
 const PROTOCOLS: Known<Protocol> = Known {
@@ -48,9 +49,9 @@ const PROTOCOLS: Known<Protocol> = Known {
         ("http", Protocol::Http),
         ("dokodemo-door", Protocol::Dokodemo),
         ("vless", Protocol::Vless),
+        ("vmess", Protocol::Vmess),
     ],
     unsupported: &[
-        "vmess",
         "trojan",
         "shadowsocks",
         "mtproto",
@@ -115,6 +116,10 @@ fn options(
         Protocol::Vless => {
             let (options, level) = vless::inbound(settings, policy)?;
             (InboundOptions::Vless(options), level)
+        }
+        Protocol::Vmess => {
+            let (options, level) = vmess::inbound(settings, policy)?;
+            (InboundOptions::Vmess(options), level)
         }
     })
 }

@@ -54,6 +54,7 @@ mod text;
 mod tls;
 mod value;
 mod vless;
+mod vmess;
 mod warnings;
 mod words;
 

@@ -11,7 +11,7 @@ use super::protocol::{self, Known};
 use super::read::{Fields, Keys};
 use super::stream::End;
 use super::tags::Tags;
-use super::{direct, socks, stream, vless};
+use super::{direct, socks, stream, vless, vmess};
 use crate::limits::{DEFAULT_CONCURRENCY, MAX_CONCURRENCY};
 
 const OUTBOUND: Keys = Keys {
@@ -43,6 +43,7 @@ enum Protocol {
     Blackhole,
     Socks,
     Vless,
+    Vmess,
 }
 
 const PROTOCOLS: Known<Protocol> = Known {
@@ -51,9 +52,9 @@ const PROTOCOLS: Known<Protocol> = Known {
         ("blackhole", Protocol::Blackhole),
         ("socks", Protocol::Socks),
         ("vless", Protocol::Vless),
+        ("vmess", Protocol::Vmess),
     ],
     unsupported: &[
-        "vmess",
         "trojan",
         "shadowsocks",
         "mtproto",
@@ -117,6 +118,10 @@ fn options(
         Protocol::Vless => {
             let (options, level) = vless::outbound(settings, send_through, policy)?;
             (OutboundOptions::Vless(options), level)
+        }
+        Protocol::Vmess => {
+            let (options, level) = vmess::outbound(settings, send_through, policy)?;
+            (OutboundOptions::Vmess(options), level)
         }
     })
 }

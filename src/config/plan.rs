@@ -8,7 +8,7 @@ use log::LevelFilter;
 
 use super::error::Place;
 use crate::mux::CarrierOptions;
-use crate::proxy::{blackhole, dokodemo, freedom, http, socks, vless};
+use crate::proxy::{blackhole, dokodemo, freedom, http, socks, vless, vmess};
 use crate::reverse::{BridgeOptions, PortalOptions};
 use crate::router::RouterOptions;
 use crate::sniff::SniffingOptions;
@@ -102,6 +102,8 @@ pub enum InboundOptions {
     Dokodemo(dokodemo::InboundOptions),
     /// VLESS.
     Vless(vless::InboundOptions),
+    /// VMess.
+    Vmess(vmess::InboundOptions),
 }
 
 /// One way out.
@@ -137,6 +139,8 @@ pub enum OutboundOptions {
     Socks(socks::OutboundOptions),
     /// By VLESS servers.
     Vless(vless::OutboundOptions),
+    /// By VMess servers.
+    Vmess(vmess::OutboundOptions),
 }
 
 /// Every connection of an outbound is put on a shared carrier (section 6).

@@ -6,7 +6,7 @@ use super::notes::Notes;
 use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan};
 use super::reverse::Reverse;
 use super::tags::Tags;
-use crate::proxy::socks;
+use crate::proxy::{socks, vmess};
 use crate::reverse::BridgeOptions;
 use crate::router::{BalancerOptions, Condition, DomainPattern, RouterOptions, Rule, Way};
 use crate::sniff::SniffingOptions;
@@ -150,6 +150,9 @@ fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
         {
             notes.add_at(&outbound.place, CLEARTEXT);
         }
+        OutboundOptions::Vmess(vmess) if bare && vmess.servers.iter().any(sends_plaintext) => {
+            notes.add_at(&outbound.place, CLEARTEXT_BODIES);
+        }
         OutboundOptions::Socks(_) if outbound.mux.is_some() && sends_cleartext(outbound) => {
             notes.add_at(&outbound.place, CLEARTEXT_SOCKS);
         }
@@ -165,6 +168,8 @@ const OPEN_PROXY: &str = "this proxy is open to everybody who can reach it: list
 const VISITORS_CHOICE: &str = "with \"sniffing\" its visitors get to any host that they name, not \
                                only to \"address\"; \"routeOnly\" keeps them there";
 const CLEARTEXT: &str = "VLESS sends ids and data unencrypted: keep it on networks you trust";
+const CLEARTEXT_BODIES: &str = "with \"security\": \"none\" VMess sends data unencrypted: keep it \
+                                on networks you trust";
 const CLEARTEXT_SOCKS: &str = "its carriers go through SOCKS, which sends passwords and data \
                                unencrypted: keep it on networks you trust";
 const NO_PORTAL: &str = "its connection to the portal would leave by freedom or blackhole, which \
@@ -172,6 +177,12 @@ const NO_PORTAL: &str = "its connection to the portal would leave by freedom or 
                          should lead to an outbound that does";
 const USELESS_MUX: &str = "\"mux\" needs a server that understands it: a freedom outbound asks \
                            the Internet for v1.mux.cool";
+
+/// Whether data leaves this machine unencrypted.
+fn sends_plaintext(server: &vmess::Server) -> bool {
+    let is_plain = |user: &vmess::User| user.security == Some(vmess::Security::None);
+    is_remote(&server.address) && server.users.iter().any(is_plain)
+}
 
 /// Whether its carriers leave this machine.
 fn leaves(options: &socks::OutboundOptions) -> bool {

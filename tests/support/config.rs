@@ -14,6 +14,8 @@ pub enum Carrier {
     Socks,
     VlessTls,
     SocksTls,
+    /// With this `security`.
+    Vmess(&'static str),
 }
 
 impl Carrier {
@@ -66,6 +68,10 @@ impl Endpoint {
                 json!({ "decryption": "none", "clients": [{ "id": self.id }] }),
             ),
             Carrier::Socks | Carrier::SocksTls => ("socks", json!({ "auth": "noauth" })),
+            Carrier::Vmess(_) => (
+                "vmess",
+                json!({ "clients": [{ "id": self.id, "alterId": 0 }] }),
+            ),
         };
         let mut inbound = inbound("carrier", protocol, self.port, settings);
         if let Some(certificate) = &self.certificate {
@@ -87,6 +93,14 @@ impl Endpoint {
             Carrier::Socks | Carrier::SocksTls => (
                 "socks",
                 json!({ "servers": [{ "address": LOOPBACK, "port": self.port }] }),
+            ),
+            Carrier::Vmess(security) => (
+                "vmess",
+                json!({ "vnext": [{
+                    "address": LOOPBACK,
+                    "port": self.port,
+                    "users": [{ "id": self.id, "alterId": 0, "security": security }],
+                }] }),
             ),
         };
         let mut outbound = json!({ "tag": "carrier", "protocol": protocol, "settings": settings });

@@ -49,9 +49,7 @@ impl AuthIdReader {
         let plain: [u8; 16] = block.into();
         let [t0, t1, t2, t3, t4, t5, t6, t7, .., c0, c1, c2, c3] = plain;
         let checksum = crc32fast::hash(&plain[..12]);
-        let known: bool = checksum
-            .ct_eq(&u32::from_be_bytes([c0, c1, c2, c3]))
-            .into();
+        let known: bool = checksum.ct_eq(&u32::from_be_bytes([c0, c1, c2, c3])).into();
         known.then_some(i64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]))
     }
 }

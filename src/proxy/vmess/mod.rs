@@ -7,14 +7,25 @@ pub mod wire;
 
 mod auth_id;
 mod cipher;
+mod clock;
+mod inbound;
 mod kdf;
 mod opener;
 mod options;
+mod outbound;
+mod reader;
+mod replay;
+mod response;
 mod sealer;
 mod sizes;
+mod users;
+mod writer;
 
 pub use auth_id::{AuthId, AuthIdReader, make_auth_id};
+pub use inbound::Inbound;
 pub use kdf::{command_key, kdf};
 pub use opener::{BodyError, Opener};
-pub use options::{Client, InboundOptions, OutboundOptions, Server, User};
+pub use options::{Client, InboundOptions, OutboundOptions, Security, Server, User};
+pub use outbound::Outbound;
 pub use sealer::Sealer;
+pub use writer::{MAX_SENT_PACKET, oversized_datagrams};

@@ -114,9 +114,19 @@ impl Opener {
         self.has_ended
     }
 
-    /// Whether anything has been read.
-    pub fn has_begun(&self) -> bool {
-        self.has_begun
+    /// Bytes of a size field.
+    pub(super) fn field_len(&self) -> usize {
+        self.sizes.field_len()
+    }
+
+    /// Whether not a byte has been read.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.has_begun
+    }
+
+    /// Ends the direction without a chunk that says so.
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
     }
 
     /// Bytes to be read until what is being read is complete.

@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::wire::Security;
 use crate::net::Address;
 
 /// One who may use an inbound.
@@ -81,4 +80,40 @@ impl std::fmt::Debug for User {
             .field("security", &self.security)
             .finish_non_exhaustive()
     }
+}
+
+/// How a body is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// AES with 128 bits, in GCM.
+    Aes128Gcm,
+    /// ChaCha20 with Poly1305.
+    Chacha20Poly1305,
+    /// Not at all.
+    None,
+}
+
+impl Security {
+    /// What this processor is fast at.
+    pub fn of_processor() -> Self {
+        match has_aes() {
+            true => Security::Aes128Gcm,
+            false => Security::Chacha20Poly1305,
+        }
+    }
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+fn has_aes() -> bool {
+    std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_aes() -> bool {
+    std::arch::is_aarch64_feature_detected!("aes")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
+fn has_aes() -> bool {
+    false
 }

@@ -7,6 +7,7 @@ use aes_gcm::{Aes128Gcm, KeyInit};
 
 use super::auth_id::AuthId;
 use super::kdf::{kdf_part, sha256};
+pub use super::options::Security;
 use crate::limits::MUX_DOMAIN;
 use crate::net::{
     Address, AddressError, Destination, Domain, Network, read_port_address, write_port_address,
@@ -28,17 +29,6 @@ pub const SEALED_LENGTH: usize = 2 + TAG;
 
 /// Random bytes of a request that go into its header's keys.
 pub type ConnectionNonce = [u8; 8];
-
-/// How a body is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    /// AES with 128 bits, in GCM.
-    Aes128Gcm,
-    /// ChaCha20 with Poly1305.
-    Chacha20Poly1305,
-    /// Not at all.
-    None,
-}
 
 /// Bits that say how a body is framed (section 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,8 +263,7 @@ impl Security {
 /// Padding comes out of the mask's numbers, and sealed sizes need a cipher.
 fn checked(options: Options, security: Security) -> Result<Options, HeaderError> {
     let padded_without_mask = options.has(Options::PADDING) && !options.has(Options::MASK);
-    let sealed_without_cipher =
-        options.has(Options::SEALED_SIZES) && security == Security::None;
+    let sealed_without_cipher = options.has(Options::SEALED_SIZES) && security == Security::None;
     match padded_without_mask || sealed_without_cipher {
         true => Err(HeaderError::Options(options.0)),
         false => Ok(options),

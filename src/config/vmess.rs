@@ -1,0 +1,246 @@
+//! Settings of VMess inbounds and outbounds (section 2.7).
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::error::ConfigError;
+use super::json::Node;
+use super::policy::{Level, Policy};
+use super::read::{Fields, Keys};
+use super::socks::Levels;
+use super::words::quoted;
+use crate::proxy::vmess::{Client, InboundOptions, OutboundOptions, Security, Server, User};
+
+const INBOUND: Keys = Keys {
+    known: &["clients", "disableInsecureEncryption"],
+    unsupported: &[
+        ("default", NO_DETOUR),
+        ("detour", NO_DETOUR),
+        ("features", NO_DETOUR),
+    ],
+};
+
+const CLIENT: Keys = Keys {
+    known: &["id", "alterId", "email", "level", "security"],
+    unsupported: &[("experiments", "it belongs to an outbound's users")],
+};
+
+const OUTBOUND: Keys = Keys {
+    known: &["vnext"],
+    unsupported: &[
+        ("address", FLAT),
+        ("port", FLAT),
+        ("id", FLAT),
+        ("security", FLAT),
+        ("experiments", FLAT),
+        ("level", FLAT),
+        ("email", FLAT),
+    ],
+};
+
+const SERVER: Keys = Keys {
+    known: &["address", "port", "users"],
+    unsupported: &[],
+};
+
+const USER: Keys = Keys {
+    known: &["id", "alterId", "security", "experiments", "level", "email"],
+    unsupported: &[],
+};
+
+const NO_DETOUR: &str = "connections stay on the port that they came to";
+const FLAT: &str = "put it into \"vnext\": [{\"address\", \"port\", \"users\": [{…}]}]";
+
+/// How bodies may be encrypted; `None` is by the processor.
+const SECURITIES: [(&str, Option<Security>); 5] = [
+    ("auto", None),
+    ("", None),
+    ("aes-128-gcm", Some(Security::Aes128Gcm)),
+    ("chacha20-poly1305", Some(Security::Chacha20Poly1305)),
+    ("none", Some(Security::None)),
+];
+
+/// Reads an inbound's settings. The handshake is over before the client is
+/// known, so its bound is level 0's.
+pub(super) fn inbound(
+    node: &Node,
+    policy: &Policy,
+) -> Result<(InboundOptions, Level), ConfigError> {
+    let fields = Fields::open(node, &INBOUND)?;
+    let mut levels = Levels::default();
+    let mut clients = Vec::new();
+    let mut seen = Seen::default();
+    for node in fields.list("clients")? {
+        let client = client(node, policy, &mut levels)?;
+        seen.add(node, &client)?;
+        clients.push(client);
+    }
+    let options = InboundOptions {
+        clients,
+        only_encrypted: fields.flag("disableInsecureEncryption")?,
+    };
+    fields.finish()?;
+    let level = Level {
+        handshake: policy.level(0).handshake,
+        ..levels.one(policy)
+    };
+    Ok((options, level))
+}
+
+/// Reads an outbound's settings.
+pub(super) fn outbound(
+    node: &Node,
+    send_through: Option<IpAddr>,
+    policy: &Policy,
+) -> Result<(OutboundOptions, Level), ConfigError> {
+    let fields = Fields::open(node, &OUTBOUND)?;
+    let mut levels = Levels::default();
+    let mut servers = Vec::new();
+    for node in fields.list("vnext")? {
+        servers.push(server(node, policy, &mut levels)?);
+    }
+    let list = fields.get("vnext").unwrap_or(node);
+    fields.finish()?;
+    if servers.is_empty() {
+        return Err(list
+            .error("at least one server is needed")
+            .help("\"vnext\" lists them"));
+    }
+    let options = OutboundOptions {
+        servers,
+        send_through,
+    };
+    Ok((options, levels.one(policy)))
+}
+
+/// What the client uses decides over `security`; V2Ray reads past it here.
+fn client(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Client, ConfigError> {
+    let fields = Fields::open(node, &CLIENT)?;
+    let client = Client {
+        id: fields.need("id")?.id()?,
+        email: Arc::from(fields.text("email")?),
+    };
+    no_old_header(&fields)?;
+    security(&fields)?;
+    levels.add(&fields, policy)?;
+    fields.finish()?;
+    Ok(client)
+}
+
+/// What the clients before had.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<Uuid>,
+    emails: HashSet<String>,
+}
+
+impl Seen {
+    fn add(&mut self, node: &Node, client: &Client) -> Result<(), ConfigError> {
+        if !self.ids.insert(client.id) {
+            return Err(node.error("another client has the same \"id\""));
+        }
+        let email = client.email.to_lowercase();
+        if !email.is_empty() && !self.emails.insert(email) {
+            let what = format!("another client has the \"email\" {}", quoted(&client.email));
+            return Err(node.error(what));
+        }
+        Ok(())
+    }
+}
+
+fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, ConfigError> {
+    let fields = Fields::open(node, &SERVER)?;
+    let users = fields.need("users")?;
+    let server = Server {
+        address: fields.need("address")?.address()?,
+        port: fields.need("port")?.port()?,
+        users: users
+            .elements()?
+            .iter()
+            .map(|node| user(node, policy, levels))
+            .collect::<Result<_, _>>()?,
+    };
+    fields.finish()?;
+    if server.users.is_empty() {
+        return Err(users.error("at least one user is needed"));
+    }
+    Ok(server)
+}
+
+fn user(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<User, ConfigError> {
+    let fields = Fields::open(node, &USER)?;
+    no_old_header(&fields)?;
+    let security = security(&fields)?;
+    let user = User {
+        id: fields.need("id")?.id()?,
+        security,
+        sealed_sizes: sealed_sizes(&fields, security)?,
+    };
+    fields.text("email")?;
+    levels.add(&fields, policy)?;
+    fields.finish()?;
+    Ok(user)
+}
+
+/// In V2Ray 4 a number above 0 selects the header of before 2020, which later
+/// members of the family have given up: anybody can replay it.
+fn no_old_header(fields: &Fields<'_>) -> Result<(), ConfigError> {
+    let Some(node) = fields.get("alterId") else {
+        return Ok(());
+    };
+    match node.whole(0..=65_535)? {
+        0 => Ok(()),
+        number => Err(node
+            .error(format!(
+                "{number} asks for the old header of VMess, which is not supported by muxcool"
+            ))
+            .help("use 0 at both ends")),
+    }
+}
+
+/// V2Ray takes what it does not know for "auto".
+fn security(fields: &Fields<'_>) -> Result<Option<Security>, ConfigError> {
+    let Some(node) = fields.get("security") else {
+        return Ok(None);
+    };
+    if node.string()?.eq_ignore_ascii_case("zero") {
+        return Err(node
+            .error("V2Ray 4 takes \"zero\" for \"auto\", V2Ray 5 for no encryption")
+            .help("use \"auto\" or \"none\""));
+    }
+    node.choice("security", &SECURITIES)
+}
+
+/// The words of V2Ray 5 and Xray, with bars between them.
+fn sealed_sizes(fields: &Fields<'_>, security: Option<Security>) -> Result<bool, ConfigError> {
+    let Some(node) = fields.get("experiments") else {
+        return Ok(false);
+    };
+    let words = node.string()?.split('|').map(str::trim);
+    let mut sealed = false;
+    for word in words.filter(|word| !word.is_empty()) {
+        sealed |= experiment(node, word)?;
+    }
+    if sealed && security == Some(Security::None) {
+        return Err(node
+            .error("without encryption there are no encrypted lengths")
+            .help("use another \"security\""));
+    }
+    Ok(sealed)
+}
+
+/// Whether it is the one that we know.
+fn experiment(node: &Node, word: &str) -> Result<bool, ConfigError> {
+    match word {
+        "AuthenticatedLength" => Ok(true),
+        "NoTerminationSignal" => Err(node
+            .error("\"NoTerminationSignal\" is not supported by muxcool")
+            .help("leave it out: without the signal an end cannot be told from a cut")),
+        other => Err(node
+            .error(format!("unknown experiment {}", quoted(other)))
+            .help("known here: \"AuthenticatedLength\"")),
+    }
+}

@@ -1,0 +1,148 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::info;
+
+use super::opener::{BodyError, Opener};
+use super::response::ResponseDecoder;
+use crate::buf::Buf;
+use crate::limits::{BUFFER_CLASSES, MAX_VMESS_CHUNK};
+use crate::link::{Handle, LinkError, Reader};
+use crate::proxy::stream::read_by;
+use crate::sync::Complaints;
+
+/// Chunks from this size on are read one by one, so that they arrive in the
+/// buffer that they are decrypted in.
+const READ_ALONE: usize = BUFFER_CLASSES[2];
+
+/// Servers that said nothing behind their header.
+static EMPTY_ANSWERS: Complaints = Complaints::new();
+
+/// Bodies that were damaged or cut.
+static DAMAGES: Complaints = Complaints::new();
+
+/// Delivers what comes in the chunks of one direction.
+pub(super) struct BodyReader<R> {
+    inner: R,
+    /// What stands in front of the body, until it is complete.
+    response: Option<ResponseDecoder>,
+    /// A V2Ray server says nothing behind its header if its target said
+    /// nothing (section 2.5).
+    may_be_empty: bool,
+    opener: Opener,
+    ready: VecDeque<Buf>,
+    /// What went wrong stays wrong.
+    failed: Option<&'static str>,
+    /// Names the inbound or outbound in the log.
+    tag: Arc<str>,
+}
+
+impl<R: Reader> BodyReader<R> {
+    /// A body with nothing in front.
+    pub(super) fn new(inner: R, opener: Opener, tag: Arc<str>) -> Self {
+        Self {
+            inner,
+            response: None,
+            may_be_empty: false,
+            opener,
+            ready: VecDeque::new(),
+            failed: None,
+            tag,
+        }
+    }
+
+    /// A body behind a response.
+    pub(super) fn behind(self, response: ResponseDecoder) -> Self {
+        Self {
+            response: Some(response),
+            may_be_empty: true,
+            ..self
+        }
+    }
+
+    fn read_by(&mut self, deadline: Option<Instant>) -> Result<Option<Buf>, LinkError> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Ok(Some(ready));
+            }
+            if let Some(what) = self.failed {
+                return Err(LinkError::Protocol(what));
+            }
+            if self.opener.has_ended() {
+                return Ok(None);
+            }
+            self.fill(deadline)?;
+        }
+    }
+
+    /// Reads once. What goes wrong is told after what was good before it.
+    fn fill(&mut self, deadline: Option<Instant>) -> Result<(), LinkError> {
+        self.ask_for_a_chunk();
+        let taken = match read_by(&mut self.inner, deadline)? {
+            Some(input) => self.take(input),
+            None => self.ended(),
+        };
+        if let Err(what) = taken {
+            self.fail(what);
+        }
+        Ok(())
+    }
+
+    fn ask_for_a_chunk(&mut self) {
+        let missing = self.opener.missing();
+        if (READ_ALONE..=MAX_VMESS_CHUNK).contains(&missing) {
+            self.inner.prefer(missing + self.opener.field_len());
+        }
+    }
+
+    fn take(&mut self, mut input: Buf) -> Result<(), &'static str> {
+        if let Some(response) = &mut self.response {
+            if !response.take(&mut input)? {
+                return Ok(());
+            }
+            self.response = None;
+        }
+        let opened = self.opener.push(input, &mut self.ready);
+        opened.map_err(BodyError::text)
+    }
+
+    /// The connection has ended.
+    fn ended(&mut self) -> Result<(), &'static str> {
+        if let Some(response) = &self.response {
+            return Err(response.cut_short());
+        }
+        if self.may_be_empty && self.opener.is_untouched() {
+            if let Some(unsaid) = EMPTY_ANSWERS.turn() {
+                let tag = &self.tag;
+                info!("[{tag}] the server ended without a word from its target{unsaid}");
+            }
+            self.opener.end();
+            return Ok(());
+        }
+        self.opener.finish().map_err(BodyError::text)?;
+        self.opener.end();
+        Ok(())
+    }
+
+    fn fail(&mut self, what: &'static str) {
+        self.failed = Some(what);
+        if let Some(unsaid) = DAMAGES.turn() {
+            info!("[{}] connection ended: {what}{unsaid}", self.tag);
+        }
+    }
+}
+
+impl<R: Reader> Reader for BodyReader<R> {
+    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        self.read_by(None)
+    }
+
+    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+        self.read_by(Some(Instant::now() + wait))
+    }
+
+    fn handle(&self) -> Handle {
+        self.inner.handle()
+    }
+}
