@@ -188,6 +188,15 @@ pub fn mux_client(entrances: &Entrances, endpoint: &Endpoint) -> Value {
     })
 }
 
+/// The same without mux.
+pub fn plain_client(entrances: &Entrances, endpoint: &Endpoint) -> Value {
+    json!({
+        "log": log(),
+        "inbounds": entrances.inbounds(),
+        "outbounds": [endpoint.outbound()],
+    })
+}
+
 /// A forward tunnel's far end.
 pub fn mux_server(endpoint: &Endpoint) -> Value {
     json!({

@@ -26,6 +26,8 @@ pub enum Shape {
     Reverse,
     /// Near is the mux client that dials, far the mux server.
     Forward,
+    /// The same without mux: every visitor has a connection of his own.
+    Plain,
 }
 
 /// What a tunnel is made of. Visitors arrive at the near program, targets are
@@ -78,10 +80,13 @@ impl Tunnel {
                 let bridge = config::bridge(&endpoint);
                 (near, Program::start(plan.far, "bridge", &bridge))
             }
-            Shape::Forward => {
+            Shape::Forward | Shape::Plain => {
                 let server = config::mux_server(&endpoint);
                 let far = Program::start(plan.far, "mux server", &server);
-                let client = config::mux_client(&entrances, &endpoint);
+                let client = match plan.shape {
+                    Shape::Plain => config::plain_client(&entrances, &endpoint),
+                    _ => config::mux_client(&entrances, &endpoint),
+                };
                 (Program::start(plan.near, "mux client", &client), far)
             }
         };
