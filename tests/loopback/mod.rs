@@ -161,6 +161,14 @@ impl Peer {
         assert_eq!(text(&got), text(expected));
     }
 
+    /// The next `len` bytes.
+    #[track_caller]
+    pub fn take(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
     #[track_caller]
     pub fn expect_end(&mut self) {
         match self.0.read(&mut [0]) {
