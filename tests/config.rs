@@ -16,6 +16,7 @@ use muxcool::config::{
 };
 use muxcool::mux::{CarrierOptions, LivenessTimes};
 use muxcool::net::{Address, Domain};
+use muxcool::proxy::vmess::Security;
 use muxcool::proxy::{blackhole, freedom};
 use muxcool::router::{
     BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, Way,
@@ -262,6 +263,37 @@ fn outbounds_with_servers() {
     );
     assert_eq!(vless.servers[0].ids.len(), 2);
     assert_eq!(vless.servers[0].ids[0].to_string(), ID);
+}
+
+#[test]
+fn vmess_both_ways() {
+    let plan = valid("protocols.json");
+    let InboundOptions::Vmess(inbound) = &inbound(&plan, "vmess").options else {
+        panic!("not vmess")
+    };
+    assert!(inbound.only_encrypted);
+    assert_eq!(inbound.clients.len(), 2);
+    assert_eq!(inbound.clients[0].id.to_string(), ID);
+    assert_eq!(&*inbound.clients[0].email, "alice@example.com");
+    let OutboundOptions::Vmess(outbound) = &outbound(&plan, "encrypted").options else {
+        panic!("not vmess")
+    };
+    assert_eq!(outbound.send_through, Some("::1".parse().unwrap()));
+    let server = &outbound.servers[0];
+    assert_eq!((&server.address, server.port), (&Address::LOCALHOST, 443));
+    let users = server.users.iter();
+    let settings: Vec<_> = users
+        .map(|user| (user.security, user.sealed_sizes))
+        .collect();
+    let expected = [
+        (None, false),
+        (None, false),
+        (None, false),
+        (Some(Security::Aes128Gcm), false),
+        (Some(Security::Chacha20Poly1305), true),
+        (Some(Security::None), false),
+    ];
+    assert_eq!(settings, expected);
 }
 
 #[test]
@@ -677,13 +709,14 @@ fn warnings_name_their_place() {
     let wanted = [
         "w:2:48: policy.levels.0.bufferSize: has no effect",
         "w:14:68: inbounds[0].settings.accounts: has no effect",
-        "w:56:39: routing.rules[0].protocol[0]: \"bittorrent\" never matches",
+        "w:68:39: routing.rules[0].protocol[0]: \"bittorrent\" never matches",
         "w:14:36: inbounds[0].port: this proxy is open to everybody",
         "w:15:35: inbounds[1].port: this proxy is open to everybody",
         "w:16:36: inbounds[2].port: VLESS sends ids and data unencrypted",
         "w:34:5: outbounds[0]: \"mux\" needs a server",
         "w:35:5: outbounds[1]: VLESS sends ids and data unencrypted",
         "w:47:5: outbounds[2]: its carriers go through SOCKS",
+        "w:53:5: outbounds[3]: with \"security\": \"none\" VMess sends data unencrypted",
         "w:9:16: reverse.portals[0].tag: no rule leads to this portal",
         "w:14:36: inbounds[0].port: whoever can reach this port and knows the portal's domain",
         "w:15:35: inbounds[1].port: whoever can reach this port and knows the portal's domain",
@@ -719,9 +752,14 @@ fn the_examples_are_sound() {
             plan.warnings
         );
     }
-    let bridge = config::load(&folder("examples/reverse-bridge.json")).unwrap();
-    let portal = config::load(&folder("examples/reverse-portal.json")).unwrap();
-    assert_eq!(bridge.bridges[0].domain, portal.portals[0].domain);
+    for [bridge, portal] in [
+        ["reverse-bridge.json", "reverse-portal.json"],
+        ["vmess-bridge.json", "vmess-portal.json"],
+    ] {
+        let bridge = config::load(&folder("examples").join(bridge)).unwrap();
+        let portal = config::load(&folder("examples").join(portal)).unwrap();
+        assert_eq!(bridge.bridges[0].domain, portal.portals[0].domain);
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Pairing {
     pub fn roles(self) -> (&'static str, &'static str) {
         match self.shape {
             Shape::Reverse => ("portal", "bridge"),
-            Shape::Forward => ("client", "server"),
+            Shape::Forward | Shape::Plain => ("client", "server"),
         }
     }
 }

@@ -172,5 +172,10 @@ fn programs(
             client["outbounds"][0]["mux"]["concurrency"] = CONCURRENCY.into();
             (start(pairing.near, "client", client), far)
         }
+        Shape::Plain => {
+            let far = start(pairing.far, "server", config::mux_server(inner));
+            let client = config::plain_client(&entrances, outer);
+            (start(pairing.near, "client", client), far)
+        }
     }
 }

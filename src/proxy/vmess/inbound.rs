@@ -9,11 +9,10 @@ use super::clock::{self, UnixClock};
 use super::opener::Opener;
 use super::reader::BodyReader;
 use super::replay::Replays;
-use super::sealer::Sealer;
 use super::users::{KnownUser, Shown, Users};
 use super::wire::{
-    Direction, HeaderError, HeaderSeal, Options, RequestHeader, SEALED_LENGTH, Security, TAG,
-    read_header, seal_response,
+    Direction, HeaderError, HeaderSeal, RequestHeader, SEALED_LENGTH, Security, TAG, read_header,
+    seal_response,
 };
 use super::writer::{Body, BodyWriter, Head};
 use crate::limits::{MAX_VMESS_HEADER, VMESS_REMEMBERED};
@@ -158,22 +157,16 @@ fn body(link: Link, header: &RequestHeader, tag: &Arc<str>) -> Link {
         make: Box::new(|| response),
         goes_alone: false,
     };
+    let body = Body::new(header, Direction::Response);
+    let writer = BodyWriter::new(link.writer, head, body);
     if header.is_raw() {
         return Link {
             reader: link.reader,
-            writer: Box::new(BodyWriter::new(link.writer, head, Body::Raw)),
+            writer: Box::new(writer),
         };
     }
-    let chunks = Body::Chunks {
-        sealer: Sealer::new(header, Direction::Response),
-        network: header.target.network,
-        has_end: header.options.has(Options::CHUNKS),
-    };
     let opener = Opener::new(header, Direction::Request);
-    Link::new(
-        BodyReader::new(link.reader, opener, tag.clone()),
-        BodyWriter::new(link.writer, head, chunks),
-    )
+    Link::new(BodyReader::new(link.reader, opener, tag.clone()), writer)
 }
 
 /// A handshake, and how much of it was read.

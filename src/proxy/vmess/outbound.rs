@@ -12,7 +12,6 @@ use super::kdf::command_key;
 use super::opener::Opener;
 use super::reader::BodyReader;
 use super::response::ResponseDecoder;
-use super::sealer::Sealer;
 use super::wire::{
     BodyKeys, Direction, Options, RequestHeader, Security, seal_request, write_header,
 };
@@ -96,11 +95,7 @@ impl Outbound {
         let opener = Opener::new(&header, Direction::Response);
         let reader = BodyReader::new(link.reader, opener, self.tag.clone());
         let reader = reader.behind(ResponseDecoder::new(&header));
-        let body = Body::Chunks {
-            sealer: Sealer::new(&header, Direction::Request),
-            network: target.network,
-            has_end: header.options.has(Options::CHUNKS),
-        };
+        let body = Body::new(&header, Direction::Request);
         let (key, now) = (command_key(&user.id), self.now.clone());
         let head = Head {
             make: Box::new(move || sealed(&key, now(), &header)),

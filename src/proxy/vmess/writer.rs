@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use log::debug;
 
 use super::sealer::{Sealer, TRAILER};
+use super::wire::{Direction, Options, RequestHeader};
 use crate::buf::Buf;
 use crate::limits::{MAX_PLAIN_DATAGRAM, VMESS_JOINED};
 use crate::link::{Handle, LinkError, Writer};
@@ -44,13 +45,16 @@ pub(super) struct BodyWriter<W> {
 pub(super) enum Body {
     /// It is sent as it is.
     Raw,
-    /// It is put into chunks. The last one says so if the peer was told that
-    /// it would.
-    Chunks {
-        sealer: Sealer,
-        network: Network,
-        has_end: bool,
-    },
+    /// It is put into chunks.
+    Chunks(Box<Chunks>),
+}
+
+/// What makes chunks.
+pub(super) struct Chunks {
+    sealer: Sealer,
+    is_stream: bool,
+    /// The peer was told that the last one says so.
+    has_end: bool,
 }
 
 impl<W: Writer> BodyWriter<W> {
@@ -70,33 +74,38 @@ impl<W: Writer> BodyWriter<W> {
 }
 
 impl Body {
+    /// For one direction of the connection that `header` asks for.
+    pub(super) fn new(header: &RequestHeader, direction: Direction) -> Self {
+        if header.is_raw() {
+            return Body::Raw;
+        }
+        Body::Chunks(Box::new(Chunks {
+            sealer: Sealer::new(header, direction),
+            is_stream: header.target.network == Network::Tcp,
+            has_end: header.options.has(Options::CHUNKS),
+        }))
+    }
+
     fn put(&mut self, batch: &mut VecDeque<Buf>, out: &mut VecDeque<Buf>) {
         match self {
             Body::Raw => out.append(batch),
-            Body::Chunks {
-                sealer,
-                network: Network::Tcp,
-                ..
-            } => {
+            Body::Chunks(chunks) if chunks.is_stream => {
                 while let Some(payload) = next_payload(batch) {
-                    sealer.seal(payload, out);
+                    chunks.sealer.seal(payload, out);
                 }
             }
-            Body::Chunks { sealer, .. } => {
+            Body::Chunks(chunks) => {
                 let fitting = batch.drain(..).filter(|packet| fits(packet.len()));
-                fitting.for_each(|packet| sealer.seal(packet, out));
+                fitting.for_each(|packet| chunks.sealer.seal(packet, out));
             }
         }
     }
 
     fn end(&mut self, out: &mut VecDeque<Buf>) {
-        match self {
-            Body::Chunks {
-                sealer,
-                has_end: true,
-                ..
-            } => sealer.end(out),
-            _ => {}
+        if let Body::Chunks(chunks) = self
+            && chunks.has_end
+        {
+            chunks.sealer.end(out);
         }
     }
 }
