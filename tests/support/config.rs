@@ -49,6 +49,14 @@ impl Endpoint {
         }
     }
 
+    /// The same for the user with this id.
+    pub fn with_id(self, id: Uuid) -> Self {
+        Self {
+            id: id.to_string(),
+            ..self
+        }
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
