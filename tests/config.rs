@@ -16,7 +16,7 @@ use muxcool::config::{
 };
 use muxcool::mux::{CarrierOptions, LivenessTimes};
 use muxcool::net::{Address, Domain};
-use muxcool::proxy::vmess::Security;
+use muxcool::proxy::vmess::Security as Cipher;
 use muxcool::proxy::{blackhole, freedom};
 use muxcool::router::{
     BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, Way,
@@ -289,9 +289,9 @@ fn vmess_both_ways() {
         (None, false),
         (None, false),
         (None, false),
-        (Some(Security::Aes128Gcm), false),
-        (Some(Security::Chacha20Poly1305), true),
-        (Some(Security::None), false),
+        (Some(Cipher::Aes128Gcm), false),
+        (Some(Cipher::Chacha20Poly1305), true),
+        (Some(Cipher::None), false),
     ];
     assert_eq!(settings, expected);
 }
