@@ -575,6 +575,23 @@ pub const THREAD_MARGIN: usize = 8;
 /// of both.
 pub const MAPS_PER_THREAD: usize = 4;
 
+/// How long a program that is told to stop lets connections go on, unless the
+/// policy says otherwise.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long it waits for handshakes under way: whoever is honest is done in a
+/// moment.
+pub const DRAIN_HANDSHAKES: Duration = Duration::from_secs(1);
+
+/// A flow of datagrams that has been quiet for so long does not hold it up.
+pub const DRAIN_QUIET: Duration = Duration::from_secs(2);
+
+/// How often it looks what is left, for nothing tells.
+pub const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// How often it says what it waits for.
+pub const DRAIN_REPORT: Duration = Duration::from_secs(5);
+
 /// How long a carrier that is closed may take to send what is queued.
 pub const CLOSE_GRACE: Duration = Duration::from_millis(500);
 

@@ -471,6 +471,8 @@ fn carriers_have_the_bounds_of_the_policy() {
     };
     assert_eq!(plan.listeners, listeners);
     assert_eq!(valid("policy.json").listeners, ServerLimits::default());
+    assert_eq!(plan.drain, seconds(5));
+    assert_eq!(valid("policy.json").drain, muxcool::limits::DRAIN);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use log::{debug, info};
 use super::StartError;
 use crate::config::{ConfigError, InboundOptions, InboundPlan, Place};
 use crate::error::chain;
+use crate::limits::DRAIN_QUIET;
 use crate::link::{Access, Dispatcher};
 use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless, vmess};
 use crate::sync::{Complaints, Timer};
@@ -37,6 +38,21 @@ impl RunningInbound {
         if let Some(tcp) = &self.tcp {
             tcp.stop_accepting();
         }
+        if let Some(udp) = &self.udp {
+            udp.stop_accepting();
+        }
+    }
+
+    /// Visitors who have said what they want, and flows that are not quiet.
+    pub(super) fn visitors(&self) -> usize {
+        let streams = self.tcp.as_ref().map_or(0, Server::connections);
+        let flows = self.udp.as_ref().map_or(0, |udp| udp.busy(DRAIN_QUIET));
+        streams + flows
+    }
+
+    /// Visitors who have not.
+    pub(super) fn handshakes(&self) -> usize {
+        self.tcp.as_ref().map_or(0, Server::handshakes)
     }
 
     pub(super) fn close(&self) {

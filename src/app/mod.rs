@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod demo;
+mod drain;
 mod error;
 mod inbounds;
 #[cfg(feature = "cli")]
@@ -30,6 +31,7 @@ pub struct App {
     inbounds: Vec<RunningInbound>,
     bridges: Vec<Bridge>,
     portals: Vec<Portal>,
+    entrances: Vec<Arc<MuxDispatcher>>,
     outbounds: Arc<OutboundManager>,
     access: Option<Arc<AccessLog>>,
     closed: Done,
@@ -47,6 +49,7 @@ impl App {
             inbounds: Vec::new(),
             bridges: Vec::new(),
             portals: Vec::new(),
+            entrances: Vec::new(),
             outbounds: outbounds.clone(),
             access: open_access_log(&plan.log.access)?,
             closed: Done::new(),
@@ -62,7 +65,8 @@ impl App {
         let access = app.access.clone().map(|log| log as Arc<dyn Access>);
         for inbound in plan.inbounds {
             let limits = plan.listeners;
-            let entrance = entrance(&router, &inbound, &plan.mux);
+            let entrance = Arc::new(entrance(&router, &inbound, &plan.mux));
+            app.entrances.push(entrance.clone());
             let running = inbounds::start(inbound, limits, entrance, access.as_ref(), &timer)?;
             app.inbounds.extend(running);
         }
@@ -133,12 +137,12 @@ fn entrance(
     router: &Arc<dyn Dispatcher>,
     inbound: &InboundPlan,
     mux: &CarrierOptions,
-) -> Arc<dyn Dispatcher> {
+) -> MuxDispatcher {
     let inner = match &inbound.sniffing {
         Some(options) => Arc::new(Sniffer::new(router.clone(), options.clone())),
         None => router.clone(),
     };
-    Arc::new(MuxDispatcher::new(inner, mux.clone()))
+    MuxDispatcher::new(inner, mux.clone())
 }
 
 fn open_access_log(target: &LogTarget) -> Result<Option<Arc<AccessLog>>, StartError> {

@@ -1,7 +1,6 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use log::{LevelFilter, info, warn};
 use uuid::Uuid;
@@ -39,11 +38,15 @@ fn run(sources: &SourceArgs) -> Result<(), Failure> {
         warn!("{warning}");
     }
     let signals = catch_signals()?;
-    let app = Arc::new(App::start(plan)?);
+    let drain = plan.drain;
+    let app = App::start(plan)?;
     // As important as in V2Ray, so that a default configuration shows it.
     warn!("{} started", *VERSION_LINE);
-    let closing = app.clone();
-    until_stopped(signals, move || closing.close(), || app.wait())
+    signals.to_stop().wait();
+    app.drain(drain, signals.to_hurry());
+    app.close();
+    info!("stopped");
+    Ok(())
 }
 
 fn test(sources: &SourceArgs) -> Result<(), Failure> {
@@ -61,22 +64,10 @@ fn show(args: &DemoArgs) -> Result<(), Failure> {
         return say(demo::check(args.port)?);
     }
     let signals = catch_signals()?;
-    let demo = Arc::new(demo::start(args.port, true)?);
+    let demo = demo::start(args.port, true)?;
     say(demo.greeting())?;
-    let closing = demo.clone();
-    until_stopped(signals, move || closing.close(), || demo.wait())
-}
-
-/// Returns when `wait` does, which is after a signal because of `close`.
-fn until_stopped(
-    signals: StopSignals,
-    close: impl FnOnce() + Send + 'static,
-    wait: impl FnOnce(),
-) -> Result<(), Failure> {
-    let failed = |e| Failure::System("cannot wait for signals", e);
-    let _watch = signals.then(close).map_err(failed)?;
-    wait();
-    info!("stopped");
+    signals.to_stop().wait();
+    demo.close();
     Ok(())
 }
 

@@ -1,66 +1,78 @@
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use log::info;
+use log::{info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::sync::{Spawned, spawn};
+use crate::sync::{Done, Spawned, spawn};
 
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
 
-/// From its making on, the first SIGINT or SIGTERM is kept for
-/// [`then`](Self::then); a second one ends the process at once, as if nobody
-/// had asked for signals.
+/// From its making on, SIGINT and SIGTERM are counted: the first asks the
+/// process to stop, the second to do so at once, and a third ends it as if
+/// nobody had asked for signals.
 #[derive(Debug)]
 pub(super) struct StopSignals {
-    arrived: Signals,
-}
-
-impl StopSignals {
-    pub(super) fn register() -> io::Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        for signal in STOPPING {
-            // In this order: the first signal finds the flag unset, then sets it.
-            flag::register_conditional_default(signal, asked.clone())?;
-            flag::register(signal, asked.clone())?;
-        }
-        Ok(Self {
-            arrived: Signals::new(STOPPING)?,
-        })
-    }
-
-    /// Calls `stop` when the signal comes, or at once if it has come.
-    pub(super) fn then(mut self, stop: impl FnOnce() + Send + 'static) -> io::Result<Watch> {
-        let handle = self.arrived.handle();
-        let wait = move || {
-            if self.arrived.forever().next().is_some() {
-                info!("asked to stop");
-                stop();
-            }
-        };
-        let thread = spawn("signals", wait)?;
-        Ok(Watch {
-            handle,
-            thread: Some(thread),
-        })
-    }
-}
-
-/// Ends the watch for signals when dropped, and waits for a stop under way.
-#[derive(Debug)]
-pub(super) struct Watch {
+    asked: Arc<Asked>,
     handle: Handle,
     thread: Option<Spawned<()>>,
 }
 
-impl Drop for Watch {
+#[derive(Debug, Default)]
+struct Asked {
+    to_stop: Done,
+    to_hurry: Done,
+}
+
+impl StopSignals {
+    pub(super) fn register() -> io::Result<Self> {
+        let enough = Arc::new(AtomicBool::new(false));
+        for signal in STOPPING {
+            flag::register_conditional_default(signal, enough.clone())?;
+        }
+        let arrived = Signals::new(STOPPING)?;
+        let asked = Arc::new(Asked::default());
+        let (handle, inner) = (arrived.handle(), asked.clone());
+        let thread = spawn("signals", move || inner.listen(arrived, &enough))?;
+        Ok(Self {
+            asked,
+            handle,
+            thread: Some(thread),
+        })
+    }
+
+    /// The first signal has come.
+    pub(super) fn to_stop(&self) -> &Done {
+        &self.asked.to_stop
+    }
+
+    /// The second one has.
+    pub(super) fn to_hurry(&self) -> &Done {
+        &self.asked.to_hurry
+    }
+}
+
+impl Drop for StopSignals {
     fn drop(&mut self) {
         self.handle.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join(); // a panic in there was reported by its thread
+        }
+    }
+}
+
+impl Asked {
+    fn listen(&self, mut arrived: Signals, enough: &AtomicBool) {
+        for _ in arrived.forever() {
+            if self.to_stop.signal() {
+                info!("asked to stop");
+            } else if self.to_hurry.signal() {
+                enough.store(true, Ordering::SeqCst);
+                warn!("asked to stop at once");
+            }
         }
     }
 }
@@ -75,34 +87,31 @@ mod tests {
     use signal_hook::low_level::raise;
 
     use super::*;
-    use crate::sync::Done;
 
-    /// One test, for signals are the whole process's. It raises one only: a
-    /// second would end it.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// One test, for signals are the whole process's. It raises two only: a
+    /// third would end it.
     #[test]
-    fn a_signal_stops_even_if_it_came_early_and_no_signal_ends_the_watch() {
-        let unused = StopSignals::register().unwrap();
-        let never = unused.then(|| panic!("nobody asked")).unwrap();
-        drop(never);
-
+    fn the_first_asks_to_stop_and_the_second_to_hurry() {
         let signals = StopSignals::register().unwrap();
+        assert!(!signals.to_stop().is_done());
         raise(SIGTERM).unwrap();
-        let stopped = Arc::new(Done::new());
-        let tell = stopped.clone();
-        let stop = move || assert!(tell.signal());
-        let watch = signals.then(stop).unwrap();
-        assert!(stopped.wait_timeout(Duration::from_secs(10)));
-        drop(watch);
+        assert!(signals.to_stop().wait_timeout(PATIENCE));
+        assert!(!signals.to_hurry().is_done());
+        raise(SIGINT).unwrap();
+        assert!(signals.to_hurry().wait_timeout(PATIENCE));
+        drop(signals);
     }
 
     /// Runs itself again, as the process that ends.
     #[test]
-    fn a_second_signal_ends_the_process_while_it_stops() {
-        const IN_CHILD: &str = "MUXCOOL_TEST_SECOND_SIGNAL";
+    fn a_third_signal_ends_the_process_while_it_hurries() {
+        const IN_CHILD: &str = "MUXCOOL_TEST_THIRD_SIGNAL";
         if env::var_os(IN_CHILD).is_some() {
-            return stop_for_ever_and_ask_again();
+            return hurry_for_ever_and_ask_again();
         }
-        let name = "cli::signals::tests::a_second_signal_ends_the_process_while_it_stops";
+        let name = "cli::signals::tests::a_third_signal_ends_the_process_while_it_hurries";
         let child = Command::new(env::current_exe().unwrap())
             .args(["--exact", name])
             .env(IN_CHILD, "1")
@@ -111,16 +120,16 @@ mod tests {
         assert_eq!(child.status.signal(), Some(SIGINT), "{child:?}");
     }
 
-    fn stop_for_ever_and_ask_again() {
-        let stopping = Arc::new(Done::new());
-        let tell = stopping.clone();
-        let stop = move || {
-            tell.signal();
-            Done::new().wait_timeout(Duration::from_secs(60));
-        };
-        let _watch = StopSignals::register().unwrap().then(stop).unwrap();
+    fn hurry_for_ever_and_ask_again() {
+        let signals = StopSignals::register().unwrap();
         raise(SIGTERM).unwrap();
-        assert!(stopping.wait_timeout(Duration::from_secs(10)));
-        raise(SIGINT).unwrap();
+        assert!(signals.to_stop().wait_timeout(PATIENCE));
+        raise(SIGTERM).unwrap();
+        assert!(signals.to_hurry().wait_timeout(PATIENCE));
+        // It is armed right after that, and says so to nobody.
+        for _ in 0..1_000 {
+            raise(SIGINT).unwrap();
+            Done::new().wait_timeout(Duration::from_millis(10));
+        }
     }
 }

@@ -33,6 +33,8 @@ pub struct Plan {
     /// Bounds of the mux carriers that inbounds take and outbounds dial; the
     /// same are in the options of bridges and portals.
     pub mux: CarrierOptions,
+    /// How long connections may go on when the program is told to stop.
+    pub drain: Duration,
     /// Bridges of reverse tunnels; their tags act as inbound tags.
     pub bridges: Vec<BridgeOptions>,
     /// Portals of reverse tunnels; their tags act as outbound tags.

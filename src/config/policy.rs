@@ -10,12 +10,12 @@ use super::listeners;
 use super::notes::Notes;
 use super::read::{Fields, Keys};
 use super::words::quoted;
-use crate::limits::{CONN_IDLE, HALF_OPEN_IDLE, HANDSHAKE};
+use crate::limits::{CONN_IDLE, DRAIN, HALF_OPEN_IDLE, HANDSHAKE, LONGEST_WAIT};
 use crate::mux::CarrierOptions;
 use crate::transport::tcp::{IdleTimes, ServerLimits};
 
 const POLICY: Keys = Keys {
-    known: &["levels", "system", "mux", "inbounds"],
+    known: &["levels", "system", "mux", "inbounds", "drain"],
     unsupported: &[],
 };
 
@@ -63,6 +63,7 @@ pub(super) struct Policy {
     levels: HashMap<u32, Level>,
     mux: CarrierOptions,
     inbounds: ServerLimits,
+    drain: Duration,
 }
 
 impl Policy {
@@ -84,11 +85,13 @@ impl Policy {
         }
         let mux = carriers::read(fields.get("mux"), notes)?;
         let inbounds = listeners::read(fields.get("inbounds"))?;
+        let drain = fields.get("drain").map_or(Ok(DRAIN), drain_time)?;
         fields.finish()?;
         Ok(Self {
             levels,
             mux,
             inbounds,
+            drain,
         })
     }
 
@@ -100,6 +103,11 @@ impl Policy {
     /// The bounds of each listener.
     pub(super) fn inbounds(&self) -> ServerLimits {
         self.inbounds
+    }
+
+    /// How long connections may go on when the program is told to stop.
+    pub(super) fn drain(&self) -> Duration {
+        self.drain
     }
 
     /// The values of a level; the default for one that is not listed.
@@ -130,6 +138,7 @@ impl Policy {
             levels: HashMap::from([(1, level_1)]),
             mux: CarrierOptions::default(),
             inbounds: ServerLimits::default(),
+            drain: DRAIN,
         }
     }
 }
@@ -202,6 +211,12 @@ fn level_number(member: &Member) -> Result<u32, ConfigError> {
         let what = format!("{} is no level", quoted(&member.key));
         member.mark.error(what).help("use a number such as \"0\"")
     })
+}
+
+/// In seconds, as ours alone; V2Ray reads past it.
+fn drain_time(node: &Node) -> Result<Duration, ConfigError> {
+    let seconds = node.whole(0..=LONGEST_WAIT.as_secs() as i64)?;
+    Ok(Duration::from_secs(seconds as u64))
 }
 
 fn or(

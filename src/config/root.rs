@@ -95,6 +95,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
         outbounds,
         router,
         listeners: policy.inbounds(),
+        drain: policy.drain(),
         mux: policy.mux().clone(),
         bridges: reverse.bridges,
         portals: reverse.portals,

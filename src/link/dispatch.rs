@@ -163,7 +163,12 @@ pub trait Dispatcher: Send + Sync {
     /// Hears of a carrier's session before it is dispatched. Each is dispatched
     /// on a thread of its own, in no particular order; of this they are told
     /// in the order in which the peer has opened them. Must not wait.
-    fn opening(&self, _request: &Request) {}
+    ///
+    /// Returns whether the session serves the carrier itself, and is no reason
+    /// to keep it.
+    fn opening(&self, _request: &Request) -> bool {
+        false
+    }
 
     /// Carries `link` to the request's target and back, on the calling
     /// thread, until both directions have ended.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::MuxError;
 use super::demux::{Demux, Role};
+use super::drain::Drain;
 use super::extension::{Hello, Message};
 use super::inlet::Bounds;
 use super::liveness::{Found, Liveness, Verdict};
@@ -62,6 +63,7 @@ pub(super) struct Carrier {
     reader: Handle,
     writer: Handle,
     closed: Done,
+    drain: Drain,
     /// Sessions that the peer had ended in an orderly way when the carrier
     /// ended, and whose last bytes are still being consumed.
     lingering: Mutex<Vec<Weak<Session>>>,
@@ -127,6 +129,7 @@ impl Carrier {
             reader,
             writer,
             closed: Done::new(),
+            drain: Drain::default(),
             lingering: Mutex::default(),
         }
     }
@@ -179,13 +182,21 @@ impl Carrier {
         }
     }
 
+    pub(super) fn draining(&self) -> &Drain {
+        &self.drain
+    }
+
+    pub(super) fn is_client(&self) -> bool {
+        self.end == End::Client
+    }
+
     pub(super) fn timer(&self) -> &Timer {
         &self.timer
     }
 
     /// Whether an End sent now could cost the rest of an answer (section 13).
     pub(super) fn peers_end_cuts_answers(&self) -> bool {
-        self.end == End::Client && self.peer.is_plain()
+        self.is_client() && self.peer.is_plain()
     }
 
     fn start_watch(self: &Arc<Self>, times: LivenessTimes) {
@@ -200,6 +211,7 @@ impl Carrier {
     }
 
     fn look(&self, liveness: &mut Liveness) -> Next {
+        self.leave_if_drained();
         let now = self.timer.clock().now();
         let found = Found {
             heard: self.peer.last_heard(),
@@ -309,7 +321,10 @@ impl Carrier {
                 Message::Credit(credits) => self.take_credits(&credits),
                 Message::Ping(nonce) => self.outgoing.pong(nonce),
                 Message::Pong(nonce) => self.answered(Probe::Ping(nonce)),
-                Message::Drain => self.peer.drain(),
+                Message::Drain => {
+                    self.peer.drain();
+                    self.leave_if_drained();
+                }
             }
         }
         Ok(idle)
@@ -325,6 +340,7 @@ impl Carrier {
             End::Client => self.peer.become_aware(), // it has answered our own
             End::Server => self.outgoing.hello(hello(&self.options)),
         }
+        self.tell_of_drain();
         let sessions: Vec<Arc<Session>> =
             self.with_sessions(|table| table.iter().cloned().collect());
         for session in sessions {
@@ -374,6 +390,7 @@ impl Carrier {
         let entry = sessions.remove(session.id());
         drop(sessions); // before the entry
         drop(entry);
+        self.leave_if_drained();
     }
 
     pub(super) fn session(&self, id: u16) -> Option<Arc<Session>> {

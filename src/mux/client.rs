@@ -93,6 +93,8 @@ impl ClientWorker {
     /// As [`open`](Self::open).
     pub fn open_control(&self, target: Destination) -> Result<ControlSession, MuxError> {
         let session = self.allocate(target)?;
+        self.carrier
+            .with_sessions(|table| table.attends(session.id()));
         session.attach(Box::new(Nowhere), Nowhere::handle());
         Ok(ControlSession {
             session,
@@ -157,7 +159,12 @@ impl ClientWorker {
 
     /// Whether it was told to drain, by this side or by the peer.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed) || self.carrier.peer().is_draining()
+        self.draining.load(Ordering::Relaxed) || self.peer_drains()
+    }
+
+    /// Whether the peer wants no more sessions: it is about to end.
+    pub(crate) fn peer_drains(&self) -> bool {
+        self.carrier.peer().is_draining()
     }
 
     /// Whether others are to be preferred for now: the peer has been silent

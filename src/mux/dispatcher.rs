@@ -1,6 +1,8 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::{CarrierOptions, ServerWorker};
+use parking_lot::Mutex;
+
+use super::{CarrierOptions, Left, ServerWorker};
 use crate::limits::MUX_DOMAIN;
 use crate::link::{DispatchError, Dispatcher, Link, Request};
 
@@ -10,13 +12,34 @@ use crate::link::{DispatchError, Dispatcher, Link, Request};
 pub struct MuxDispatcher {
     inner: Arc<dyn Dispatcher>,
     options: CarrierOptions,
+    carriers: Arc<Carriers>,
 }
+
+/// Those that are served at the moment.
+type Carriers = Mutex<Vec<Weak<ServerWorker>>>;
 
 impl MuxDispatcher {
     /// A dispatcher in front of `inner`; its carriers have these settings. If
     /// [they cannot](CarrierOptions::check), every carrier fails.
     pub fn new(inner: Arc<dyn Dispatcher>, options: CarrierOptions) -> Self {
-        Self { inner, options }
+        Self {
+            inner,
+            options,
+            carriers: Arc::default(),
+        }
+    }
+
+    /// Carriers that are served now.
+    pub fn carriers(&self) -> usize {
+        self.carriers.lock().len()
+    }
+
+    /// Asks the clients of all carriers for no more sessions, and says what is
+    /// left; see [`ServerWorker::drain`].
+    pub fn drain(&self) -> Left {
+        let carriers = self.carriers.lock().clone();
+        let carriers = carriers.iter().filter_map(Weak::upgrade);
+        carriers.map(|carrier| carrier.drain()).sum()
     }
 }
 
@@ -26,10 +49,41 @@ impl Dispatcher for MuxDispatcher {
             return self.inner.dispatch(request, link);
         }
         let (inner, origin) = (self.inner.clone(), request.clone());
-        Ok(ServerWorker::serve(link, inner, origin, &self.options)?)
+        let list = |worker: &_| Listed::new(&self.carriers, worker);
+        Ok(ServerWorker::serve_listed(
+            link,
+            inner,
+            origin,
+            &self.options,
+            list,
+        )?)
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
         self.inner.connect(request)
+    }
+}
+
+/// A carrier's place in the list.
+struct Listed {
+    carriers: Arc<Carriers>,
+    worker: Weak<ServerWorker>,
+}
+
+impl Listed {
+    fn new(carriers: &Arc<Carriers>, worker: &Arc<ServerWorker>) -> Self {
+        let worker = Arc::downgrade(worker);
+        carriers.lock().push(worker.clone());
+        Self {
+            carriers: carriers.clone(),
+            worker,
+        }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut carriers = self.carriers.lock();
+        carriers.retain(|other| !other.ptr_eq(&self.worker));
     }
 }

@@ -17,7 +17,8 @@
 //! (their arithmetic) are pure; `table` keeps ids; `outgoing` is what leaves,
 //! `inlet` what arrives at one session, `flow` holds either back; `session` is
 //! all of it with both ends; `peer` is what is known of the other side;
-//! `carrier` owns a link's threads, and `demux` reads it.
+//! `carrier` owns a link's threads, `demux` reads it, and `drain` lets it come
+//! to an end.
 //!
 //! A frame is one buffer on its way out. On its way in, payload is
 //! written to the consumer straight out of the buffer that the carrier was
@@ -29,6 +30,7 @@ mod codec;
 mod credit;
 mod demux;
 mod dispatcher;
+mod drain;
 mod error;
 mod extension;
 mod factory;
@@ -56,6 +58,7 @@ mod table;
 pub use client::{ClientWorker, ControlSession};
 pub use codec::{Event, FrameDecoder};
 pub use dispatcher::MuxDispatcher;
+pub use drain::Left;
 pub use error::MuxError;
 pub use extension::{ExtensionError, Hello, Message};
 pub use factory::{ClientWorkerFactory, DialingWorkerFactory};

@@ -1,12 +1,13 @@
 //! What one end of a carrier knows of the other.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::extension::Hello;
 use super::probes::Probes;
 use crate::limits::MAX_PLAIN_DATAGRAM;
+use crate::sync::Lately;
 
 /// Probes that may be without an answer; the oldest is forgotten beyond.
 pub(super) const PENDING_PROBES: usize = 8;
@@ -18,10 +19,8 @@ pub(super) struct Peer {
     hello: OnceLock<Hello>,
     /// It has heard this side's HELLO.
     aware: AtomicBool,
-    /// When this began to be known.
-    start: Instant,
-    /// When something was last received, in microseconds from then.
-    heard: AtomicU64,
+    /// When something was last received.
+    heard: Lately,
     /// It has been silent for too long to be given new sessions.
     suspect: AtomicBool,
     /// It wants no more sessions.
@@ -36,8 +35,7 @@ impl Peer {
         Self {
             hello: OnceLock::new(),
             aware: AtomicBool::new(false),
-            start: now,
-            heard: AtomicU64::new(0),
+            heard: Lately::new(now),
             suspect: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             held_up: AtomicUsize::new(0),
@@ -76,9 +74,7 @@ impl Peer {
 
     /// Something was received.
     pub(super) fn hear(&self, now: Instant) {
-        let passed = now.saturating_duration_since(self.start).as_micros();
-        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-        self.heard.store(passed, Ordering::Relaxed);
+        self.heard.note(now);
         // A plain load first: the line stays shared while nothing changes.
         if self.suspect.load(Ordering::Relaxed) {
             self.suspect.store(false, Ordering::Relaxed);
@@ -87,7 +83,7 @@ impl Peer {
 
     /// When something was last received.
     pub(super) fn last_heard(&self) -> Instant {
-        self.start + Duration::from_micros(self.heard.load(Ordering::Relaxed))
+        self.heard.last()
     }
 
     /// Returns whether it was not suspected before.

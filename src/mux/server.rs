@@ -9,6 +9,7 @@ use log::{debug, info};
 use super::MuxError;
 use super::carrier::{Carrier, Cause, End};
 use super::demux::Role;
+use super::drain::Left;
 use super::halves;
 use super::options::CarrierOptions;
 use super::session::Session;
@@ -70,7 +71,22 @@ impl ServerWorker {
         origin: Request,
         options: &CarrierOptions,
     ) -> Result<(), MuxError> {
+        Self::serve_listed(link, dispatcher, origin, options, |_| ())
+    }
+
+    /// As [`serve`](Self::serve). What `list` makes of the worker is kept until
+    /// it has ended.
+    pub(super) fn serve_listed<L>(
+        link: Link,
+        dispatcher: Arc<dyn Dispatcher>,
+        origin: Request,
+        options: &CarrierOptions,
+        list: impl FnOnce(&Arc<Self>) -> L,
+    ) -> Result<(), MuxError> {
         let (carrier, reader) = Carrier::start(link, End::Server, options)?;
+        let worker = Arc::new(Self { carrier });
+        let _listed = list(&worker);
+        let carrier = &worker.carrier;
         info!("carrier {} accepted", carrier.number());
         carrier.read_loop(reader, Dispatching::new(dispatcher, origin, options));
         carrier.end_and_join("ended");
@@ -127,12 +143,14 @@ impl ServerWorker {
         self.carrier.peer().is_suspect()
     }
 
-    /// Asks the client for no more sessions; those that are open finish. A
-    /// plain client does not understand it.
-    pub fn drain(&self) {
-        if !self.carrier.peer().is_plain() {
-            self.carrier.outgoing().drain();
-        }
+    /// Asks the client for no more sessions; those that are open finish, and
+    /// the client ends the carrier then. A plain client does not understand it:
+    /// what it still opens is served, and this side ends the carrier at the
+    /// second of two calls between which it was not used.
+    ///
+    /// Returns what is left, and may be called again until that is nothing.
+    pub fn drain(&self) -> Left {
+        self.carrier.drain()
     }
 
     /// Asks the peer for an answer, as
@@ -298,7 +316,9 @@ impl Role for Dispatching {
             dispatcher: self.dispatcher.clone(),
             failures: self.failures.clone(),
         };
-        self.dispatcher.opening(&work.request);
+        if self.dispatcher.opening(&work.request) {
+            carrier.with_sessions(|table| table.attends(id));
+        }
         let dialling = self.limits.dialling.clone();
         let name = format!("mux-in-{}.{id}", carrier.number());
         let spawned = carrier.spawn(&name, move || {

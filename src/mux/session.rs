@@ -18,10 +18,10 @@ use super::flow::{Flow, Received};
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
-use crate::limits::FRAME_PAYLOAD;
+use crate::limits::{DRAIN_QUIET, FRAME_PAYLOAD};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
-use crate::sync::{Complaints, Done, Next, Periodic};
+use crate::sync::{Complaints, Done, Lately, Next, Periodic};
 
 /// Sessions that were ended for holding up their carriers.
 static STALLED: Complaints = Complaints::new();
@@ -37,6 +37,8 @@ pub(super) struct Session {
     ends: Mutex<Ends>,
     /// Pieces that have arrived; a change of it shows that more does.
     arrivals: AtomicU64,
+    /// A datagram has gone one way or the other.
+    moved: Lately,
     /// Sends the End that waits for a plain server's answer.
     end_timer: Mutex<Option<Periodic>>,
     /// Frees who reads what this side sends, once nobody wants it any more.
@@ -113,6 +115,7 @@ impl Session {
             id,
             inlet: Inlet::new(target.network, bound, carrier.bounds().clone()),
             flow: Flow::new(peer, bound, carrier.options()),
+            moved: Lately::new(carrier.timer().clock().now()),
             target,
             carrier,
             ends: Mutex::new(ends),
@@ -186,8 +189,15 @@ impl Session {
     fn count(&self, len: usize) -> Received {
         match self.network() {
             Network::Tcp => self.flow.receive(len, self.carrier.peer().is_aware()),
-            Network::Udp => Received::Fine,
+            Network::Udp => {
+                self.datagram_moves();
+                Received::Fine
+            }
         }
+    }
+
+    fn datagram_moves(&self) {
+        self.moved.note(self.carrier.timer().clock().now());
     }
 
     /// The consumer has taken `len` bytes; the peer may be told.
@@ -400,6 +410,7 @@ impl Session {
         payload: Buf,
         limit: Option<Duration>,
     ) -> Result<(), LinkError> {
+        self.datagram_moves();
         match self.fits(&payload) {
             true => self.send_keep(payload, limit),
             false => {
@@ -610,6 +621,12 @@ impl Session {
 
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Whether its carrier should stay for its sake: a stream does not say when
+    /// its next byte comes, datagrams are over once none has come for a while.
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
+        self.network() == Network::Tcp || self.moved.is_within(DRAIN_QUIET, now)
     }
 
     /// Bytes of memory that wait for its consumer.

@@ -15,6 +15,8 @@ pub struct SessionManager<S> {
     /// Sessions whose End waits for the rest of an answer: they do not count
     /// against the concurrency.
     ending: HashSet<u16>,
+    /// Sessions that serve the carrier itself.
+    attending: HashSet<u16>,
     closed: bool,
 }
 
@@ -48,6 +50,7 @@ impl<S> SessionManager<S> {
             last_id: 0,
             total: 0,
             ending: HashSet::new(),
+            attending: HashSet::new(),
             closed: false,
         }
     }
@@ -107,6 +110,7 @@ impl<S> SessionManager<S> {
     /// Takes the session with this id out.
     pub fn remove(&mut self, id: u16) -> Option<S> {
         self.ending.remove(&id);
+        self.attending.remove(&id);
         self.entries.remove(&id)
     }
 
@@ -116,6 +120,20 @@ impl<S> SessionManager<S> {
         if self.entries.contains_key(&id) {
             self.ending.insert(id);
         }
+    }
+
+    /// The session serves the carrier itself, and is no reason to keep it.
+    pub fn attends(&mut self, id: u16) {
+        if self.entries.contains_key(&id) {
+            self.attending.insert(id);
+        }
+    }
+
+    /// The sessions that are a reason to keep the carrier.
+    pub fn others(&self) -> impl Iterator<Item = &S> {
+        let others = self.entries.iter();
+        let others = others.filter(|(id, _)| !self.attending.contains(*id));
+        others.map(|(_, session)| session)
     }
 
     /// All sessions.
@@ -147,14 +165,18 @@ impl<S> SessionManager<S> {
     pub fn close(&mut self) -> Vec<S> {
         self.closed = true;
         self.ending.clear();
+        self.attending.clear();
         self.entries.drain().map(|(_, session)| session).collect()
     }
 
     /// Closes if no session is open and none was made since `total` was read.
     pub fn close_if_idle(&mut self, total: u32) -> bool {
-        if self.entries.is_empty() && self.total == total {
-            self.closed = true;
-        }
+        self.close_if(self.entries.is_empty() && self.total == total)
+    }
+
+    /// Takes no more sessions if `closes`. Returns whether it takes none.
+    pub fn close_if(&mut self, closes: bool) -> bool {
+        self.closed |= closes;
         self.closed
     }
 }
@@ -214,6 +236,20 @@ mod tests {
         assert_eq!(table.insert(0, 'c', 2), Ok(()));
         assert_eq!(table.insert(8, 'd', 2), Err(TableError::Full));
         assert_eq!(table.get(7), Some(&'a'));
+    }
+
+    #[test]
+    fn a_session_of_the_carriers_own_is_no_reason_to_keep_it() {
+        let mut table = SessionManager::new();
+        table.attends(1); // who comes later under that id is another
+        for id in [1, 2] {
+            table.insert(id, id, 9).unwrap();
+        }
+        table.attends(2);
+        assert_eq!(table.others().collect::<Vec<_>>(), [&1]);
+        table.remove(2);
+        table.insert(2, 2, 9).unwrap();
+        assert_eq!(table.others().count(), 2);
     }
 
     #[test]

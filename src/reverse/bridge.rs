@@ -1,9 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{info, warn};
+use parking_lot::Mutex;
 
 use super::bridge_worker::BridgeWorker;
 use super::redial::Redial;
@@ -11,6 +13,7 @@ use super::{BridgeOptions, ReverseError, close_all};
 use crate::error::chain;
 use crate::limits::{BRIDGE_DRAINING, BRIDGE_SESSIONS, BRIDGE_WORKERS, HEARTBEAT, JOIN_DEADLINE};
 use crate::link::{DispatchError, Dispatcher, Request};
+use crate::mux::Left;
 use crate::net::{AllowedTargets, Destination};
 use crate::sync::{Crew, Done, Timer};
 
@@ -37,6 +40,9 @@ struct Shared {
     /// Where its sessions may go.
     allowed: Option<Arc<AllowedTargets>>,
     dispatcher: Arc<dyn Dispatcher>,
+    carriers: Mutex<Carriers>,
+    /// No more carriers are wanted.
+    leaving: AtomicBool,
     closed: Done,
     /// Wakes the monitor: a carrier has ended, or it is time.
     nudge: Sender<()>,
@@ -63,6 +69,8 @@ impl Bridge {
             options,
             target,
             dispatcher,
+            carriers: Mutex::default(),
+            leaving: AtomicBool::new(false),
             closed: Done::new(),
             nudge,
         });
@@ -71,6 +79,16 @@ impl Bridge {
         crew.spawn(&name, move || inner.monitor(&nudged, &timer))
             .map_err(ReverseError::Thread)?;
         Ok(Self { shared, crew })
+    }
+
+    /// Opens no more carriers, asks the portal for no more sessions on those
+    /// that there are, and says what is left. To be called until that is
+    /// nothing: a portal that is not muxcool does not understand it, and its
+    /// carriers are ended when a call finds them unused since the one before.
+    pub fn drain(&self) -> Left {
+        self.shared.leaving.store(true, Ordering::SeqCst);
+        let carriers = self.shared.carriers.lock().all();
+        carriers.iter().map(|worker| worker.drain()).sum()
     }
 
     /// Ends all carriers and waits for the threads.
@@ -102,17 +120,22 @@ impl Shared {
         let _tick = timer.every(HEARTBEAT, move || {
             let _ = nudge.try_send(());
         });
-        let mut carriers = Carriers::default();
         let mut redial = Redial::new(timer.clock().clone());
         while !self.closed.is_done() {
-            carriers.sort_out(&mut redial);
-            match carriers.want_another() {
-                true if redial.wait().is_zero() => self.dial(&mut carriers, &mut redial),
+            let ended = self.carriers.lock().sort_out(&mut redial);
+            drop(ended);
+            match self.wants_another() {
+                true if redial.wait().is_zero() => self.dial(&mut redial),
                 true => self.rest(&timer.clock().after(redial.wait()), nudged),
                 false => self.rest(&never(), nudged),
             }
         }
-        carriers.close();
+        let carriers = self.carriers.lock().all();
+        close_all(carriers, |worker| worker.close());
+    }
+
+    fn wants_another(&self) -> bool {
+        !self.leaving.load(Ordering::SeqCst) && self.carriers.lock().want_another()
     }
 
     /// Waits until there is something to do.
@@ -124,8 +147,9 @@ impl Shared {
         }
     }
 
-    fn dial(&self, carriers: &mut Carriers, redial: &mut Redial) {
-        match carriers.are_of_use() {
+    fn dial(&self, redial: &mut Redial) {
+        let are_of_use = self.carriers.lock().are_of_use();
+        match are_of_use {
             false => redial.dialled(),
             true => redial.dialled_another(),
         }
@@ -133,8 +157,13 @@ impl Shared {
         match self.open_worker() {
             Ok(worker) => {
                 info!("bridge {tag}: carrier to the portal is up");
-                carriers.active.push((redial.now(), worker));
+                let carrier = Carrier {
+                    since: redial.now(),
+                    worker: Arc::new(worker),
+                };
+                self.carriers.lock().active.push(carrier);
             }
+            Err(_) if self.leaving.load(Ordering::SeqCst) => {}
             Err(e) => {
                 let (why, wait) = (chain(&e), redial.wait());
                 warn!("bridge {tag}: no carrier to the portal: {why}; next try in {wait:.1?}");
@@ -148,7 +177,7 @@ impl Shared {
             ..Request::new(self.target.clone())
         };
         let link = self.dispatcher.connect(&request)?;
-        if self.closed.is_done() {
+        if self.closed.is_done() || self.leaving.load(Ordering::SeqCst) {
             return Err(DispatchError::Refused("the bridge is closed"));
         }
         let origin = Request {
@@ -166,38 +195,48 @@ impl Shared {
 /// The carriers of one bridge.
 #[derive(Default)]
 struct Carriers {
-    /// With the moment at which each came up.
-    active: Vec<(Instant, BridgeWorker)>,
+    active: Vec<Carrier>,
     /// Kept until the portal ends them, once their sessions have finished.
-    draining: Vec<BridgeWorker>,
+    draining: Vec<Carrier>,
+}
+
+#[derive(Clone)]
+struct Carrier {
+    /// When it came up.
+    since: Instant,
+    worker: Arc<BridgeWorker>,
 }
 
 impl Carriers {
-    /// Puts each where it belongs now, and drops those that have ended.
-    fn sort_out(&mut self, redial: &mut Redial) {
+    /// Puts each where it belongs now, and hands out those that have ended, to
+    /// be dropped without the lock.
+    fn sort_out(&mut self, redial: &mut Redial) -> Vec<Carrier> {
         let all = std::mem::take(&mut self.active);
-        for (since, worker) in all {
-            match worker.is_active() {
-                true => self.active.push((since, worker)),
-                false => {
-                    redial.lost(since);
-                    self.draining.push(worker);
-                }
-            }
+        let (active, others) = all.into_iter().partition(|c| c.worker.is_active());
+        self.active = active;
+        for carrier in others {
+            redial.lost(carrier.since);
+            self.draining.push(carrier);
         }
-        self.draining.retain(|worker| !worker.is_closed());
+        let all = std::mem::take(&mut self.draining);
+        let (ended, draining): (Vec<_>, _) = all.into_iter().partition(|c| c.worker.is_closed());
+        self.draining = draining;
+        for carrier in &ended {
+            redial.lost(carrier.since); // a portal that drained may be back
+        }
+        ended
     }
 
     /// Whether the portal can be reached by one of them, as far as is known.
     /// One that has fallen silent may be what is left of another address of
     /// ours: it is not waited for until it counts as dead.
     fn are_of_use(&self) -> bool {
-        self.active.iter().any(|(_, worker)| !worker.is_suspect())
+        self.active.iter().any(|c| !c.worker.is_suspect())
     }
 
     /// Whether one more is needed (section 9), and may be.
     fn want_another(&self) -> bool {
-        let open = self.active.iter().map(|(_, w)| w.active_connections());
+        let open = self.active.iter().map(|c| c.worker.active_connections());
         let open: usize = open.sum();
         match self.active.len() {
             0 => self.draining.len() < BRIDGE_DRAINING,
@@ -206,8 +245,8 @@ impl Carriers {
         }
     }
 
-    fn close(self) {
-        let active = self.active.into_iter().map(|(_, worker)| worker);
-        close_all(active.chain(self.draining), BridgeWorker::close);
+    fn all(&self) -> Vec<Arc<BridgeWorker>> {
+        let all = self.active.iter().chain(&self.draining);
+        all.map(|carrier| carrier.worker.clone()).collect()
     }
 }

@@ -7,7 +7,7 @@ use super::control::{Control, State};
 use super::is_control_domain;
 use crate::error::chain;
 use crate::link::{DispatchError, Dispatcher, Link, Request};
-use crate::mux::{CarrierOptions, ServerWorker};
+use crate::mux::{CarrierOptions, Left, ServerWorker};
 use crate::net::Network;
 
 /// A carrier to the portal, as its bridge sees it: a mux server, and what the
@@ -72,6 +72,12 @@ impl BridgeWorker {
         self.server.active_connections() as usize
     }
 
+    /// Asks the portal for no more sessions, and says what is left of it; see
+    /// [`ServerWorker::drain`].
+    pub(super) fn drain(&self) -> Left {
+        self.server.drain()
+    }
+
     /// Ends the carrier and waits for its threads.
     pub(super) fn close(&self) {
         self.server.close();
@@ -86,11 +92,12 @@ struct Sessions<F> {
 }
 
 impl<F: Fn() + Send + Sync> Dispatcher for Sessions<F> {
-    fn opening(&self, request: &Request) {
+    fn opening(&self, request: &Request) -> bool {
         if request.target.network == Network::Udp {
             let control = is_control(request).then_some(request.id);
             let _ = self.state.control.set(control);
         }
+        self.state.control.get() == Some(&Some(request.id))
     }
 
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {

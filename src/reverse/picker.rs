@@ -63,6 +63,12 @@ impl StaticMuxPicker {
         self.list.lock().workers.len()
     }
 
+    /// Tells the bridges of all workers to open others.
+    pub fn drain(&self) {
+        let workers = self.list.lock().workers.clone();
+        workers.iter().for_each(|worker| worker.drain());
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.lock().workers.is_empty()

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use log::{info, warn};
@@ -44,6 +45,7 @@ impl Portal {
             client: ClientManager::new(picker.clone()),
             picker,
             timer: timer.clone(),
+            draining: AtomicBool::new(false),
             closed: Done::new(),
             refusals: Complaints::new(),
         });
@@ -60,6 +62,13 @@ impl Portal {
     /// Carriers that bridges have opened.
     pub fn carriers(&self) -> usize {
         self.handler.picker.len()
+    }
+
+    /// Tells all bridges, also those that still come, to open carriers to
+    /// somebody else. Those that are open go on.
+    pub fn drain(&self) {
+        self.handler.draining.store(true, Ordering::SeqCst);
+        self.handler.picker.drain();
     }
 
     /// Removes the outbound, ends all carriers and waits for them.
@@ -89,6 +98,7 @@ struct Handler {
     picker: Arc<StaticMuxPicker>,
     client: ClientManager,
     timer: Timer,
+    draining: AtomicBool,
     closed: Done,
     refusals: Complaints,
 }
@@ -145,6 +155,9 @@ impl Handler {
         if !self.picker.add(worker.clone()) {
             worker.close();
             return Err(MuxError::Closed);
+        }
+        if self.draining.load(Ordering::SeqCst) {
+            worker.drain();
         }
         info!("[{}] portal {tag}: bridge has come", request.id);
         worker.client().wait_closed(None);

@@ -19,7 +19,8 @@ use crate::sync::{Periodic, Timer};
 #[derive(Debug)]
 pub struct PortalWorker {
     client: Arc<ClientWorker>,
-    _heartbeat: Periodic,
+    beat: Arc<Mutex<Heartbeat>>,
+    _timer: Periodic,
 }
 
 impl PortalWorker {
@@ -53,12 +54,15 @@ impl PortalWorker {
             ..ClientOptions::default()
         };
         let client = Arc::new(ClientWorker::new(link, options)?);
-        let beat = Mutex::new(Heartbeat::new(client.clone(), control_domain));
+        let beat = Heartbeat::new(client.clone(), control_domain);
+        let beat = Arc::new(Mutex::new(beat));
         beat.lock().beat();
-        let heartbeat = timer.every(HEARTBEAT, move || beat.lock().beat());
+        let inner = beat.clone();
+        let timer = timer.every(HEARTBEAT, move || inner.lock().beat());
         Ok(Arc::new(Self {
             client,
-            _heartbeat: heartbeat,
+            beat,
+            _timer: timer,
         }))
     }
 
@@ -77,14 +81,21 @@ impl PortalWorker {
         self.client.is_draining()
     }
 
+    /// Tells the bridge to open another carrier, for the portal is about to
+    /// end. This one goes on taking sessions.
+    pub fn drain(&self) {
+        self.beat.lock().leave();
+    }
+
     /// How much others are to be preferred: first those that are not in
-    /// doubt, then those that answer in time, that do not drain, that have
-    /// fewer sessions; and among equals whoever was heard last, for it is the
-    /// least likely to have gone without a word.
+    /// doubt, then those whose bridges do not leave, that answer in time, that
+    /// do not drain, that have fewer sessions; and among equals whoever was
+    /// heard last, for it is the least likely to have gone without a word.
     pub(super) fn reluctance(&self) -> impl Ord + use<> {
         let client = &self.client;
         (
             client.is_doubtful(),
+            client.peer_drains(),
             client.is_overdue(),
             client.is_draining(),
             client.active_connections(),
@@ -109,8 +120,11 @@ impl PortalWorker {
 }
 
 /// What the timer does with a carrier.
+#[derive(Debug)]
 struct Heartbeat {
     client: Arc<ClientWorker>,
+    /// The portal is about to end.
+    leaving: bool,
     /// Absent once draining, or when the bridge knows none of the names.
     control: Option<ControlSession>,
     /// Names to try if the bridge ends the control session at once (A39).
@@ -126,6 +140,7 @@ impl Heartbeat {
         names.push(control_domain.to_owned());
         let mut heartbeat = Self {
             client,
+            leaving: false,
             control: None,
             names,
         };
@@ -157,8 +172,15 @@ impl Heartbeat {
         }
     }
 
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.leaving, true) {
+            self.beat();
+        }
+    }
+
     fn is_due_to_drain(&self) -> bool {
-        !self.client.is_draining() && self.client.total_connections() > DRAIN_AFTER
+        let is_used = self.client.total_connections() > DRAIN_AFTER;
+        (is_used || self.leaving) && !self.client.is_draining()
     }
 
     /// A bridge that was not told would go on counting on the carrier, so a
@@ -167,7 +189,10 @@ impl Heartbeat {
         if !self.send(&Control::drain(&mut rand::rng())) {
             return;
         }
-        info!("carrier drains after {DRAIN_AFTER} sessions");
+        match self.leaving {
+            true => info!("carrier drains with the portal"),
+            false => info!("carrier drains after {DRAIN_AFTER} sessions"),
+        }
         self.client.drain();
         self.control = None; // ends the session behind the message
     }

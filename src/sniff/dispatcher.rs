@@ -59,8 +59,8 @@ impl Sniffer {
 }
 
 impl Dispatcher for Sniffer {
-    fn opening(&self, request: &Request) {
-        self.inner.opening(request);
+    fn opening(&self, request: &Request) -> bool {
+        self.inner.opening(request)
     }
 
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {

@@ -4,6 +4,7 @@
 mod clock;
 mod complaints;
 mod done;
+mod lately;
 mod quota;
 mod thread;
 mod timer;
@@ -11,6 +12,7 @@ mod timer;
 pub use clock::{Clock, ManualClock};
 pub use complaints::{Complaints, Unsaid};
 pub use done::Done;
+pub use lately::Lately;
 pub use quota::{Quota, Share};
 pub use thread::{Crew, Panicked, Spawned, panics, report_panics, spawn};
 pub use timer::{Next, Periodic, Timer};

@@ -443,3 +443,77 @@ fn a_client_that_is_told_to_drain_is_preferred_by_nobody_and_finishes() {
     assert_eq!(stream.recv().unwrap().unwrap().as_slice(), b"so does this");
     worker.close();
 }
+
+/// A40, from the bridge's side: no New may be on its way when a carrier ends,
+/// so it is the client that ends it.
+#[test]
+fn a_client_leaves_a_carrier_that_drains_once_nothing_needs_it() {
+    let _scene = scene();
+    let (worker, mut speaker) = client(ClientOptions::default());
+    let control = worker.open_control(udp()).unwrap();
+    let stream = worker.open(tcp()).unwrap();
+    assert_eq!(speaker.frame().status, NEW);
+    speaker.say(&[HELLO, Signal::Drain]);
+    speaker.sync();
+    assert!(!worker.is_closed(), "a stream is open");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    speaker.expect(Frame::end(stream.id(), false));
+    assert!(!worker.is_closed(), "its answer has not ended");
+    speaker.send(Frame::end(stream.id(), false));
+    assert!(stream.recv().unwrap().is_none());
+    assert!(worker.wait_closed(Some(PATIENCE)), "control keeps nothing");
+    speaker.script().carrier.read_to_end(); // in an orderly way
+    drop(control);
+
+    let (unused, mut speaker) = client(ClientOptions::default());
+    speaker.say(&[HELLO, Signal::Drain]);
+    assert!(unused.wait_closed(Some(PATIENCE)));
+}
+
+#[test]
+fn a_server_that_drains_tells_a_peer_that_says_hello_later() {
+    let _scene = scene();
+    let (worker, mut speaker, targets) = server(&CarrierOptions::default());
+    speaker.send(Frame::open(1, &tcp(), None));
+    let target = next(&targets);
+    let left = worker.drain();
+    assert_eq!((left.connections, left.carriers), (1, 0));
+    speaker.say(&[HELLO]);
+    speaker.until(|signal| (*signal == Signal::Drain).then_some(()));
+    for _ in 0..3 {
+        let left = worker.drain();
+        assert_eq!((left.connections, left.carriers), (1, 1));
+    }
+    speaker.sync();
+    assert!(
+        !speaker.signals().contains(&Signal::Drain),
+        "once is enough"
+    );
+    drop(target);
+    worker.close();
+}
+
+/// It does not understand that it is to open no more, so what it still opens
+/// is served.
+#[test]
+fn a_plain_client_is_served_until_it_opens_nothing_between_two_looks() {
+    let _scene = scene();
+    let (worker, mut speaker, targets) = server(&without_extensions());
+    speaker.send(Frame::open(1, &tcp(), None));
+    let mut first = next(&targets);
+    assert_eq!(worker.drain().connections, 1);
+    speaker.send(Frame::end(1, false));
+    first.writer.close().unwrap();
+    speaker.expect(Frame::end(1, false));
+    drop(first);
+    wait_until("the session is gone", || worker.active_connections() == 0);
+    assert!(worker.drain().is_none());
+    speaker.send(Frame::open(2, &tcp(), None));
+    let second = next(&targets);
+    assert_eq!(worker.drain().connections, 1);
+    assert!(!worker.is_closed(), "another came between the looks");
+    drop(second);
+    wait_until("the session is gone", || worker.active_connections() == 0);
+    assert!(worker.drain().is_none() && !worker.is_closed());
+    assert!(worker.drain().is_none() && worker.is_closed());
+}

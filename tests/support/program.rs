@@ -127,6 +127,28 @@ impl Program {
         assert!(!self.log().contains("panicked"), "a thread panicked");
     }
 
+    /// SIGTERM, once.
+    pub fn ask_to_stop(&self) {
+        self.signal("TERM");
+    }
+
+    /// Waits until the program has ended by itself, and says how. Fails if it
+    /// has not within `bound`, or a thread of it has panicked.
+    pub fn ends_within(&mut self, bound: Duration) -> ExitStatus {
+        let status = eventually(Instant::now() + bound, || self.exit_status().ok_or(()));
+        let status = status.unwrap_or_else(|()| panic!("the {} goes on", self.role));
+        assert!(!self.log().contains("panicked"), "a thread panicked");
+        status
+    }
+
+    /// Waits for a line of the log.
+    pub fn says(&self, text: &str) {
+        let said = eventually(Instant::now() + DEADLINE, || {
+            self.log().contains(text).then_some(()).ok_or(())
+        });
+        said.unwrap_or_else(|()| panic!("the {} never says {text:?}", self.role));
+    }
+
     /// Everything that the program has printed since its first start.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.log_path()).unwrap_or_default();

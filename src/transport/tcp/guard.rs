@@ -97,6 +97,13 @@ impl Guard {
         Some((Place { guard, source }, negotiation))
     }
 
+    /// How many connections there are, and how many of them are in their
+    /// handshake.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let table = self.table.lock();
+        (table.connections, table.handshakes.len())
+    }
+
     fn complain(&self, address: IpAddr) {
         if let Some(unsaid) = self.refusals.turn() {
             let (tag, address) = (&self.tag, address.to_canonical());

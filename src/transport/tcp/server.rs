@@ -101,17 +101,31 @@ impl Server {
         self.local
     }
 
-    /// Stops accepting; connections go on.
+    /// Connections that are past their handshake.
+    pub fn connections(&self) -> usize {
+        let (all, handshakes) = self.shared.guard.counts();
+        all.saturating_sub(handshakes)
+    }
+
+    /// Connections that are in their handshake.
+    pub fn handshakes(&self) -> usize {
+        self.shared.guard.counts().1
+    }
+
+    /// Stops accepting; connections go on, also those that the system has made
+    /// and nobody has accepted yet.
     pub fn stop_accepting(&self) {
         if self.shared.stopped.signal() {
-            // Linux wakes an accept that waits when its socket is shut down.
-            let _ = SockRef::from(&self.shared.listener).shutdown(Shutdown::Both);
+            self.shared.accept_waiting();
+            self.shared.shut();
         }
     }
 
     /// Stops accepting, ends all connections, and waits for their threads.
     pub fn close(&self) {
-        self.stop_accepting();
+        if self.shared.stopped.signal() {
+            self.shared.shut();
+        }
         if !self.shared.closed.signal() {
             return;
         }
@@ -134,6 +148,21 @@ impl Drop for Server {
 }
 
 impl Shared {
+    /// Linux wakes an accept that waits when its socket is shut down.
+    fn shut(&self) {
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+    }
+
+    fn accept_waiting(self: &Arc<Self>) {
+        if self.listener.set_nonblocking(true).is_err() {
+            return;
+        }
+        while let Ok((stream, source)) = self.listener.accept() {
+            let admitted = stream.set_nonblocking(false);
+            let _ = admitted.and_then(|()| self.admit(stream, source));
+        }
+    }
+
     fn accept_loop(self: Arc<Self>) {
         let mut trouble = Trouble::default();
         while !self.stopped.is_done() {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use super::flows::Shared;
 use super::socket::{Sent, Wait, send_to};
@@ -11,7 +12,7 @@ use crate::buf::Buf;
 use crate::link::{Handle, Interrupt, Link, LinkError, PipeLinkReader, Writer};
 use crate::net::Destination;
 use crate::pipe::{PipeError, PipeReader, PipeWriter, pipe};
-use crate::sync::Periodic;
+use crate::sync::{Lately, Periodic};
 use crate::transport::tcp::{Activity, Expire, Idle};
 
 /// What a flow is known by.
@@ -27,6 +28,7 @@ pub(super) struct Key {
 /// a new one; it counts until its thread has ended too.
 #[derive(Default)]
 pub(super) struct Table {
+    stopped: bool,
     closed: bool,
     threads: usize,
     next: u64,
@@ -47,7 +49,7 @@ impl Table {
 
     /// A number for a new flow, which counts from now on.
     pub(super) fn admit(&mut self, limit: usize) -> Result<u64, Refused> {
-        if self.closed {
+        if self.closed || self.stopped {
             return Err(Refused::Closed);
         }
         if self.threads >= limit {
@@ -90,6 +92,18 @@ impl Table {
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
+
+    /// Refuses new flows from now on; those that are there go on.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Flows that have had a packet within `time`.
+    pub(super) fn busy(&self, time: Duration) -> usize {
+        let now = Instant::now();
+        let flows = self.by_key.values();
+        flows.filter(|flow| flow.moved.is_within(time, now)).count()
+    }
 }
 
 /// A visitor's conversation with one target.
@@ -103,6 +117,7 @@ pub(super) struct Flow {
     /// Replies are no longer wanted; by force or not.
     ended: AtomicBool,
     activity: Activity,
+    moved: Lately,
     watch: OnceLock<Periodic>,
 }
 
@@ -124,6 +139,7 @@ impl Flow {
             header,
             ended: AtomicBool::new(false),
             activity: Activity::default(),
+            moved: Lately::new(Instant::now()),
             watch: OnceLock::new(),
         };
         (Arc::new(flow), reader)
@@ -157,8 +173,13 @@ impl Flow {
     /// [`PipeError::Full`]; anything else says that the flow has ended.
     pub(super) fn take(&self, datagram: Buf) -> Result<(), PipeError> {
         self.queue.try_write(datagram).map_err(|(why, _)| why)?;
-        self.activity.touch();
+        self.packet_moves();
         Ok(())
+    }
+
+    fn packet_moves(&self) {
+        self.activity.touch();
+        self.moved.note(Instant::now());
     }
 
     /// No more datagrams: the link's reader drains the queue and then sees
@@ -189,7 +210,7 @@ impl Flow {
         }
         let server = self.server.upgrade().ok_or(LinkError::Reset)?;
         match send_to(&server.socket, data, self.key.source, wait)? {
-            Sent::Whole => self.activity.touch(),
+            Sent::Whole => self.packet_moves(),
             Sent::Dropped => server.counters.count_unsent(),
         }
         Ok(())

@@ -2,7 +2,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 use parking_lot::Mutex;
@@ -160,6 +160,16 @@ impl Flows {
     /// Flows that have a thread now.
     pub fn live(&self) -> usize {
         self.shared.table.lock().threads()
+    }
+
+    /// Flows that have had a packet, either way, within `time`.
+    pub fn busy(&self, time: Duration) -> usize {
+        self.shared.table.lock().busy(time)
+    }
+
+    /// Makes no more flows; those that are there go on.
+    pub fn stop_accepting(&self) {
+        self.shared.table.lock().stop();
     }
 
     /// What has happened so far.
