@@ -550,6 +550,10 @@ pub const POOLED_PER_CLASS: usize = 4 * 1024 * 1024;
 /// Entries of a pipe: a write is charged at least the limit divided by this.
 pub const PIPE_SLOTS: usize = 64;
 
+/// How long a pipe's writers may overtake one that waits for room, which costs
+/// fewer switches of threads; then they queue behind it.
+pub const PIPE_PATIENCE: Duration = Duration::from_millis(5);
+
 /// Stack of our threads: the deepest path uses a small part of it.
 pub const THREAD_STACK: usize = 256 * 1024;
 

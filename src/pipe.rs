@@ -22,7 +22,7 @@ use crossbeam_channel::{
 use parking_lot::Mutex;
 
 use crate::buf::Buf;
-use crate::limits::PIPE_SLOTS;
+use crate::limits::{PIPE_PATIENCE, PIPE_SLOTS};
 use crate::sync::Done;
 
 /// Why a pipe did not do what was asked.
@@ -65,17 +65,15 @@ pub fn elastic_pipe(limit: usize, most: usize) -> (PipeReader, PipeWriter) {
     // slot for a write that was admitted by its bytes.
     let slots = most.checked_div(least_charge).unwrap_or(PIPE_SLOTS);
     let (data_in, data_out) = bounded(slots + 2);
-    let (room_given, room) = bounded(1);
     let shared = Arc::new(Shared {
         limit: AtomicUsize::new(limit),
         bounds: limit..=most.max(limit),
         least_charge,
         queued: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
+        queue: Mutex::default(),
         data_in: Mutex::new(Some(data_in)),
         data_out,
-        room_given,
-        room,
         closed: Done::new(),
         is_interrupted: AtomicBool::new(false),
     });
@@ -91,17 +89,32 @@ struct Shared {
     least_charge: usize,
     /// What the entries in the channel were charged.
     queued: AtomicUsize,
-    /// Writers that wait for room; readers pass the word only if there are any.
+    /// Writers in the queue; readers look there only if there are any.
     waiting: AtomicUsize,
+    /// Those who wait for room, in the order in which they came.
+    queue: Mutex<Queue>,
     /// Absent once closed. A writer sends on a clone, so that a write under
     /// way at the close is still delivered: the channel ends with its last
     /// sender.
     data_in: Mutex<Option<Sender<Buf>>>,
     data_out: Receiver<Buf>,
-    room_given: Sender<()>,
-    room: Receiver<()>,
     closed: Done,
     is_interrupted: AtomicBool,
+}
+
+#[derive(Default)]
+struct Queue {
+    last: u64,
+    waiters: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    number: u64,
+    since: Instant,
+    /// Says that there may be room, to the first in the queue.
+    bell: Sender<()>,
+    /// It was rung, and he has not come yet.
+    called: bool,
 }
 
 impl Shared {
@@ -131,12 +144,63 @@ impl Shared {
         }
     }
 
-    /// Wakes one writer that waits for room. The word stays in the channel if
-    /// none is there yet, so it cannot be missed.
+    /// Wakes the writer that has waited longest.
     fn pass_the_word(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            let _ = self.room_given.try_send(());
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
         }
+        let mut queue = self.queue.lock();
+        let bell = queue.waiters.front_mut().map(Waiter::call);
+        drop(queue);
+        if let Some(bell) = bell {
+            let _ = bell.try_send(()); // or he has not heard the last one yet
+        }
+    }
+
+    /// Whether a writer that has just come may take the room for which the
+    /// first of those who wait was called: it runs already, and he has to be
+    /// woken. But not again and again (A6).
+    fn may_overtake(&self) -> bool {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return true;
+        }
+        let queue = self.queue.lock();
+        let first = queue.waiters.front();
+        first.is_none_or(|first| first.called && first.since.elapsed() < PIPE_PATIENCE)
+    }
+
+    fn enqueue(&self) -> (u64, Receiver<()>) {
+        let (bell, rung) = bounded(1);
+        let mut queue = self.queue.lock();
+        queue.last += 1;
+        let number = queue.last;
+        let since = Instant::now();
+        queue.waiters.push_back(Waiter {
+            number,
+            since,
+            bell,
+            called: false,
+        });
+        self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
+        (number, rung)
+    }
+
+    /// Counts `charge` as queued, if it is this waiter's turn and there is
+    /// room.
+    fn admit_first(&self, number: u64, charge: usize) -> bool {
+        let mut queue = self.queue.lock();
+        let first = queue.waiters.front_mut();
+        let Some(first) = first.filter(|first| first.number == number) else {
+            return false;
+        };
+        first.called = false;
+        self.admit(charge)
+    }
+
+    fn leave(&self, number: u64) {
+        let mut queue = self.queue.lock();
+        queue.waiters.retain(|waiter| waiter.number != number);
+        self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
     }
 
     fn close(&self) {
@@ -159,6 +223,13 @@ impl Shared {
 
     fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::SeqCst)
+    }
+}
+
+impl Waiter {
+    fn call(&mut self) -> Sender<()> {
+        self.called = true;
+        self.bell.clone()
     }
 }
 
@@ -294,10 +365,7 @@ impl PipeWriter {
     fn write_before(&self, buf: Buf, deadline: &Receiver<Instant>) -> Result<(), PipeError> {
         let buf = buf.compact();
         let charge = self.shared.charge(&buf);
-        // Behind those who wait: a writer that never pauses must not keep the
-        // others out (A6).
-        let alone = self.shared.waiting.load(Ordering::SeqCst) == 0;
-        if !(alone && self.shared.admit(charge)) {
+        if !(self.shared.may_overtake() && self.shared.admit(charge)) {
             self.wait_for_room(charge, deadline)?;
         }
         self.send(buf, charge)
@@ -319,25 +387,25 @@ impl PipeWriter {
             .map_err(|e| (e, Buf::with_capacity(0)))
     }
 
-    /// Waiters are woken in turn, for the channel of words is fair. Whoever
-    /// finds others waiting has no turn before the first word; there will be
-    /// one, from the reader or from a waiter that leaves.
+    /// Waiters are woken in turn, and keep their place until they are let in.
+    /// Whoever has become the first looks by himself: the word that made him
+    /// the first may have been the last.
     fn wait_for_room(&self, charge: usize, deadline: &Receiver<Instant>) -> Result<(), PipeError> {
-        let mut my_turn = self.shared.waiting.fetch_add(1, Ordering::SeqCst) == 0;
+        let (number, bell) = self.shared.enqueue();
         let admitted = loop {
             if let Some(reason) = self.end_reason() {
                 break Err(reason);
             }
-            if my_turn && self.shared.admit(charge) {
+            if self.shared.admit_first(number, charge) {
                 break Ok(());
             }
             select! {
-                recv(self.shared.room) -> _ => my_turn = true,
+                recv(bell) -> _ => {}
                 recv(self.shared.closed.event()) -> _ => {}
                 recv(deadline) -> _ => break Err(PipeError::TimedOut),
             }
         };
-        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.shared.leave(number);
         // There may be room for the next one as well.
         self.shared.pass_the_word();
         admitted
@@ -440,18 +508,23 @@ impl fmt::Debug for Shared {
 mod tests {
     use super::*;
 
-    /// A writer that never pauses must not overtake one that has been woken
-    /// and has not come to run yet (A6).
+    /// A writer that never pauses may overtake one that has been called and has
+    /// not come to run yet, but not for long (A6).
     #[test]
     fn a06_a_writer_queues_behind_those_who_wait() {
-        let (_reader, writer) = pipe(64 * 1024);
+        let (reader, writer) = pipe(64 * 1024);
         let shared = writer.shared.clone();
         let write = || writer.write_timeout(Buf::copy_of(b"x"), Duration::from_millis(1));
-        shared.waiting.fetch_add(1, Ordering::SeqCst); // somebody waits
+        let (number, bell) = shared.enqueue(); // who does not come to run
+        assert_eq!(write(), Err(PipeError::TimedOut), "he was not called");
+        assert!(bell.try_recv().is_ok(), "who left in vain has called him");
+        let first_since = |since| shared.queue.lock().waiters[0].since = since;
+        first_since(Instant::now() + PIPE_PATIENCE);
+        assert_eq!(write(), Ok(()));
+        first_since(Instant::now() - PIPE_PATIENCE);
         assert_eq!(write(), Err(PipeError::TimedOut));
-        // The one that left in vain has passed on the word that is there now.
+        shared.leave(number);
         assert_eq!(write(), Ok(()));
-        shared.waiting.fetch_sub(1, Ordering::SeqCst);
-        assert_eq!(write(), Ok(()));
+        drop(reader);
     }
 }
