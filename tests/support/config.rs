@@ -69,7 +69,7 @@ impl Endpoint {
         }
     }
 
-    fn inbound(&self) -> Value {
+    pub fn inbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
             Carrier::Vless | Carrier::VlessTls => (
                 "vless",
@@ -88,7 +88,7 @@ impl Endpoint {
         inbound
     }
 
-    fn outbound(&self) -> Value {
+    pub fn outbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
             Carrier::Vless | Carrier::VlessTls => (
                 "vless",

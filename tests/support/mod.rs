@@ -14,8 +14,10 @@ pub mod config;
 pub mod ports;
 #[cfg(feature = "cli")]
 pub mod program;
+pub mod relay;
 pub mod slow_link;
 pub mod sockets;
+pub mod streams;
 pub mod target;
 pub mod threads;
 #[cfg(feature = "cli")]

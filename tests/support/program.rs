@@ -95,6 +95,11 @@ impl Program {
         self.signal("STOP");
     }
 
+    /// SIGCONT: it goes on after [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
     /// Id of the process, as long as it has not been killed.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)

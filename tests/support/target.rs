@@ -106,7 +106,7 @@ impl Order {
         bytes
     }
 
-    fn decode(bytes: [u8; 24]) -> Self {
+    pub fn decode(bytes: [u8; 24]) -> Self {
         let field =
             |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         Self {
