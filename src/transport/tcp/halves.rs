@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::SockRef;
 
-use super::cut::{cut, is_cut};
+use super::cut::{cut, is_cut, promise_end, promise_reset};
 use super::idle::{Activity, Expire, Idle, IdleTimes};
 use crate::buf::{Buf, drop_front};
 use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHECK, UNSENT};
@@ -25,7 +25,8 @@ const MAX_SLICES: usize = 64;
 
 /// Makes `stream` a link, watched for idleness if `idle` says so.
 ///
-/// The socket stays in blocking mode. It is closed when both halves are gone.
+/// The socket stays in blocking mode. It is closed when both halves are gone,
+/// with a reset unless the writer was closed.
 pub fn split(stream: Arc<TcpStream>, idle: Option<&Idle>) -> (TcpReader, TcpWriter) {
     let (reader, writer, base) = open(stream, None);
     base.settle(idle);
@@ -74,8 +75,10 @@ impl Base {
     }
 
     /// The negotiation is over: its deadline is lifted, and the connection is
-    /// watched for idleness if `idle` says so.
+    /// watched for idleness if `idle` says so. From now on something is lost
+    /// if it does not end in order.
     pub(in crate::transport) fn settle(&self, idle: Option<&Idle>) {
+        let _ = promise_reset(&self.socket.stream);
         self.socket.settled.store(true, Ordering::SeqCst);
         if let Some(idle) = idle {
             let watch = idle.watch(Arc::downgrade(&self.socket));
@@ -472,6 +475,7 @@ impl Writer for TcpWriter {
         self.socket.check()?;
         self.socket.activity.end_write();
         self.socket.direction_ended();
+        promise_end(&self.socket.stream)?;
         match self.socket.stream.shutdown(Shutdown::Write) {
             // The peer has closed already: it wants nothing more.
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
