@@ -7,6 +7,8 @@
 
 #[path = "faults/lanes.rs"]
 mod lanes;
+#[path = "faults/load.rs"]
+mod load;
 #[path = "faults/orders.rs"]
 mod orders;
 #[path = "faults/positions.rs"]
@@ -14,8 +16,10 @@ mod positions;
 mod support;
 
 use lanes::Pairing;
+use load::Side::{Far, Near};
 use support::{
     program::Kind::{Muxcool, V2ray},
+    relay::{Fault, Way},
     tunnel::Shape::{Forward, Reverse},
 };
 
@@ -31,49 +35,77 @@ const FORWARD: Pairing = Pairing {
     far: Muxcool,
 };
 
-mod carriers_cut_at_every_byte {
-    use super::*;
+/// With V2Ray for one of ours.
+const fn far_v2ray(pairing: Pairing) -> Pairing {
+    Pairing {
+        far: V2ray,
+        ..pairing
+    }
+}
 
-    #[test]
-    fn forward_us_us() {
-        positions::of_a_forward_tunnel(FORWARD, 1);
+const fn near_v2ray(pairing: Pairing) -> Pairing {
+    Pairing {
+        near: V2ray,
+        ..pairing
+    }
+}
+
+macro_rules! faults {
+    ($($group:ident { $($name:ident: $scenario:ident::$function:ident($($argument:expr),*);)* })*) => {$(
+        mod $group {
+            use super::*;
+
+            $(
+                #[test]
+                fn $name() {
+                    $scenario::$function($($argument),*);
+                }
+            )*
+        }
+    )*};
+}
+
+faults! {
+    // A forward tunnel's carriers are cut from their first byte on; with V2Ray,
+    // which takes its time, at every third.
+    carrier_cut_at_every_byte {
+        forward_us_us: positions::of_a_forward_tunnel(FORWARD, 1);
+        forward_us_v2ray: positions::of_a_forward_tunnel(far_v2ray(FORWARD), 1);
+        forward_v2ray_us: positions::of_a_forward_tunnel(near_v2ray(FORWARD), 3);
+        reverse_us_us: positions::of_a_reverse_tunnel(REVERSE, 1);
+        reverse_us_v2ray: positions::of_a_reverse_tunnel(far_v2ray(REVERSE), 3);
     }
 
-    #[test]
-    fn forward_us_v2ray() {
-        positions::of_a_forward_tunnel(
-            Pairing {
-                far: V2ray,
-                ..FORWARD
-            },
-            1,
-        );
+    carrier_of_single_bytes {
+        reverse_us_us: load::a_carrier_of_single_bytes(REVERSE);
+        reverse_us_v2ray: load::a_carrier_of_single_bytes(far_v2ray(REVERSE));
+        reverse_v2ray_us: load::a_carrier_of_single_bytes(near_v2ray(REVERSE));
+        forward_us_us: load::a_carrier_of_single_bytes(FORWARD);
     }
 
-    #[test]
-    fn forward_v2ray_us() {
-        positions::of_a_forward_tunnel(
-            Pairing {
-                near: V2ray,
-                ..FORWARD
-            },
-            3,
-        );
+    carrier_under_busy_streams {
+        resets: load::a_carrier_suffers(REVERSE, Fault::Reset, Way::There);
+        resets_under_v2ray: load::a_carrier_suffers(far_v2ray(REVERSE), Fault::Reset, Way::There);
+        ends: load::a_carrier_suffers(REVERSE, Fault::Fin, Way::There);
+        ends_under_v2ray: load::a_carrier_suffers(far_v2ray(REVERSE), Fault::Fin, Way::There);
+        half_closes_there: load::a_carrier_suffers(REVERSE, Fault::HalfClose, Way::There);
+        half_closes_back: load::a_carrier_suffers(REVERSE, Fault::HalfClose, Way::Back);
+        is_not_read_there: load::a_carrier_suffers(REVERSE, Fault::Stop, Way::There);
+        is_not_read_back: load::a_carrier_suffers(REVERSE, Fault::Stop, Way::Back);
+        falls_silent: load::a_carrier_suffers(REVERSE, Fault::Freeze, Way::There);
+        falls_silent_forward: load::a_carrier_suffers(FORWARD, Fault::Freeze, Way::There);
     }
 
-    #[test]
-    fn reverse_us_us() {
-        positions::of_a_reverse_tunnel(REVERSE, 1);
-    }
-
-    #[test]
-    fn reverse_us_v2ray() {
-        positions::of_a_reverse_tunnel(
-            Pairing {
-                far: V2ray,
-                ..REVERSE
-            },
-            3,
-        );
+    program_under_busy_streams {
+        portal_is_killed: load::an_end_is_killed(REVERSE, Near);
+        bridge_is_killed: load::an_end_is_killed(REVERSE, Far);
+        mux_client_is_killed: load::an_end_is_killed(FORWARD, Near);
+        mux_server_is_killed: load::an_end_is_killed(FORWARD, Far);
+        portal_of_v2ray_is_killed: load::an_end_is_killed(near_v2ray(REVERSE), Near);
+        bridge_of_v2ray_is_killed: load::an_end_is_killed(far_v2ray(REVERSE), Far);
+        portal_is_frozen: load::an_end_is_frozen(REVERSE, Near);
+        bridge_is_frozen: load::an_end_is_frozen(REVERSE, Far);
+        portal_is_frozen_shortly: load::a_short_freeze_harms_nobody(REVERSE, Near);
+        bridge_is_frozen_shortly: load::a_short_freeze_harms_nobody(REVERSE, Far);
     }
 }

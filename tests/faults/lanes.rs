@@ -43,6 +43,32 @@ impl Pairing {
     }
 }
 
+/// Under what both programs run.
+pub struct Setting {
+    pub log: Value,
+    /// Shell commands before the program.
+    pub limits: &'static str,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            log: json!({ "loglevel": "info", "access": "none" }),
+            limits: "",
+        }
+    }
+}
+
+impl Setting {
+    fn start(&self, kind: Kind, role: &str, mut config: Value) -> Program {
+        let (probe, suspect, dead) = TIMES;
+        config["log"] = self.log.clone();
+        // V2Ray reads past what is ours.
+        config["policy"] = json!({ "mux": { "probe": probe, "suspect": suspect, "dead": dead } });
+        Program::start_limited(kind, role, &config, self.limits)
+    }
+}
+
 pub struct Lane {
     pub relay: Relay,
     pub door: SocketAddr,
@@ -59,7 +85,7 @@ pub struct Lanes {
 impl Lanes {
     /// So many tunnels to `target`.
     pub fn start(pairing: Pairing, count: usize, target: SocketAddr) -> Self {
-        Self::start_with(pairing, count, target, Relay::start)
+        Self::start_with(pairing, count, target, Setting::default(), Relay::start)
     }
 
     /// The same with relays of the caller's, each made for the carriers' port.
@@ -67,6 +93,7 @@ impl Lanes {
         pairing: Pairing,
         count: usize,
         target: SocketAddr,
+        setting: Setting,
         mut relay: impl FnMut(SocketAddr) -> Relay,
     ) -> Self {
         let carriers = Endpoint::new(Carrier::Vless, free_port());
@@ -81,13 +108,13 @@ impl Lanes {
         let (near, far) = match pairing.shape {
             Shape::Reverse => {
                 let portal = portal(&carriers, &doors, target);
-                let near = Program::start(pairing.near, "portal", &portal);
-                (near, Program::start(pairing.far, "bridge", &bridge(&ways)))
+                let near = setting.start(pairing.near, "portal", portal);
+                (near, setting.start(pairing.far, "bridge", bridge(&ways)))
             }
             Shape::Forward => {
-                let far = Program::start(pairing.far, "mux server", &server(&carriers));
+                let far = setting.start(pairing.far, "mux server", server(&carriers));
                 let client = client(&ways, &doors, target);
-                (Program::start(pairing.near, "mux client", &client), far)
+                (setting.start(pairing.near, "mux client", client), far)
             }
         };
         let lanes = relays.into_iter().zip(doors);
@@ -133,8 +160,6 @@ fn portal(carriers: &Endpoint, doors: &[u16], target: SocketAddr) -> Value {
     let mut inbounds = doors_to(doors, target);
     inbounds.push(carriers.inbound());
     json!({
-        "log": log(),
-        "policy": policy(),
         "reverse": { "portals": portals.collect::<Vec<_>>() },
         "inbounds": inbounds,
         "outbounds": [{ "tag": "nowhere", "protocol": "blackhole" }],
@@ -159,8 +184,6 @@ fn bridge(ways: &[Endpoint]) -> Value {
     let mut outbounds = vec![freedom()];
     outbounds.extend(ways.iter().enumerate().map(|(n, way)| outbound(way, n)));
     json!({
-        "log": log(),
-        "policy": policy(),
         "reverse": { "bridges": bridges.collect::<Vec<_>>() },
         "outbounds": outbounds,
         "routing": { "rules": carriers.chain(sessions).collect::<Vec<_>>() },
@@ -175,8 +198,6 @@ fn client(ways: &[Endpoint], doors: &[u16], target: SocketAddr) -> Value {
     });
     let rules = (0..ways.len()).map(|n| from_to(&format!("door-{n}"), &format!("carrier-{n}")));
     json!({
-        "log": log(),
-        "policy": policy(),
         "inbounds": doors_to(doors, target),
         "outbounds": outbounds.collect::<Vec<_>>(),
         "routing": { "rules": rules.collect::<Vec<_>>() },
@@ -185,8 +206,6 @@ fn client(ways: &[Endpoint], doors: &[u16], target: SocketAddr) -> Value {
 
 fn server(carriers: &Endpoint) -> Value {
     json!({
-        "log": log(),
-        "policy": policy(),
         "inbounds": [carriers.inbound()],
         "outbounds": [freedom()],
     })
@@ -221,14 +240,4 @@ fn outbound(way: &Endpoint, number: usize) -> Value {
 
 fn freedom() -> Value {
     json!({ "tag": "local", "protocol": "freedom" })
-}
-
-fn log() -> Value {
-    json!({ "loglevel": "info", "access": "none" })
-}
-
-/// V2Ray reads past what is ours.
-fn policy() -> Value {
-    let (probe, suspect, dead) = TIMES;
-    json!({ "mux": { "probe": probe, "suspect": suspect, "dead": dead } })
 }

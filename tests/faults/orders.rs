@@ -6,13 +6,12 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use super::support::{
     PATIENCE,
     client::Entry,
-    streams::{Course, Ending, Manner, Service, complaints, visit},
+    streams::{Course, Ending, Manner, Pace, Service, complaints, visit},
     target::Order,
 };
 
@@ -28,7 +27,20 @@ pub struct Orders {
 impl Orders {
     /// Streams of so many bytes up and down.
     pub fn of(upload: u64, download: u64) -> Self {
-        let course = Arc::<Course>::default();
+        Self::on(Course::default(), upload, download)
+    }
+
+    /// The same; all of them together send so many bytes a second at each end.
+    pub fn paced(upload: u64, download: u64, rate: u64) -> Self {
+        let course = Course {
+            pace: Some(Pace::new(rate)),
+            ..Course::default()
+        };
+        Self::on(course, upload, download)
+    }
+
+    fn on(course: Course, upload: u64, download: u64) -> Self {
+        let course = Arc::new(course);
         Self {
             service: Service::start(&course, PATIENCE),
             course,
@@ -44,6 +56,19 @@ impl Orders {
             key: self.next.fetch_add(1, Ordering::Relaxed),
             upload: self.size.0,
             download: self.size.1,
+        }
+    }
+
+    /// One that goes up only, down only, or both ways, as it comes.
+    pub fn next_mixed(&self) -> Order {
+        let order = self.next();
+        match order.key % 3 {
+            0 => order,
+            1 => Order { upload: 0, ..order },
+            _ => Order {
+                download: 0,
+                ..order
+            },
         }
     }
 
@@ -93,6 +118,3 @@ impl Orders {
         assert!(settled.is_ok() || !judged.1, "{settled:?}");
     }
 }
-
-/// How long a stream that is known to be lost may take to end.
-pub const SOON: Duration = PATIENCE;

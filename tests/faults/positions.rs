@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    lanes::{Lane, Lanes, Pairing},
+    lanes::{Lane, Lanes, Pairing, Setting},
     orders::Orders,
     support::{
         PATIENCE, eventually,
@@ -26,7 +26,7 @@ const STREAM: (u64, u64) = (40, 30);
 const STREAMS: usize = 2;
 
 /// Tunnels at the same time.
-const FORWARD_LANES: usize = 8;
+const FORWARD_LANES: usize = 16;
 
 /// Carriers of one lane that are cut while they are being opened. A bridge
 /// waits longer after each.
@@ -49,7 +49,8 @@ pub fn of_a_forward_tunnel(pairing: Pairing, stride: usize) {
         assert_eq!(ending, Ending::Whole);
     });
     lanes.lanes[0].relay.inflict(Fault::Reset);
-    let trips = trips(lengths, stride);
+    let mut trips = trips(lengths, stride);
+    trips.extend(others(&trips));
     let count = trips.len();
     let queue = Mutex::new(trips.into_iter());
     let take = || queue.lock().expect("queue").next();
@@ -81,14 +82,20 @@ pub fn of_a_reverse_tunnel(pairing: Pairing, stride: usize) {
     let lives = trips(life, stride);
     let count = openings.len() + lives.len();
     let lanes = openings.len().div_ceil(OPENINGS);
-    let lanes = Lanes::start_with(pairing, lanes, orders.service.address(), |target| {
-        let relay = Relay::start(target);
-        let first = openings.len().saturating_sub(OPENINGS);
-        for trip in openings.drain(first..) {
-            relay.trip_next(trip);
-        }
-        relay
-    });
+    let lanes = Lanes::start_with(
+        pairing,
+        lanes,
+        orders.service.address(),
+        Setting::default(),
+        |target| {
+            let relay = Relay::start(target);
+            let first = openings.len().saturating_sub(OPENINGS);
+            for trip in openings.drain(first..) {
+                relay.trip_next(trip);
+            }
+            relay
+        },
+    );
     let queue = Mutex::new(lives.into_iter());
     let take = || queue.lock().expect("queue").next();
     thread::scope(|threads| {
@@ -134,16 +141,32 @@ fn lengths(lane: &Lane, act: impl FnOnce()) -> [u64; 2] {
     [after[0] - before[0], after[1] - before[1]]
 }
 
+/// Each position, with orderly ends and resets in turn.
 fn trips(lengths: [u64; 2], stride: usize) -> Vec<Trip> {
-    let mut trips = Vec::new();
-    for way in Way::BOTH {
-        for after in (0..=lengths[way as usize]).step_by(stride) {
-            for fault in [Fault::Fin, Fault::Reset] {
-                trips.push(Trip { way, after, fault });
-            }
-        }
-    }
-    trips
+    let positions = Way::BOTH.into_iter().flat_map(|way| {
+        let positions = (0..=lengths[way as usize]).step_by(stride);
+        positions.map(move |after| (way, after))
+    });
+    let faults = [Fault::Fin, Fault::Reset].into_iter().cycle();
+    positions
+        .zip(faults)
+        .map(|((way, after), fault)| Trip { way, after, fault })
+        .collect()
+}
+
+/// The same positions with the other fault each.
+fn others(trips: &[Trip]) -> Vec<Trip> {
+    let other = |trip: &Trip| match trip.fault {
+        Fault::Fin => Trip {
+            fault: Fault::Reset,
+            ..*trip
+        },
+        _ => Trip {
+            fault: Fault::Fin,
+            ..*trip
+        },
+    };
+    trips.iter().map(other).collect()
 }
 
 /// Visits until one is served, all of which are judged later.
@@ -171,7 +194,6 @@ fn finish(lanes: Lanes, orders: &Orders, trips: usize) {
     let tripped: usize = lanes.lanes.iter().map(|lane| lane.relay.tripped()).sum();
     // A grant more or less, and the last positions are not reached.
     assert!(tripped * 10 >= trips * 8, "{tripped} of {trips} cuts");
-    eprintln!("{tripped} of {trips} cuts");
     for lane in &lanes.lanes {
         open(lane, orders, pairing);
     }

@@ -220,10 +220,11 @@ pub fn visit(
 /// As [`visit`], once inside.
 pub fn stay(stream: &TcpStream, order: Order, manner: Manner, course: &Course) -> Ending {
     reset_on_close(stream, true);
-    let ended = AtomicBool::new(false);
+    let (sent_all, ended) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|threads| {
         threads.spawn(|| {
             let sent = upload(stream, order, course);
+            sent_all.store(sent.is_ok(), Ordering::SeqCst);
             if sent.is_ok() && manner == Manner::HalfClose {
                 reset_on_close(stream, false);
                 ended.store(true, Ordering::SeqCst);
@@ -234,6 +235,9 @@ pub fn stay(stream: &TcpStream, order: Order, manner: Manner, course: &Course) -
         if !ended.load(Ordering::SeqCst) {
             ending = doubt(ending, stream);
         }
+        if ending == Ending::Whole && !comes_true(&sent_all) {
+            ending = Ending::Short(order.download); // the service cannot have got all
+        }
         if ending == Ending::Whole {
             reset_on_close(stream, false);
         } else {
@@ -243,6 +247,13 @@ pub fn stay(stream: &TcpStream, order: Order, manner: Manner, course: &Course) -
         }
         ending
     })
+}
+
+/// What the sender has done shows a moment after the service has seen it.
+fn comes_true(flag: &AtomicBool) -> bool {
+    const MOMENT: Duration = Duration::from_secs(1);
+    let look = || flag.load(Ordering::SeqCst).then_some(()).ok_or(());
+    eventually(Instant::now() + MOMENT, look).is_ok()
 }
 
 fn upload(mut stream: &TcpStream, order: Order, course: &Course) -> io::Result<()> {
