@@ -5,14 +5,23 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+#[path = "faults/clock.rs"]
+mod clock;
 #[path = "faults/lanes.rs"]
 mod lanes;
 #[path = "faults/load.rs"]
 mod load;
+#[path = "faults/logs.rs"]
+mod logs;
 #[path = "faults/orders.rs"]
 mod orders;
 #[path = "faults/positions.rs"]
 mod positions;
+#[path = "faults/restarts.rs"]
+mod restarts;
+#[allow(dead_code)] // the layers' test uses the rest of it
+#[path = "layers/scan.rs"]
+mod scan;
 mod support;
 
 use lanes::Pairing;
@@ -107,5 +116,21 @@ faults! {
         bridge_is_frozen: load::an_end_is_frozen(REVERSE, Far);
         portal_is_frozen_shortly: load::a_short_freeze_harms_nobody(REVERSE, Near);
         bridge_is_frozen_shortly: load::a_short_freeze_harms_nobody(REVERSE, Far);
+    }
+    logs_that_cannot_be_written {
+        files_on_a_full_disk: logs::files_on_a_full_disk();
+        terminals_on_a_full_disk: logs::terminals_on_a_full_disk();
+        closed_descriptors: logs::closed_descriptors();
+        pipes_that_nobody_reads: logs::pipes_that_nobody_reads();
+    }
+
+    clock_that_jumps {
+        nothing_but_log_lines_goes_by_the_time_of_day:
+            clock::nothing_but_log_lines_goes_by_the_time_of_day();
+    }
+
+    restarts_in_a_row {
+        of_a_bridge: restarts::leave_nothing_in_the_other_program(Far, 12);
+        of_a_portal: restarts::leave_nothing_in_the_other_program(Near, 5);
     }
 }
