@@ -18,7 +18,7 @@ use super::support::{
 
 /// When a silent peer is asked, suspected and given up, in seconds: earlier than
 /// by default, for a test that waits for it.
-const TIMES: (u32, u32, u32) = (1, 2, 4);
+const TIMES: (u32, u32, u32) = (1, 2, 3);
 
 /// Which programs are at the ends. Visitors come to the near one.
 #[derive(Clone, Copy, Debug)]

@@ -80,7 +80,7 @@ pub fn a_carrier_suffers(pairing: Pairing, fault: Fault, way: Way) {
 /// For less long than it takes to be given up: nobody notices.
 pub fn a_short_freeze_harms_nobody(pairing: Pairing, side: Side) {
     const EACH: u64 = 96 * 1024;
-    const FROZEN: Duration = Duration::from_secs(1);
+    const FROZEN: Duration = Duration::from_millis(800);
     let orders = Orders::paced(EACH, EACH, RATE);
     let mut lanes = Lanes::start(pairing, 1, orders.service.address());
     open(&lanes.lanes[0], &orders);
