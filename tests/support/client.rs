@@ -50,10 +50,17 @@ impl Entry {
 
     /// A UDP flow.
     pub fn datagrams(&self) -> io::Result<Datagrams> {
-        match self {
+        self.datagrams_within(PATIENCE)
+    }
+
+    /// As [`Entry::datagrams`], with another bound for each answer.
+    pub fn datagrams_within(&self, patience: Duration) -> io::Result<Datagrams> {
+        let flow = match self {
             Self::Door(door) => Datagrams::plain(*door),
             Self::Socks { proxy, host, port } => Datagrams::associated(*proxy, host, *port),
-        }
+        }?;
+        flow.socket.set_read_timeout(Some(patience))?;
+        Ok(flow)
     }
 }
 
