@@ -32,7 +32,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn time(&self) -> Duration {
         match self.quick {
-            true => Duration::from_secs(15),
+            true => Duration::from_secs(12),
             false => Duration::from_secs_f64(self.minutes * 60.0),
         }
     }

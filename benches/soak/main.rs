@@ -52,8 +52,9 @@ const VISITORS: u64 = 24;
 /// How long visitors come before the programs' use is taken for the first time.
 const WARMING: Duration = Duration::from_secs(10);
 
-/// How long is waited for a program to come to rest in a short run.
-const QUICK_REST: Duration = Duration::from_secs(3);
+/// The same of a short run, and how long is waited for a program to come to
+/// rest.
+const QUICK: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse() {
@@ -138,8 +139,11 @@ fn soak_one(
         echo: scene.echo.address(),
     };
     let mut tunnel = Tunnel::start(lasting, targets)?;
-    let rest = if time < WARMING * 3 { QUICK_REST } else { time };
-    let (mut visits, _) = busy(scene, &mut tunnel, time.min(WARMING), false)?;
+    let (warming, rest) = match time < WARMING * 3 {
+        true => (QUICK, QUICK),
+        false => (WARMING, time),
+    };
+    let (mut visits, _) = busy(scene, &mut tunnel, warming, false)?;
     let before = Usage::at_rest(tunnel.lasting(), rest);
     let (more, faults) = busy(scene, &mut tunnel, time, true)?;
     visits.extend(more);

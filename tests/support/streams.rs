@@ -232,11 +232,11 @@ pub fn stay(stream: &TcpStream, order: Order, manner: Manner, course: &Course) -
             }
         });
         let mut ending = download(stream, order, manner, course);
-        if !ended.load(Ordering::SeqCst) {
-            ending = doubt(ending, stream);
-        }
         if ending == Ending::Whole && !comes_true(&sent_all) {
             ending = Ending::Short(order.download); // the service cannot have got all
+        }
+        if !ended.load(Ordering::SeqCst) {
+            ending = doubt(ending, stream);
         }
         if ending == Ending::Whole {
             reset_on_close(stream, false);
