@@ -52,8 +52,8 @@ const VISITORS: u64 = 24;
 /// How long visitors come before the programs' use is taken for the first time.
 const WARMING: Duration = Duration::from_secs(10);
 
-/// The same of a short run, and how long is waited for a program to come to
-/// rest.
+/// The same of a short run, and how long its programs have to come to rest: too
+/// short for that, so that their use is not judged.
 const QUICK: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -87,6 +87,8 @@ struct Scene {
 /// What came of one tunnel.
 pub struct Outcome {
     pub lasting: Lasting,
+    /// Whether its use was taken at rest, so that it may not have grown.
+    pub at_rest: bool,
     pub faults: Counts,
     pub before: Usage,
     pub after: Usage,
@@ -141,19 +143,20 @@ fn soak_one(
     let mut tunnel = Tunnel::start(lasting, targets)?;
     let (warming, rest) = match time < WARMING * 3 {
         true => (QUICK, QUICK),
-        false => (WARMING, time),
+        false => (WARMING, usage::REST),
     };
     let (mut visits, _) = busy(scene, &mut tunnel, warming, false)?;
-    let before = Usage::at_rest(tunnel.lasting(), rest);
+    let before = Usage::after(rest, tunnel.lasting());
     let (more, faults) = busy(scene, &mut tunnel, time, true)?;
     visits.extend(more);
     service.settle(PATIENCE * 2)?;
-    let after = Usage::at_rest(tunnel.lasting(), rest);
+    let after = Usage::after(rest, tunnel.lasting());
     let mut verdict = Verdict::default();
     verdict.add(&tunnel.public.chronicle, &visits, &service.take_endings());
     tunnel.finish();
     let outcome = Outcome {
         lasting,
+        at_rest: rest == usage::REST,
         faults,
         before,
         after,

@@ -54,9 +54,10 @@ impl Report {
 
 impl Outcome {
     fn grew(&self) -> bool {
-        self.after.memory > self.before.memory + MEMORY
+        let grew = self.after.memory > self.before.memory + MEMORY
             || self.after.threads > self.before.threads + FEW
-            || self.after.descriptors > self.before.descriptors + FEW
+            || self.after.descriptors > self.before.descriptors + FEW;
+        self.at_rest && grew
     }
 }
 
@@ -92,8 +93,13 @@ impl fmt::Display for Report {
                 Lasting::Portal => "portal",
                 Lasting::Bridge => "bridge",
             };
-            writeln!(f, "{name} at first      {}", outcome.before)?;
-            writeln!(f, "{name} at the end    {}", outcome.after)?;
+            let rest = if outcome.at_rest {
+                ""
+            } else {
+                " (busy before)"
+            };
+            writeln!(f, "{name} at first      {}{rest}", outcome.before)?;
+            writeln!(f, "{name} at the end    {}{rest}", outcome.after)?;
         }
         writeln!(f, "errors               {}", verdict.errors.len())?;
         for error in verdict.errors.iter().take(SHOWN) {

@@ -1,18 +1,14 @@
 //! What a program uses at rest.
 
-use std::{
-    fmt, fs,
-    time::{Duration, Instant},
-};
+use std::{fmt, fs, thread, time::Duration};
 
-use crate::support::{eventually, program::Program};
+use muxcool::limits::{SPARE_TIME, UDP_IDLE};
 
-/// How long it may take until a program is at rest: until threads that wait for
-/// another task have ended, and flows of datagrams that have fallen silent.
-const REST: Duration = Duration::from_secs(75);
+use crate::support::program::Program;
 
-/// For so long nothing changes then.
-const STILL: Duration = Duration::from_secs(5);
+/// After so long a program is at rest: flows of datagrams have ended, threads no
+/// longer wait for another task.
+pub const REST: Duration = Duration::from_secs(UDP_IDLE.as_secs() + SPARE_TIME.as_secs() + 10);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
@@ -32,24 +28,10 @@ impl Usage {
         }
     }
 
-    /// Once neither its threads nor its descriptors have become fewer for a
-    /// while.
-    pub fn at_rest(program: &Program, patience: Duration) -> Self {
-        let mut least = Self::of(program);
-        let mut since = Instant::now();
-        let _ = eventually(Instant::now() + patience.min(REST), || {
-            let now = Self::of(program);
-            if now.threads < least.threads || now.descriptors < least.descriptors {
-                since = Instant::now();
-            }
-            least = now;
-            if since.elapsed() >= STILL {
-                Ok(())
-            } else {
-                Err(())
-            }
-        });
-        least
+    /// After that time.
+    pub fn after(rest: Duration, program: &Program) -> Self {
+        thread::sleep(rest);
+        Self::of(program)
     }
 }
 
