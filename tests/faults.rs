@@ -75,11 +75,11 @@ macro_rules! faults {
 }
 
 faults! {
-    // With V2Ray, which takes its time over each, at every seventh.
+    // With V2Ray, which takes its time over each, at some.
     carrier_cut_at_every_byte {
         forward_us_us: positions::of_a_forward_tunnel(FORWARD, 1);
         forward_us_v2ray: positions::of_a_forward_tunnel(far_v2ray(FORWARD), 1);
-        forward_v2ray_us: positions::of_a_forward_tunnel(near_v2ray(FORWARD), 7);
+        forward_v2ray_us: positions::of_a_forward_tunnel(near_v2ray(FORWARD), 3);
         reverse_us_us: positions::of_a_reverse_tunnel(REVERSE, 1);
         reverse_us_v2ray: positions::of_a_reverse_tunnel(far_v2ray(REVERSE), 7);
     }

@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use super::support::{
@@ -20,6 +21,7 @@ pub struct Orders {
     pub service: Service,
     pub course: Arc<Course>,
     size: (u64, u64),
+    patience: Duration,
     next: AtomicU64,
     visits: Mutex<Vec<(Order, Ending)>>,
 }
@@ -45,9 +47,15 @@ impl Orders {
             service: Service::start(&course, PATIENCE),
             course,
             size: (upload, download),
+            patience: PATIENCE,
             next: AtomicU64::new(1),
             visits: Mutex::default(),
         }
+    }
+
+    /// With visitors who wait so long for anything.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// An order that no other stream has had.
@@ -78,7 +86,7 @@ impl Orders {
     }
 
     pub fn place_as(&self, order: Order, entry: &Entry, manner: Manner) -> Ending {
-        let ending = visit(entry, order, manner, &self.course, PATIENCE);
+        let ending = visit(entry, order, manner, &self.course, self.patience);
         let mut visits = self.visits.lock().expect("visits");
         visits.push((order, ending.clone()));
         ending

@@ -28,6 +28,9 @@ const STREAMS: usize = 2;
 /// Tunnels at the same time.
 const FORWARD_LANES: usize = 16;
 
+/// How long visitors of V2Ray wait: it forgets some of them.
+const WITH_V2RAY: Duration = Duration::from_secs(2);
+
 /// Carriers of one lane that are cut while they are being opened. A bridge
 /// waits longer after each.
 const OPENINGS: usize = 3;
@@ -42,7 +45,10 @@ pub fn of_a_forward_tunnel(pairing: Pairing, stride: usize) {
     if is_skipped(pairing) {
         return;
     }
-    let orders = Orders::of(STREAM.0, STREAM.1);
+    let mut orders = Orders::of(STREAM.0, STREAM.1);
+    if pairing.near == V2ray {
+        orders = orders.with_patience(WITH_V2RAY);
+    }
     let lanes = Lanes::start(pairing, FORWARD_LANES, orders.service.address());
     let lengths = lengths(&lanes.lanes[0], || {
         let ending = orders.place(&lanes.lanes[0].entry(), pairing.manner());
@@ -82,6 +88,12 @@ pub fn of_a_reverse_tunnel(pairing: Pairing, stride: usize) {
     let lives = trips(life, stride);
     let count = openings.len() + lives.len();
     let lanes = openings.len().div_ceil(OPENINGS);
+    eprintln!(
+        "{} openings {} lives {} lanes",
+        openings.len(),
+        lives.len(),
+        lanes
+    );
     let lanes = Lanes::start_with(
         pairing,
         lanes,
@@ -194,9 +206,11 @@ fn finish(lanes: Lanes, orders: &Orders, trips: usize) {
     let tripped: usize = lanes.lanes.iter().map(|lane| lane.relay.tripped()).sum();
     // A grant more or less, and the last positions are not reached.
     assert!(tripped * 10 >= trips * 8, "{tripped} of {trips} cuts");
-    for lane in &lanes.lanes {
-        open(lane, orders, pairing);
-    }
+    thread::scope(|threads| {
+        for lane in &lanes.lanes {
+            threads.spawn(|| open(lane, orders, pairing));
+        }
+    });
     orders.assert_none_forbidden(pairing.judged());
     lanes.finish();
 }
