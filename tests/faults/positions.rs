@@ -88,12 +88,6 @@ pub fn of_a_reverse_tunnel(pairing: Pairing, stride: usize) {
     let lives = trips(life, stride);
     let count = openings.len() + lives.len();
     let lanes = openings.len().div_ceil(OPENINGS);
-    eprintln!(
-        "{} openings {} lives {} lanes",
-        openings.len(),
-        lives.len(),
-        lanes
-    );
     let lanes = Lanes::start_with(
         pairing,
         lanes,
