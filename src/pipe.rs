@@ -13,17 +13,15 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{
-    Receiver, RecvTimeoutError, Sender, TryRecvError, after, bounded, never, select,
-};
-use parking_lot::Mutex;
+use crossbeam_channel::{RecvTimeoutError, TryRecvError};
 
 use crate::buf::Buf;
 use crate::limits::{PIPE_PATIENCE, PIPE_SLOTS};
 use crate::sync::Done;
+use crate::sync::shim::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::shim::{Mutex, Receiver, Sender, after, bounded, never, select};
 
 /// Why a pipe did not do what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::warn;
 
 use super::stamp;
@@ -16,6 +15,7 @@ use crate::config::LogTarget;
 use crate::escape::Escaped;
 use crate::limits::{ACCESS_GATHERING, ACCESS_QUEUE, JOIN_DEADLINE};
 use crate::link::{Access, Request};
+use crate::sync::shim::{Receiver, Sender, bounded, select};
 use crate::sync::{Crew, Done};
 
 /// One line for each connection, in V2Ray's form and in local time:

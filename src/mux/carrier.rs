@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
-use parking_lot::Mutex;
 
 use super::MuxError;
 use super::demux::{Demux, Role};
@@ -24,6 +23,7 @@ use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
 use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, QUIET_PEER};
 use crate::link::{Handle, Link, Reader};
+use crate::sync::shim::Mutex;
 use crate::sync::{Crew, Done, Next, Periodic, Timer};
 
 /// Why a carrier ended. The first cause is kept.

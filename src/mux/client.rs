@@ -1,10 +1,8 @@
 //! The client end of a carrier: it opens sessions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::select;
 use log::{debug, info};
 
 use super::MuxError;
@@ -19,6 +17,8 @@ use crate::limits::IDLE_CHECK;
 use crate::link::{Link, LinkError, Nowhere, Reader};
 use crate::net::Destination;
 use crate::sync::Clock;
+use crate::sync::shim::atomic::{AtomicBool, Ordering};
+use crate::sync::shim::select;
 
 /// A carrier on which this side opens sessions.
 ///

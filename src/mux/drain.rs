@@ -8,14 +8,13 @@
 
 use std::ops::{Add, AddAssign};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-use parking_lot::Mutex;
 
 use super::carrier::{Carrier, Cause};
 use super::session::Session;
 use super::table::SessionManager;
+use crate::sync::shim::Mutex;
+use crate::sync::shim::atomic::{AtomicBool, Ordering};
 
 /// What has not ended yet of something that drains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

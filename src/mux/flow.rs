@@ -4,8 +4,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::credit::{ReceiveCredit, SendCredit};
 use super::inlet::parked_in_process;
 use super::options::CarrierOptions;
@@ -13,6 +11,7 @@ use super::peer::Peer;
 use super::share::Share;
 use crate::limits::{GROWN_PER_PROCESS, PARKED_PER_PROCESS};
 use crate::link::LinkError;
+use crate::sync::shim::{Condvar, Mutex};
 
 /// Both directions' credit of one stream.
 pub(super) struct Flow {

@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::SESSION_PIPE;
 use crate::link::{Handle, Interrupt, Link, LinkError, Nowhere, PipeLinkWriter, Reader, Writer};
 use crate::pipe::{PipeReader, pipe};
+use crate::sync::shim::Mutex;
 use crate::sync::{Done, Share};
 
 /// The session as a link, for those who dispatch it.

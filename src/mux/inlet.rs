@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use super::options::CarrierOptions;
 use super::share::Share;
 use super::stats::Counters;
@@ -23,6 +21,7 @@ use crate::limits::{
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
 use crate::sync::Done;
+use crate::sync::shim::{Condvar, Mutex, MutexGuard};
 
 /// What bounds the receiving side of a carrier's sessions, and counts what
 /// happens there.
@@ -368,6 +367,7 @@ impl Inlet {
             return Step::None;
         };
         state.consumer = Consumer::Gone;
+        state.drop_parked(); // the end may have come while some was parked
         drop(state);
         end_writer(writer.as_mut(), ending);
         self.done.signal();
@@ -384,6 +384,7 @@ impl Inlet {
         state.consumer = Consumer::Gone;
         let expected = state.ending == Some(Ending::Abort);
         state.end(Ending::Abort);
+        state.drop_parked();
         drop(state);
         self.room.notify_all();
         self.done.signal();
@@ -469,6 +470,12 @@ impl State {
             let parked = self.parked.drain(..).map(|buf| buf.footprint()).sum();
             self.parked_bytes.sub(parked);
         }
+    }
+
+    /// Nobody takes anything any more, nor has any of it in hands.
+    fn drop_parked(&mut self) {
+        self.parked.clear();
+        self.parked_bytes.set(0);
     }
 
     fn park(&mut self, mut data: &[u8], network: Network) {

@@ -20,8 +20,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::extension::{Hello, MAX_CREDITS, Message};
 use super::frame::{SessionStatus, end_frame, keep_alive_header, keep_header};
 use super::peer::PENDING_PROBES;
@@ -30,6 +28,7 @@ use crate::limits::{
     CARRIER_PIPE, CARRIER_PIPE_MOST, CONTROL_PIPE, PONGS, PROBE_SESSION, UNKNOWN_ANSWERS,
 };
 use crate::pipe::{PipeError, PipeReader, PipeWriter, elastic_pipe, pipe};
+use crate::sync::shim::Mutex;
 
 /// The queueing side, shared by everyone who sends on the carrier.
 #[derive(Debug)]

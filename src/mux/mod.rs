@@ -48,6 +48,8 @@ mod outgoing;
 mod peer;
 mod picker;
 mod probes;
+#[cfg(all(test, feature = "schedules"))]
+mod schedules;
 mod server;
 mod session;
 mod share;

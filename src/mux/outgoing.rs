@@ -10,11 +10,7 @@
 //! the one who has it looks again when it has put the pump back.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
 
 use super::extension::Hello;
 use super::lanes::{LaneEnds, Lanes, Signals, lanes};
@@ -23,6 +19,8 @@ use crate::buf::Buf;
 use crate::limits::{CARRIER_DELAY, DIRECT_PAUSE, DIRECT_ROUNDS, DIRECT_SIZE, PACE_INTERVAL};
 use crate::link::{LinkError, Writer};
 use crate::pipe::PipeError;
+use crate::sync::shim::atomic::{AtomicBool, Ordering};
+use crate::sync::shim::{Mutex, Receiver, Sender, bounded};
 
 /// The sending side of a carrier, shared by everyone who sends on it.
 pub(super) struct Outgoing {

@@ -1,13 +1,13 @@
 //! What one end of a carrier knows of the other.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::extension::Hello;
 use super::probes::Probes;
 use crate::limits::MAX_PLAIN_DATAGRAM;
 use crate::sync::Lately;
+use crate::sync::shim::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Probes that may be without an answer; the oldest is forgotten beyond.
 pub(super) const PENDING_PROBES: usize = 8;

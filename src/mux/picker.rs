@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use super::factory::ClientWorkerFactory;
 use super::{ClientWorker, MuxError};
 use crate::limits::PICKER_CLEANUP;
+use crate::sync::shim::Mutex;
+use crate::sync::shim::atomic::{AtomicBool, Ordering};
 use crate::sync::{Done, Periodic, Timer};
 
 /// Picks a worker that can take a session.

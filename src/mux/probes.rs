@@ -5,12 +5,11 @@
 //! answer is taken for another's. Whoever asks meanwhile gets the answer to the
 //! next, and shares it with all who do.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::MuxError;
+use crate::sync::shim::atomic::{AtomicU64, Ordering};
+use crate::sync::shim::{Condvar, Mutex};
 
 /// How a probe is sent, and answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

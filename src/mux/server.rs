@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{debug, info};
 
 use super::MuxError;
@@ -18,6 +17,7 @@ use super::stream::MuxStream;
 use crate::limits::ACCEPT_BACKLOG;
 use crate::link::{Dispatcher, Link, Reader, Request};
 use crate::net::Destination;
+use crate::sync::shim::{Receiver, Sender, bounded, select};
 use crate::sync::{Complaints, Quota, Share};
 
 /// A carrier on which the peer opens sessions.

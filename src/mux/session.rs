@@ -6,11 +6,9 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
-use parking_lot::Mutex;
 
 use super::MuxError;
 use super::carrier::Carrier;
@@ -21,6 +19,8 @@ use crate::buf::Buf;
 use crate::limits::{DRAIN_QUIET, FRAME_PAYLOAD};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
+use crate::sync::shim::Mutex;
+use crate::sync::shim::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Complaints, Done, Lately, Next, Periodic};
 
 /// Sessions that were ended for holding up their carriers.

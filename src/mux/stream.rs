@@ -6,10 +6,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use super::MuxError;
 use super::session::Session;
@@ -18,6 +15,8 @@ use crate::limits::SESSION_PIPE;
 use crate::link::{Handle, LinkError, Nowhere, PipeLinkWriter, Writer};
 use crate::net::{Destination, Network};
 use crate::pipe::{PipeError, PipeReader, pipe};
+use crate::sync::shim::Mutex;
+use crate::sync::shim::atomic::{AtomicBool, Ordering};
 
 /// One session of a carrier.
 ///

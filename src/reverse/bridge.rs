@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use log::{info, warn};
 use parking_lot::Mutex;
 
@@ -15,6 +14,7 @@ use crate::limits::{BRIDGE_DRAINING, BRIDGE_SESSIONS, BRIDGE_WORKERS, HEARTBEAT,
 use crate::link::{DispatchError, Dispatcher, Request};
 use crate::mux::Left;
 use crate::net::{AllowedTargets, Destination};
+use crate::sync::shim::{Receiver, Sender, bounded, never, select};
 use crate::sync::{Crew, Done, Timer};
 
 /// The end of a reverse tunnel that reaches the services.

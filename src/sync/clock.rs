@@ -1,8 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
+use super::shim::{self, Mutex, Receiver, Sender, bounded};
 
 /// Where the time comes from: the system, or a test.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +27,7 @@ impl Clock {
     pub fn after(&self, wait: Duration) -> Receiver<Instant> {
         match &self.manual {
             Some(manual) => manual.after(wait),
-            None => crossbeam_channel::after(wait),
+            None => shim::after(wait),
         }
     }
 
@@ -37,7 +36,7 @@ impl Clock {
     pub fn at(&self, deadline: Instant) -> Receiver<Instant> {
         match &self.manual {
             Some(manual) => manual.at(deadline),
-            None => crossbeam_channel::at(deadline),
+            None => shim::at(deadline),
         }
     }
 }

@@ -1,10 +1,9 @@
 use std::convert::Infallible;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::{Condvar, Mutex};
+use super::shim::atomic::{AtomicBool, Ordering};
+use super::shim::{Condvar, Mutex, Receiver, Sender, bounded};
 
 /// An event that happens once and that any number of threads can wait for,
 /// also inside a `select!`.

@@ -1,5 +1,6 @@
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use super::shim::atomic::{AtomicU64, Ordering};
 
 /// When something last happened. Noting it takes no lock.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod complaints;
 mod done;
 mod lately;
 mod quota;
+pub(crate) mod shim;
 mod thread;
 mod timer;
 
@@ -14,5 +15,7 @@ pub use complaints::{Complaints, Unsaid};
 pub use done::Done;
 pub use lately::Lately;
 pub use quota::{Quota, Share};
+#[cfg(feature = "schedules")]
+pub use shim::{Time, explore};
 pub use thread::{Crew, Panicked, Spawned, panics, report_panics, spawn};
 pub use timer::{Next, Periodic, Timer};

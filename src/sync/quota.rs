@@ -1,9 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
-
 use super::Done;
+use super::shim::{Receiver, Sender, bounded, select};
 
 /// A bound on how many of something there are at once. What is there holds a
 /// [`Share`].

@@ -5,8 +5,10 @@
 mod crew;
 #[cfg(feature = "deadlocks")]
 mod deadlocks;
+#[cfg_attr(feature = "schedules", allow(dead_code))]
 mod gate;
 mod panics;
+#[cfg_attr(feature = "schedules", allow(dead_code))]
 mod reserve;
 mod task;
 
@@ -41,6 +43,14 @@ where
     Ok(task)
 }
 
+/// A model of a thread, which only its own tasks use.
+#[cfg(feature = "schedules")]
+fn start(job: Job) -> io::Result<()> {
+    shuttle::thread::spawn(move || job.run());
+    Ok(())
+}
+
+#[cfg(not(feature = "schedules"))]
 fn start(job: Job) -> io::Result<()> {
     match RESERVE.hand_over(job) {
         Ok(()) => Ok(()),
@@ -49,6 +59,7 @@ fn start(job: Job) -> io::Result<()> {
 }
 
 /// This is the only place that starts threads.
+#[cfg_attr(feature = "schedules", allow(dead_code))]
 fn start_thread(first: Job) -> io::Result<()> {
     #[cfg(feature = "deadlocks")]
     deadlocks::watch();

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
-use parking_lot::{Mutex, MutexGuard};
-
+use super::shim::{Mutex, MutexGuard, Receiver, Sender, bounded, never, select};
 use super::{Clock, Done, Spawned, spawn};
 
 /// What a periodic task wants after a run.

@@ -3,10 +3,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::reserve::Job;
 use super::{panics, start, task};
+use crate::sync::shim::{Condvar, Mutex};
 
 /// The tasks of one owner, which waits for all of them when it closes.
 ///

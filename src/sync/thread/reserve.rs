@@ -4,10 +4,9 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::task;
 use crate::limits::{SPARE_THREADS, SPARE_TIME};
+use crate::sync::shim::{Condvar, Mutex};
 
 /// Name of a thread without a task.
 pub(super) const NAME: &str = "spare";
@@ -32,7 +31,7 @@ impl Job {
         }
     }
 
-    fn run(self) {
+    pub(super) fn run(self) {
         rename(&self.name);
         task::run_as(self.number, self.run);
     }
@@ -232,5 +231,34 @@ mod tests {
     fn the_system_keeps_fifteen_bytes_of_a_name_and_no_nul() {
         assert_eq!(system_name("in-\0x").as_bytes(), b"in-x");
         assert_eq!(system_name("0123456789abcdefg").as_bytes().len(), 15);
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "schedules")]
+mod schedules {
+    use shuttle::thread;
+
+    use super::*;
+    use crate::sync::shim::bounded;
+    use crate::sync::{Time, explore};
+
+    /// The clock and a job may come at the same moment: the job is run.
+    #[test]
+    fn no_job_is_lost_to_a_thread_that_is_about_to_end() {
+        explore(Time::Passes, || {
+            let reserve = Arc::new(Reserve::new(1, SPARE_TIME));
+            let serving = reserve.clone();
+            let first = Job::new(1, "first", || ());
+            let serving = thread::spawn(move || serving.serve(first));
+            for number in [2, 3] {
+                let (tell, told) = bounded(1);
+                let next = Job::new(number, "next", move || tell.try_send(()).unwrap());
+                if reserve.hand_over(next).is_ok() {
+                    told.recv().unwrap();
+                }
+            }
+            serving.join().unwrap();
+        });
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::shim::{Condvar, Mutex, thread_local};
 
 thread_local! {
     /// Number of the task that this thread runs; 0 if it runs none of ours.
@@ -20,14 +20,14 @@ pub(super) fn new_number() -> u64 {
 
 /// The number of the task that the calling thread runs, 0 if none.
 pub(super) fn current() -> u64 {
-    CURRENT.get()
+    CURRENT.with(Cell::get)
 }
 
 /// Calls `run`, which must not unwind, as the task of this number.
 pub(super) fn run_as(number: u64, run: impl FnOnce()) {
-    CURRENT.set(number);
+    CURRENT.with(|current| current.set(number));
     run();
-    CURRENT.set(0);
+    CURRENT.with(|current| current.set(0));
 }
 
 /// The task has panicked; that was logged.
