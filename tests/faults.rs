@@ -129,6 +129,6 @@ faults! {
 
     restarts_in_a_row {
         of_a_bridge: restarts::leave_nothing_in_the_other_program(Far, 10);
-        of_a_portal: restarts::leave_nothing_in_the_other_program(Near, 5);
+        of_a_portal: restarts::leave_nothing_in_the_other_program(Near, 4);
     }
 }
