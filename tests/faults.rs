@@ -24,12 +24,14 @@ mod restarts;
 mod scan;
 mod support;
 
-use lanes::Pairing;
+use lanes::{
+    Pairing,
+    Shape::{Forward, Reverse},
+};
 use load::Side::{Far, Near};
 use support::{
     program::Kind::{Muxcool, V2ray},
     relay::{Fault, Way},
-    tunnel::Shape::{Forward, Reverse},
 };
 
 const REVERSE: Pairing = Pairing {

@@ -1,6 +1,6 @@
 //! A clock that is set, forwards or backwards, changes nothing but the stamps
-//! of log lines: nothing else reads it. Times are taken from the clock that
-//! only goes on, which tests inject.
+//! of log lines: nothing else reads it, but for protocols that carry the date.
+//! Times are taken from the clock that only goes on, which tests inject.
 
 use std::{
     fs,
@@ -20,8 +20,9 @@ const WALL_CLOCK: [&[&str]; 6] = [
 ];
 
 /// Who may: log lines say when. Requests of VMess carry the time of day, as the
-/// protocol has it, and are refused when it is far off.
-const READERS: [&str; 2] = ["app/stamp.rs", "proxy/vmess/"];
+/// protocol has it, and are refused when it is far off. Certificates are valid
+/// by the date, and their files bear one.
+const READERS: [&str; 3] = ["app/stamp.rs", "proxy/vmess/", "transport/tls/"];
 
 pub fn nothing_but_log_lines_goes_by_the_time_of_day() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -13,12 +13,19 @@ use super::support::{
     program::{Kind, Program},
     relay::Relay,
     streams::Manner,
-    tunnel::Shape,
 };
 
 /// When a silent peer is asked, suspected and given up, in seconds: earlier than
 /// by default, for a test that waits for it.
 const TIMES: (u32, u32, u32) = (1, 2, 3);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Near is the portal, far the bridge that dials it.
+    Reverse,
+    /// Near is the mux client that dials, far the mux server.
+    Forward,
+}
 
 /// Which programs are at the ends. Visitors come to the near one.
 #[derive(Clone, Copy, Debug)]
