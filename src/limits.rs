@@ -385,13 +385,12 @@ pub const UDP_IDLE: Duration = Duration::from_secs(60);
 /// Datagram flows of one inbound at once.
 pub const UDP_FLOWS: usize = 1_024;
 
+/// The same from one source: not all, so that no source takes every place.
+pub const UDP_FLOWS_PER_SOURCE: usize = UDP_FLOWS / 4 * 3;
+
 /// Bytes that may wait on one datagram flow of an inbound, in memory pinned:
 /// [`PARKED_DATAGRAMS`] of the size that an Ethernet carries.
 pub const UDP_FLOW_QUEUE: usize = 128 * 1024;
-
-/// Least time between two log lines about refused datagram flows, or about
-/// connections of one listener that could not be accepted.
-pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Largest datagram that UDP over IP carries.
 pub const MAX_DATAGRAM: usize = 65_535;

@@ -462,6 +462,42 @@ mod flows {
         assert_no_threads("ue");
     }
 
+    /// As many as one may have harm nothing; with more he is refused, and
+    /// others are not.
+    #[test]
+    fn one_source_does_not_take_every_flow() {
+        let limits = FlowLimits {
+            flows: 4,
+            flows_per_source: 2,
+            ..FlowLimits::default()
+        };
+        let flows = start("ul", &system_idle(), limits, |_, mut link| {
+            let asked = link.reader.read()?.unwrap();
+            link.writer.try_write(b"open")?;
+            if asked.is_empty() {
+                link.reader.read()?;
+            }
+            Ok(link.writer.close()?)
+        });
+        let [one, again] = [visitor(&flows), visitor(&flows)];
+        assert_eq!(ask(&one, &[1]), b"re:open");
+        assert_eq!(ask(&again, &[1]), b"re:open");
+        assert_eq!(flows.stats().refused, 0);
+        again.send(&[2]).unwrap();
+        eventually("another port makes no other source", || {
+            flows.stats().refused == 1
+        });
+        let other = UdpSocket::bind("127.0.0.2:0").unwrap();
+        other.set_read_timeout(Some(PATIENCE)).unwrap();
+        other.connect(flows.local_addr()).unwrap();
+        assert_eq!(ask(&other, &[1]), b"re:open");
+        one.send(b"\x01go").unwrap();
+        eventually("a flow ends", || flows.live() == 2);
+        assert_eq!(ask(&again, &[2]), b"re:open");
+        flows.close();
+        assert_no_threads("ul");
+    }
+
     #[test]
     fn a_full_queue_drops_the_newest_and_holds_nobody_up() {
         let (give, links) = unbounded();

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use crate::limits::{LOG_INTERVAL, LOG_LINES};
 
 /// Lines for the log about one cause that a peer can bring about as often as
-/// it likes: at most [`LOG_LINES`] in [`LOG_INTERVAL`].
+/// it likes: at most [`LOG_LINES`] in [`LOG_INTERVAL`], or one.
 ///
 /// ```
 /// # use muxcool::sync::Complaints;
@@ -16,8 +16,9 @@ use crate::limits::{LOG_INTERVAL, LOG_LINES};
 ///     log::warn!("refused {peer}{unsaid}");
 /// }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Complaints {
+    lines: u32,
     state: Mutex<State>,
 }
 
@@ -36,12 +37,23 @@ pub struct Unsaid(pub u64);
 impl Complaints {
     /// Nothing has been said yet.
     pub const fn new() -> Self {
+        Self::with_lines(LOG_LINES)
+    }
+
+    /// The same for what says the same again and again: one line in
+    /// [`LOG_INTERVAL`].
+    pub const fn rare() -> Self {
+        Self::with_lines(1)
+    }
+
+    const fn with_lines(lines: u32) -> Self {
         let state = State {
             since: None,
             said: 0,
             unsaid: 0,
         };
         Self {
+            lines,
             state: Mutex::new(state),
         }
     }
@@ -58,12 +70,18 @@ impl Complaints {
             state.since = Some(now);
             state.said = 0;
         }
-        if state.said >= LOG_LINES {
+        if state.said >= self.lines {
             state.unsaid += 1;
             return None;
         }
         state.said += 1;
         Some(Unsaid(std::mem::take(&mut state.unsaid)))
+    }
+}
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -91,6 +109,16 @@ mod tests {
         let unsaid = 10_000 - u64::from(LOG_LINES);
         assert_eq!(complaints.turn_at(next), Some(Unsaid(unsaid)));
         assert_eq!(complaints.turn_at(next), Some(Unsaid(0)));
+    }
+
+    #[test]
+    fn what_is_always_the_same_is_said_once_in_a_while() {
+        let complaints = Complaints::rare();
+        let start = Instant::now();
+        assert_eq!(complaints.turn_at(start), Some(Unsaid(0)));
+        assert_eq!(complaints.turn_at(start), None);
+        assert_eq!(complaints.turn_at(start + LOG_INTERVAL / 2), None);
+        assert_eq!(complaints.turn_at(start + LOG_INTERVAL), Some(Unsaid(2)));
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl fmt::Debug for Negotiation {
 }
 
 /// Whom an address stands for.
-fn source_of(address: IpAddr) -> IpAddr {
+pub(in crate::transport) fn source_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => {
             let kept = u128::MAX << (128 - u32::from(SOURCE_BITS));

@@ -12,6 +12,7 @@ mod server;
 
 pub use dial::{DialOptions, dial};
 pub use guard::Negotiation;
+pub(in crate::transport) use guard::source_of;
 pub(crate) use halves::poll_for;
 pub(super) use halves::{Base, open};
 pub use halves::{TcpReader, TcpWriter, split};

@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use log::warn;
 use parking_lot::Mutex;
@@ -12,8 +11,8 @@ use super::cut::cut;
 use super::dial::tune;
 use super::guard::{Guard, Negotiation, Place};
 use super::options::ServerLimits;
-use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE, REFUSAL_LOG_INTERVAL};
-use crate::sync::{Crew, Done};
+use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE};
+use crate::sync::{Complaints, Crew, Done};
 
 /// A connection that was accepted.
 #[derive(Debug)]
@@ -164,11 +163,11 @@ impl Shared {
     }
 
     fn accept_loop(self: Arc<Self>) {
-        let mut trouble = Trouble::default();
+        let trouble = Complaints::rare();
         while !self.stopped.is_done() {
             let accepted = self.listener.accept();
             match accepted.and_then(|(stream, source)| self.admit(stream, source)) {
-                Err(e) if !is_the_visitors(&e) => self.pause(&mut trouble, &e),
+                Err(e) if !is_the_visitors(&e) => self.pause(&trouble, &e),
                 _ => {}
             }
         }
@@ -177,12 +176,12 @@ impl Shared {
     /// Without descriptors, threads or memory, accepting again at once would
     /// only spin. Meanwhile some connection may end, and visitors wait in the
     /// system.
-    fn pause(&self, trouble: &mut Trouble, cause: &io::Error) {
+    fn pause(&self, trouble: &Complaints, cause: &io::Error) {
         if self.stopped.is_done() {
             return;
         }
-        if let Some(count) = trouble.report(Instant::now()) {
-            warn!("[{}] cannot accept, {count} times: {cause}", self.tag);
+        if let Some(unsaid) = trouble.turn() {
+            warn!("[{}] cannot accept: {cause}{unsaid}", self.tag);
         }
         self.stopped.wait_timeout(ACCEPT_PAUSE);
     }
@@ -228,26 +227,6 @@ fn is_the_visitors(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::ConnectionAborted
 }
 
-/// How often accepting has failed since that was last logged.
-#[derive(Default)]
-struct Trouble {
-    count: u64,
-    logged: Option<Instant>,
-}
-
-impl Trouble {
-    /// Counts one more; returns how many are to be logged now, if any.
-    fn report(&mut self, now: Instant) -> Option<u64> {
-        self.count += 1;
-        let recently = |at: Instant| now.duration_since(at) < REFUSAL_LOG_INTERVAL;
-        if self.logged.is_some_and(recently) {
-            return None;
-        }
-        self.logged = Some(now);
-        Some(std::mem::take(&mut self.count))
-    }
-}
-
 /// A connection's place in the list of live ones.
 struct Entry {
     server: Arc<Shared>,
@@ -289,16 +268,6 @@ mod tests {
     use crate::transport::tcp::split;
 
     const PATIENCE: Duration = Duration::from_secs(10);
-
-    #[test]
-    fn trouble_is_logged_once_in_a_while() {
-        let mut trouble = Trouble::default();
-        let now = Instant::now();
-        assert_eq!(trouble.report(now), Some(1));
-        assert_eq!(trouble.report(now), None);
-        assert_eq!(trouble.report(now + REFUSAL_LOG_INTERVAL / 2), None);
-        assert_eq!(trouble.report(now + REFUSAL_LOG_INTERVAL), Some(3));
-    }
 
     #[test]
     fn what_is_accepted_has_the_options_of_every_connection() {

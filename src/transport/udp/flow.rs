@@ -1,19 +1,19 @@
 //! One flow of a [`Flows`](super::Flows), and the table of all of them.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use super::flows::Shared;
+use super::flows::{FlowLimits, Shared};
 use super::socket::{Sent, Wait, send_to};
 use crate::buf::Buf;
 use crate::link::{Handle, Interrupt, Link, LinkError, PipeLinkReader, Writer};
 use crate::net::Destination;
 use crate::pipe::{PipeError, PipeReader, PipeWriter, pipe};
 use crate::sync::{Lately, Periodic};
-use crate::transport::tcp::{Activity, Expire, Idle};
+use crate::transport::tcp::{Activity, Expire, Idle, source_of};
 
 /// What a flow is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,6 +31,7 @@ pub(super) struct Table {
     stopped: bool,
     closed: bool,
     threads: usize,
+    sources: HashMap<IpAddr, usize>,
     next: u64,
     by_key: HashMap<Key, Arc<Flow>>,
 }
@@ -40,6 +41,7 @@ pub(super) struct Table {
 pub(super) enum Refused {
     Closed,
     Full,
+    OfSource,
 }
 
 impl Table {
@@ -48,13 +50,18 @@ impl Table {
     }
 
     /// A number for a new flow, which counts from now on.
-    pub(super) fn admit(&mut self, limit: usize) -> Result<u64, Refused> {
+    pub(super) fn admit(&mut self, of: SocketAddr, limits: &FlowLimits) -> Result<u64, Refused> {
         if self.closed || self.stopped {
             return Err(Refused::Closed);
         }
-        if self.threads >= limit {
+        if self.threads >= limits.flows {
             return Err(Refused::Full);
         }
+        let here = self.sources.entry(source_of(of.ip())).or_default();
+        if *here >= limits.flows_per_source {
+            return Err(Refused::OfSource);
+        }
+        *here += 1;
         self.threads += 1;
         self.next += 1;
         Ok(self.next)
@@ -70,8 +77,15 @@ impl Table {
     }
 
     /// An admitted flow's thread has ended, or was never started.
-    pub(super) fn forget_thread(&mut self) {
+    pub(super) fn forget_thread(&mut self, of: SocketAddr) {
         self.threads -= 1;
+        let source = source_of(of.ip());
+        if let Some(here) = self.sources.get_mut(&source) {
+            *here -= 1;
+            if *here == 0 {
+                self.sources.remove(&source);
+            }
+        }
     }
 
     /// Returns the flow, to be dropped without the lock.

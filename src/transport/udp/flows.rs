@@ -1,8 +1,9 @@
+use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{debug, info, warn};
 use parking_lot::Mutex;
@@ -14,7 +15,7 @@ use super::socket::receive_from;
 use crate::buf::Buf;
 use crate::error::chain;
 use crate::limits::{
-    ACCEPT_PAUSE, JOIN_DEADLINE, MAX_DATAGRAM, REFUSAL_LOG_INTERVAL, UDP_FLOW_QUEUE, UDP_FLOWS,
+    ACCEPT_PAUSE, JOIN_DEADLINE, MAX_DATAGRAM, UDP_FLOW_QUEUE, UDP_FLOWS, UDP_FLOWS_PER_SOURCE,
 };
 use crate::link::{DispatchError, Link};
 use crate::net::Destination;
@@ -47,6 +48,9 @@ pub trait Service: Send + Sync {
 pub struct FlowLimits {
     /// Flows at once.
     pub flows: usize,
+    /// Flows at once of one source, which is an IPv4 address, or the network
+    /// of an IPv6 address's owner.
+    pub flows_per_source: usize,
     /// Bytes of memory that the waiting datagrams of one flow may pin, and
     /// one datagram beyond.
     pub queue: usize,
@@ -56,6 +60,7 @@ impl Default for FlowLimits {
     fn default() -> Self {
         Self {
             flows: UDP_FLOWS,
+            flows_per_source: UDP_FLOWS_PER_SOURCE,
             queue: UDP_FLOW_QUEUE,
         }
     }
@@ -99,6 +104,7 @@ pub(super) struct Shared {
     closed: Done,
     crew: Crew,
     failures: Complaints,
+    refusals: Complaints,
     pub(super) table: Mutex<Table>,
     pub(super) counters: Counters,
 }
@@ -140,6 +146,7 @@ impl Flows {
             closed: Done::new(),
             crew: Crew::new(),
             failures: Complaints::new(),
+            refusals: Complaints::rare(),
             table: Mutex::default(),
             counters: Counters::default(),
         });
@@ -208,10 +215,9 @@ impl Drop for Flows {
 impl Shared {
     fn receive_loop(self: Arc<Self>) {
         let mut space = vec![0; MAX_DATAGRAM];
-        let mut complaint = Complaint::default();
         while !self.closed.is_done() {
             match receive_from(&self.socket, &mut space) {
-                Ok(Some((len, source))) => self.take(source, &space[..len], &mut complaint),
+                Ok(Some((len, source))) => self.take(source, &space[..len]),
                 Ok(None) => {} // the wake-up at the close
                 Err(e) => self.pause(&e),
             }
@@ -226,7 +232,7 @@ impl Shared {
         }
     }
 
-    fn take(self: &Arc<Self>, source: SocketAddr, datagram: &[u8], complaint: &mut Complaint) {
+    fn take(self: &Arc<Self>, source: SocketAddr, datagram: &[u8]) {
         let Some((target, payload)) = self.service.open(datagram) else {
             count(&self.counters.malformed);
             return;
@@ -234,7 +240,17 @@ impl Shared {
         let key = Key { source, target };
         if let Err(why) = self.deliver(key, payload) {
             count(&self.counters.refused);
-            complaint.refused(&self.tag, source, &why);
+            self.complain(source, &why);
+        }
+    }
+
+    fn complain(&self, source: SocketAddr, why: &OpenError) {
+        if matches!(why, OpenError::Refused(Refused::Closed)) {
+            return;
+        }
+        if let Some(unsaid) = self.refusals.turn() {
+            let (tag, source) = (&self.tag, plain(source));
+            warn!("[{tag}] datagrams of {source} are refused: {why}{unsaid}");
         }
     }
 
@@ -270,7 +286,7 @@ impl Shared {
     }
 
     fn open(self: &Arc<Self>, key: Key) -> Result<(FlowThread, Link), OpenError> {
-        let id = self.table.lock().admit(self.limits.flows)?;
+        let id = self.table.lock().admit(key.source, &self.limits)?;
         let header = self.service.reply_header(&key.target);
         let (flow, queue) = Flow::new(id, key, header, self.limits.queue, self);
         let link = flow.link(queue);
@@ -303,6 +319,17 @@ fn plain(source: SocketAddr) -> SocketAddr {
 enum OpenError {
     Refused(Refused),
     Thread(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Refused(Refused::Closed) => f.write_str("no more are taken"),
+            OpenError::Refused(Refused::Full) => f.write_str("too many flows"),
+            OpenError::Refused(Refused::OfSource) => f.write_str("too many flows of this source"),
+            OpenError::Thread(e) => write!(f, "no thread: {e}"),
+        }
+    }
 }
 
 impl From<Refused> for OpenError {
@@ -345,37 +372,10 @@ impl FlowThread {
 impl Drop for FlowThread {
     fn drop(&mut self) {
         self.flow.reset();
-        self.server.table.lock().forget_thread();
-    }
-}
-
-/// Tells of refusals, without letting visitors fill the log.
-#[derive(Default)]
-struct Complaint {
-    last: Option<Instant>,
-    unsaid: u64,
-}
-
-impl Complaint {
-    fn refused(&mut self, tag: &str, source: SocketAddr, why: &OpenError) {
-        let now = Instant::now();
-        let is_early = |last: Instant| now.duration_since(last) < REFUSAL_LOG_INTERVAL;
-        if self.last.is_some_and(is_early) {
-            self.unsaid += 1;
-            return;
-        }
-        let unsaid = std::mem::take(&mut self.unsaid);
-        self.last = Some(now);
-        let source = plain(source);
-        match why {
-            OpenError::Refused(Refused::Closed) => {}
-            OpenError::Refused(Refused::Full) => {
-                warn!("[{tag}] too many datagram flows: refused {source} ({unsaid} more before)");
-            }
-            OpenError::Thread(e) => {
-                warn!("[{tag}] no thread for datagrams of {source} ({unsaid} more before): {e}");
-            }
-        }
+        self.server
+            .table
+            .lock()
+            .forget_thread(self.flow.key().source);
     }
 }
 
