@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::credit::{ReceiveCredit, SendCredit};
 use super::inlet::parked_in_process;
 use super::options::CarrierOptions;
+use super::part::Part;
 use super::peer::Peer;
-use super::share::Share;
 use crate::limits::{GROWN_PER_PROCESS, PARKED_PER_PROCESS};
 use crate::link::LinkError;
 use crate::sync::shim::{Condvar, Mutex};
@@ -40,7 +40,7 @@ struct Sending {
 
 struct Receiving {
     credit: ReceiveCredit,
-    grown: Share,
+    grown: Part,
 }
 
 /// Bytes by which all windows of the process are larger than at first.
@@ -68,7 +68,7 @@ impl Flow {
             changed: Condvar::new(),
             receive: Mutex::new(Receiving {
                 credit: ReceiveCredit::new(options.window, options.max_window, bound),
-                grown: Share::of(&GROWN),
+                grown: Part::of(&GROWN),
             }),
         }
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::options::CarrierOptions;
-use super::share::Share;
+use super::part::Part;
 use super::stats::Counters;
 use crate::buf::Buf;
 use crate::limits::{
@@ -80,7 +80,7 @@ struct State {
     consumer: Consumer,
     parked: VecDeque<Buf>,
     /// Memory of what is parked or in a drainer's hands.
-    parked_bytes: Share,
+    parked_bytes: Part,
     /// When the consumer last took something of what is parked.
     progress: Instant,
     /// The peer keeps to the credit that it is granted, which bounds what can
@@ -142,7 +142,7 @@ impl Inlet {
             state: Mutex::new(State {
                 consumer: Consumer::Awaited,
                 parked: VecDeque::new(),
-                parked_bytes: Share::of(&PARKED),
+                parked_bytes: Part::of(&PARKED),
                 progress: Instant::now(),
                 has_credit,
                 ending: None,

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One session's part of a number of the process's. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Part {
     all: &'static AtomicUsize,
     own: usize,
 }
 
-impl Share {
+impl Part {
     /// None of `all` yet.
     pub(super) fn of(all: &'static AtomicUsize) -> Self {
         Self { all, own: 0 }
@@ -37,7 +37,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Part {
     fn drop(&mut self) {
         self.sub(self.own);
     }
@@ -51,8 +51,8 @@ mod tests {
     fn the_whole_is_the_sum_of_its_parts() {
         static ALL: AtomicUsize = AtomicUsize::new(0);
         let all = || ALL.load(Ordering::Relaxed);
-        let mut first = Share::of(&ALL);
-        let mut second = Share::of(&ALL);
+        let mut first = Part::of(&ALL);
+        let mut second = Part::of(&ALL);
         first.add(10);
         second.set(7);
         assert_eq!((all(), first.own(), second.own()), (17, 10, 7));
