@@ -94,6 +94,31 @@ mod tests {
         assert!(redial.wait() <= REDIAL_BACKOFF.0);
     }
 
+    /// 200 bridges lose their portal at one moment, for 40 s: once their pauses
+    /// have grown, chance keeps them apart.
+    #[test]
+    fn many_bridges_do_not_come_back_at_one_moment() {
+        const BRIDGES: usize = 200;
+        const STEP: Duration = Duration::from_millis(10);
+        let manual = ManualClock::new();
+        let mut bridges: Vec<Redial> = (0..BRIDGES).map(|_| Redial::new(manual.clock())).collect();
+        let mut dials = vec![0; 40];
+        for count in &mut dials {
+            for _ in 0..100 {
+                for bridge in bridges.iter_mut().filter(|b| b.wait().is_zero()) {
+                    bridge.dialled();
+                    *count += 1;
+                }
+                manual.advance(STEP);
+            }
+        }
+        println!("dials in each second: {dials:?}");
+        let grown = &dials[25..];
+        let mean = grown.iter().sum::<usize>() / grown.len();
+        assert!((20..=40).contains(&mean), "pauses of 5 to 10 s");
+        assert!(grown.iter().all(|count| *count <= BRIDGES / 3), "{dials:?}");
+    }
+
     #[test]
     fn help_comes_once_a_heartbeat_and_the_pause_stays() {
         let manual = ManualClock::new();
