@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::args::{Command, DemoArgs, SourceArgs, TlsCommand, VERSION_LINE};
 use super::certificate;
 use super::failure::Failure;
+use super::readers;
 use super::signals::StopSignals;
 use crate::app::{App, demo, logging};
 use crate::config::{LogPlan, LogTarget, Plan, load_all};
@@ -76,7 +77,10 @@ fn catch_signals() -> Result<StopSignals, Failure> {
 }
 
 fn load(sources: &SourceArgs) -> Result<Plan, Failure> {
-    Ok(load_all(&sources.paths()?)?)
+    let paths = sources.paths()?;
+    let mut plan = load_all(&paths)?;
+    plan.warnings.extend(readers::warnings(&paths, &plan));
+    Ok(plan)
 }
 
 fn start_logging(plan: &LogPlan) -> Result<(), Failure> {

@@ -44,6 +44,29 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+impl Plan {
+    /// Whether it names ids or passwords, by which others would be let in.
+    pub fn holds_secrets(&self) -> bool {
+        let by_inbound = self.inbounds.iter().any(|inbound| match &inbound.options {
+            InboundOptions::Socks(options) => options.accounts.is_some(),
+            InboundOptions::Http(options) => !options.accounts.is_empty(),
+            InboundOptions::Dokodemo(_) => false,
+            _ => true,
+        });
+        let by_outbound = self
+            .outbounds
+            .iter()
+            .any(|outbound| match &outbound.options {
+                OutboundOptions::Freedom(_) | OutboundOptions::Blackhole(_) => false,
+                OutboundOptions::Socks(options) => {
+                    options.servers.iter().any(|s| !s.users.is_empty())
+                }
+                _ => true,
+            });
+        by_inbound || by_outbound
+    }
+}
+
 /// What is logged, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPlan {
