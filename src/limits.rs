@@ -10,7 +10,7 @@
 //!
 //! | of | waits, with the default settings |
 //! |---|---|
-//! | a stream from a plain peer | [`PARKED_PER_SESSION`] and a buffer; while [`PARKED_PER_PROCESS`] wait in the process, [`PARKED_UNDER_PRESSURE`] and a buffer |
+//! | a stream from a plain peer | [`PARKED_PER_SESSION`] and a buffer; while [`PARKED_PER_CARRIER`] wait on its carrier or [`PARKED_PER_PROCESS`] in the process, [`PARKED_UNDER_PRESSURE`] and a buffer |
 //! | a stream from a muxcool peer | its window, which has [`INITIAL_WINDOW`] to [`MAX_WINDOW`], and a frame |
 //! | a datagram session | [`PARKED_DATAGRAMS`] datagrams, and no more bytes than a plain stream and a frame |
 //! | any session | besides, a buffer on its way out; and [`SESSION_PIPE`] if an application reads it by itself |
@@ -185,6 +185,10 @@ pub const MIN_ROUND_TRIP: Duration = Duration::from_millis(1);
 /// Bytes that wait in this process for sessions' consumers, beyond which no
 /// window grows and plain peers are held back at once.
 pub const PARKED_PER_PROCESS: usize = 256 * 1024 * 1024;
+
+/// The same of one carrier: the sessions of no peer take all of it from the
+/// others'.
+pub const PARKED_PER_CARRIER: usize = PARKED_PER_PROCESS / 4;
 
 /// Bytes that one session may park then.
 pub const PARKED_UNDER_PRESSURE: usize = 64 * 1024;

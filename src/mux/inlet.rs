@@ -16,7 +16,8 @@ use super::part::Part;
 use super::stats::Counters;
 use crate::buf::Buf;
 use crate::limits::{
-    BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_PROCESS, PARKED_UNDER_PRESSURE, STALLED_AGAIN,
+    BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_CARRIER, PARKED_PER_PROCESS,
+    PARKED_UNDER_PRESSURE, STALLED_AGAIN,
 };
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
@@ -30,6 +31,8 @@ pub(super) struct Bounds {
     parked: usize,
     stalled_session: Duration,
     counters: Arc<Counters>,
+    /// Bytes that wait for the consumers of this carrier's sessions.
+    parked_here: Arc<AtomicUsize>,
     /// When a session of the carrier was last ended for holding it up.
     ended_one: Arc<Mutex<Option<Instant>>>,
 }
@@ -40,6 +43,7 @@ impl Bounds {
             parked: options.parked,
             stalled_session: options.stalled_session,
             counters,
+            parked_here: Arc::default(),
             ended_one: Arc::default(),
         }
     }
@@ -136,13 +140,14 @@ impl Inlet {
     /// With `has_credit` the peer is held back by credit, and the carrier's
     /// reader never waits.
     pub(super) fn new(network: Network, has_credit: bool, bounds: Bounds) -> Self {
+        let parked_bytes = Part::of_carrier(&PARKED, bounds.parked_here.clone());
         Self {
             network,
             bounds,
             state: Mutex::new(State {
                 consumer: Consumer::Awaited,
                 parked: VecDeque::new(),
-                parked_bytes: Part::of(&PARKED),
+                parked_bytes,
                 progress: Instant::now(),
                 has_credit,
                 ending: None,
@@ -301,9 +306,10 @@ impl Inlet {
     }
 
     /// Whether the session has parked as much as it may, which is less when
-    /// too much waits in the whole process.
+    /// too much waits on its carrier, or in the whole process.
     fn has_its_share(&self, state: &State) -> bool {
-        let limit = match parked_in_process() < PARKED_PER_PROCESS {
+        let here = self.bounds.parked_here.load(Ordering::Relaxed);
+        let limit = match here < PARKED_PER_CARRIER && parked_in_process() < PARKED_PER_PROCESS {
             true => self.bounds.parked,
             false => self.bounds.parked.min(PARKED_UNDER_PRESSURE),
         };

@@ -66,7 +66,7 @@ fn assert_untouched(listener: &TcpListener) {
 
 /// Ways to write 127.0.0.1. The system's resolver knows all of them, without
 /// asking anybody.
-const SPELLINGS: [&str; 9] = [
+const SPELLINGS: [&str; 30] = [
     "127.0.0.1",
     "::ffff:127.0.0.1",
     "::ffff:7f00:1",
@@ -76,6 +76,43 @@ const SPELLINGS: [&str; 9] = [
     "0x7f000001",
     "2130706433",
     "0177.0.0.1",
+    "127.0.1",
+    "127.0x1",
+    "127.0.0x1",
+    "127.0.0.0x1",
+    "127.0.0.01",
+    "0x7f.0.1",
+    "0x7f.0.0.1",
+    "0x7F.0.0.1",
+    "0x7f.0x0.0x0.0x1",
+    "0x7F000001",
+    "0177.1",
+    "0177.0.1",
+    "0177.00.00.01",
+    "017700000001",
+    "LOCALHOST",
+    "[127.0.0.1]",
+    "[::ffff:127.0.0.1]",
+    "::FFFF:7F00:1",
+    "0:0:0:0:0:ffff:127.0.0.1",
+    "0:0:0:0:0:ffff:7f00:1",
+    "0000:0000:0000:0000:0000:ffff:7f00:0001",
+];
+
+/// Others that lead to this machine.
+const NEARBY: [&str; 12] = [
+    "0.0.0.0",
+    "0",
+    "0x0",
+    "0.0",
+    "::",
+    "[::]",
+    "::1",
+    "[::1]",
+    "0:0:0:0:0:0:0:1",
+    "127.0.0.2",
+    "127.255.255.254",
+    "0177.0.0.2",
 ];
 
 #[test]
@@ -86,10 +123,7 @@ fn no_spelling_of_an_address_gets_past_the_list() {
     let port = secret.local_addr().unwrap().port();
     let elsewhere = only(SocketAddr::new("192.0.2.1".parse().unwrap(), port));
     let router = freedom(freedom::OutboundOptions::default());
-    for spelling in SPELLINGS
-        .iter()
-        .chain(&["0.0.0.0", "::", "::1", "127.0.0.2"])
-    {
+    for spelling in SPELLINGS.iter().chain(&NEARBY) {
         let asked = request(Network::Tcp, spelling, port, &elsewhere);
         match router.connect(&asked) {
             Err(DispatchError::Forbidden(address)) => assert_eq!(address.port(), port),
