@@ -137,7 +137,7 @@ fn start_both(
             let bridge = with_drain(config::bridge(endpoint), Stops::Far);
             (near, Program::start(far, "bridge", &bridge))
         }
-        Shape::Forward => {
+        Shape::Forward | Shape::Plain => {
             let server = with_drain(config::mux_server(endpoint), Stops::Far);
             let far = Program::start(far, "mux server", &server);
             let client = with_drain(config::mux_client(entrances, endpoint), Stops::Near);
