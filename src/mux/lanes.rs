@@ -235,8 +235,13 @@ impl Signals {
         self.probes = (self.probes + 1).min(PENDING_PROBES);
     }
 
+    /// Several threads grant a session payload, each what it has found: one may
+    /// come with less than another has brought before it.
     pub(super) fn credit(&mut self, grants: &[(u16, u64)]) {
-        self.credits.extend(grants.iter().copied());
+        for &(id, offset) in grants {
+            let granted = self.credits.entry(id).or_default();
+            *granted = offset.max(*granted);
+        }
     }
 
     fn has_some(&self) -> bool {
@@ -341,6 +346,18 @@ mod tests {
         assert_eq!(ends.collect(&lanes, &mut batch), Ok(false));
         let expected: [&[u8]; 4] = [&end_frame(2, true), b"beat", b"data", &end_frame(1, false)];
         assert_eq!(frames(&batch), expected);
+    }
+
+    #[test]
+    fn a_grant_that_comes_late_takes_nothing_back() {
+        let mut signals = Signals::default();
+        signals.credit(&[(1, 20), (2, 5)]);
+        signals.credit(&[(1, 10), (2, 6)]);
+        let mut expected = Vec::new();
+        Message::Credit(vec![(1, 20), (2, 6)]).encode(&mut expected);
+        let frames = signals.into_frames();
+        assert_eq!(frames.len(), 1);
+        assert!(frames[0].as_slice().ends_with(&expected));
     }
 
     #[test]

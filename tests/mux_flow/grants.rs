@@ -374,7 +374,7 @@ fn largest_window(answer_after: Option<Duration>, total: usize) -> usize {
     while sent < total {
         let len = FRAME_PAYLOAD.min(granted - sent).min(total - sent);
         if len == 0 {
-            granted = speaker.credit(1) as usize;
+            granted = granted.max(speaker.credit(1) as usize); // they may overtake each other
             largest = largest.max(granted - sent);
             continue;
         }
