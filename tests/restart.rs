@@ -15,7 +15,7 @@ use std::{
 
 use support::{
     client,
-    config::Carrier::{Socks, Vless},
+    config::Carrier::{Socks, Vless, VlessTls},
     program::Kind::{Muxcool, V2ray},
     target::TcpTarget,
     tunnel::{
@@ -53,15 +53,19 @@ macro_rules! restarts {
 restarts! {
     bridge_us_us: restart_far(Reverse, Vless, Muxcool, Muxcool), BACK;
     bridge_us_us_over_socks: restart_far(Reverse, Socks, Muxcool, Muxcool), BACK;
+    bridge_us_us_over_tls: restart_far(Reverse, VlessTls, Muxcool, Muxcool), BACK;
     bridge_us_v2ray: restart_far(Reverse, Vless, Muxcool, V2ray), BACK;
+    bridge_us_v2ray_over_tls: restart_far(Reverse, VlessTls, Muxcool, V2ray), BACK;
     bridge_v2ray_us: restart_far(Reverse, Vless, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
     #[ignore = "shows that the outage of bridge_v2ray_us is there without us"]
     bridge_v2ray_v2ray: restart_far(Reverse, Vless, V2ray, V2ray), BACK_WITH_V2RAY_PORTAL;
 
     portal_us_us: restart_near(Reverse, Vless, Muxcool, Muxcool), BACK;
     portal_us_us_over_socks: restart_near(Reverse, Socks, Muxcool, Muxcool), BACK;
+    portal_us_us_over_tls: restart_near(Reverse, VlessTls, Muxcool, Muxcool), BACK;
     portal_us_v2ray: restart_near(Reverse, Vless, Muxcool, V2ray), BACK;
     portal_v2ray_us: restart_near(Reverse, Vless, V2ray, Muxcool), BACK;
+    portal_v2ray_us_over_tls: restart_near(Reverse, VlessTls, V2ray, Muxcool), BACK;
     portal_v2ray_v2ray: restart_near(Reverse, Vless, V2ray, V2ray), BACK;
 
     mux_server_us_us: restart_far(Forward, Vless, Muxcool, Muxcool), BACK;
