@@ -11,6 +11,8 @@ pub struct Extent {
     pub window: Duration,
     /// For which many streams flow before they count.
     pub warming: Duration,
+    /// In which a stream opens its window on a link.
+    pub slow_start: Duration,
     /// Over which pings are counted.
     pub pinging: Duration,
     /// Connections that are timed one by one.
@@ -32,6 +34,7 @@ impl Extent {
             large_rounds: 2,
             window: Duration::from_millis(700),
             warming: Duration::from_millis(300),
+            slow_start: Duration::from_millis(1_500),
             pinging: Duration::from_millis(700),
             visits: 300,
             idle: [1_000, 5_000],
@@ -47,6 +50,7 @@ impl Extent {
             large_rounds: 1,
             window: Duration::from_millis(150),
             warming: Duration::from_millis(100),
+            slow_start: Duration::from_millis(300),
             pinging: Duration::from_millis(150),
             visits: 20,
             idle: [50, 100],

@@ -11,6 +11,8 @@ pub struct Line {
     pub better: Better,
     /// Ratios to peers that are asked for.
     pub floors: Vec<(Peer, f64)>,
+    /// What is asked of the value itself.
+    pub least: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,7 @@ impl Line {
             digits: 0,
             better,
             floors: Vec::new(),
+            least: None,
         }
     }
 
@@ -37,6 +40,11 @@ impl Line {
 
     pub fn floor(mut self, peer: Peer, ratio: f64) -> Self {
         self.floors.push((peer, ratio));
+        self
+    }
+
+    pub fn least(mut self, value: f64) -> Self {
+        self.least = Some(value);
         self
     }
 

@@ -18,11 +18,51 @@ use crate::{
         config::{self, Carrier, Endpoint, Entrances},
         ports::{free_port, loopback},
         program::{Kind, Program},
+        slow_link::{Profile, SlowLink},
     },
 };
 
 /// A way in, and the target behind it.
 pub type Door = (u16, SocketAddr);
+
+/// What is between the processes of a multiplexer; the others know only plain
+/// connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    pub carrier: Carrier,
+    /// Of the link on which the carriers go, if not loopback itself.
+    pub link: Option<Profile>,
+}
+
+impl Path {
+    /// Nothing in the way.
+    pub const PLAIN: Self = Self::of(Carrier::Vless);
+
+    pub const fn of(carrier: Carrier) -> Self {
+        Self {
+            carrier,
+            link: None,
+        }
+    }
+}
+
+/// The near process, where the doors are, the far one, and the link between
+/// them, in the order in which they have to end.
+pub struct Ends {
+    pub near: Process,
+    pub far: Process,
+    _link: Option<SlowLink>,
+}
+
+impl Ends {
+    fn new(near: Process, far: Process) -> Self {
+        Self {
+            near,
+            far,
+            _link: None,
+        }
+    }
+}
 
 /// Dropping it kills the process.
 pub enum Process {
@@ -53,28 +93,36 @@ impl Drop for Other {
     }
 }
 
-/// The near process, where the doors are, and the far one.
-pub fn start(peer: Peer, doors: &[Door]) -> Result<(Process, Process), Failure> {
+pub fn start(peer: Peer, path: &Path, doors: &[Door]) -> Result<Ends, Failure> {
     match peer {
-        Peer::Muxcool => Ok(start_programs(Kind::Muxcool, doors)),
-        Peer::V2ray => Ok(start_programs(Kind::V2ray, doors)),
+        Peer::Muxcool => Ok(start_programs(Kind::Muxcool, path, doors)),
+        Peer::V2ray => Ok(start_programs(Kind::V2ray, path, doors)),
         Peer::Relays => Ok(start_relays(doors)?),
         Peer::Rathole => Ok(start_rathole(doors)?),
     }
 }
 
-fn start_programs(kind: Kind, doors: &[Door]) -> (Process, Process) {
+fn start_programs(kind: Kind, path: &Path, doors: &[Door]) -> Ends {
     let entrances = Entrances {
         socks: free_port(),
         doors: doors.to_vec(),
     };
-    let endpoint = Endpoint::new(Carrier::Vless, free_port());
+    let endpoint = Endpoint::new(path.carrier, free_port());
     let portal = program::start(kind, "portal", config::portal(&entrances, &endpoint));
+    let link = path
+        .link
+        .map(|profile| SlowLink::start(profile, loopback(endpoint.port())));
+    let dialled = link.as_ref().map(|link| link.address().port());
+    let endpoint = endpoint.via(dialled.unwrap_or(endpoint.port()));
     let bridge = program::start(kind, "bridge", config::bridge(&endpoint));
-    (Process::Program(portal), Process::Program(bridge))
+    Ends {
+        near: Process::Program(portal),
+        far: Process::Program(bridge),
+        _link: link,
+    }
 }
 
-fn start_relays(doors: &[Door]) -> io::Result<(Process, Process)> {
+fn start_relays(doors: &[Door]) -> io::Result<Ends> {
     let between: Vec<u16> = doors.iter().map(|_| free_port()).collect();
     let near = doors.iter().zip(&between).map(|((door, _), port)| Route {
         port: *door,
@@ -84,7 +132,7 @@ fn start_relays(doors: &[Door]) -> io::Result<(Process, Process)> {
         port: *port,
         target: *target,
     });
-    Ok((start_relay(near)?, start_relay(far)?))
+    Ok(Ends::new(start_relay(near)?, start_relay(far)?))
 }
 
 /// This very program, told to be a relay.
@@ -93,7 +141,7 @@ fn start_relay(routes: impl Iterator<Item = Route>) -> io::Result<Process> {
     launch(env::current_exe()?.into(), options, None)
 }
 
-fn start_rathole(doors: &[Door]) -> io::Result<(Process, Process)> {
+fn start_rathole(doors: &[Door]) -> io::Result<Ends> {
     let port = free_port();
     let mut server = format!("[server]\nbind_addr = \"{}\"\n", loopback(port));
     let mut client = format!("[client]\nremote_addr = \"{}\"\n", loopback(port));
@@ -104,7 +152,7 @@ fn start_rathole(doors: &[Door]) -> io::Result<(Process, Process)> {
         server += &service("bind_addr", loopback(*door));
         client += &service("local_addr", *target);
     }
-    Ok((
+    Ok(Ends::new(
         start_end("--server", &server)?,
         start_end("--client", &client)?,
     ))

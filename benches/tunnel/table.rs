@@ -53,7 +53,18 @@ fn text(row: &Row, line: usize, width: usize, peers: &[Peer]) -> String {
         text += &format!("  {:RATIO$}", compared(row, line, peer));
     }
     let others = row.taken_by_others * 100.0;
-    format!("{text}  {:>6}  {others:>4.0} %", spread(row, line))
+    let least = at_least(row, line);
+    format!("{text}  {:>6}  {others:>4.0} %{least}", spread(row, line))
+}
+
+/// Whether our own value is what is asked of it.
+fn at_least(row: &Row, line: usize) -> String {
+    let value = row.median(line, Peer::Muxcool);
+    match row.lines[line].least.zip(value) {
+        None => String::new(),
+        Some((least, value)) if value >= least => format!("  >={least} met"),
+        Some((least, _)) => format!("  >={least} MISSED"),
+    }
 }
 
 fn compared(row: &Row, line: usize, peer: Peer) -> String {

@@ -9,7 +9,7 @@ use crate::{
     },
     load::crowd::Crowd,
     peer::Peer,
-    process::{self, Door, Process},
+    process::{self, Door, Ends, Path},
     support::{
         eventually,
         ports::{free_port, loopback},
@@ -19,8 +19,7 @@ use crate::{
 
 /// The fields are in the order in which they have to end.
 pub struct Tunnel {
-    near: Process,
-    far: Process,
+    ends: Ends,
     doors: Vec<Door>,
     /// What answers, behind every tunnel.
     crowd: Crowd,
@@ -29,13 +28,16 @@ pub struct Tunnel {
 impl Tunnel {
     /// A tunnel that is open, with a door to each target.
     pub fn start(peer: Peer, targets: &[SocketAddr]) -> Result<Self, Failure> {
+        Self::start_on(&Path::PLAIN, peer, targets)
+    }
+
+    /// As [`Tunnel::start`], with something else between the processes.
+    pub fn start_on(path: &Path, peer: Peer, targets: &[SocketAddr]) -> Result<Self, Failure> {
         let crowd = Crowd::start()?;
         let targets = targets.iter().copied().chain([crowd.address()]);
         let doors: Vec<Door> = targets.map(|target| (free_port(), target)).collect();
-        let (near, far) = process::start(peer, &doors)?;
         let tunnel = Self {
-            near,
-            far,
+            ends: process::start(peer, path, &doors)?,
             doors,
             crowd,
         };
@@ -57,7 +59,7 @@ impl Tunnel {
 
     /// Ids of the near and the far process.
     pub fn pids(&self) -> [u32; 2] {
-        [self.near.pid(), self.far.pid()]
+        [self.ends.near.pid(), self.ends.far.pid()]
     }
 
     /// Some peers open each door by itself, once the far process has come.

@@ -13,6 +13,7 @@ use crate::{
     figure::{Better, Line},
     load::flood::Flood,
     peer::Peer,
+    process::Path,
     tunnel::Tunnel,
     usage::{self, Switches},
 };
@@ -30,7 +31,7 @@ pub const DOWN: Plan = Plan {
     },
     rounds,
     order: Order::InTurn,
-    measure: down,
+    measure: |peer, extent| down(&Path::PLAIN, peer, extent),
 };
 
 pub const UP: Plan = Plan {
@@ -63,17 +64,18 @@ pub const MANY: Plan = Plan {
     measure: |peer, extent| flood(peer, extent, 64),
 };
 
-fn rate(what: &str) -> Line {
+pub(super) fn rate(what: &str) -> Line {
     Line::new(what, "MB/s", Better::More)
 }
 
-fn processor_time() -> Line {
+pub(super) fn processor_time() -> Line {
     Line::new("processor time a GB", "s", Better::Less).digits(2)
 }
 
-fn down(peer: Peer, extent: &Extent) -> Result<Vec<f64>, Failure> {
+/// Rate, processor time and context switches of one stream.
+pub(super) fn down(path: &Path, peer: Peer, extent: &Extent) -> Result<Vec<f64>, Failure> {
     let source = Source::endless();
-    let tunnel = Tunnel::start(peer, &[source.address()])?;
+    let tunnel = Tunnel::start_on(path, peer, &[source.address()])?;
     let bulk = Bulk::download(tunnel.door(source.address()))?;
     let pids = tunnel.pids();
     let switches = Switches::of(&pids);

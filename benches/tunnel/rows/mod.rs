@@ -4,6 +4,7 @@ mod bulk;
 mod connections;
 mod delay;
 mod idle;
+mod tls;
 
 use crate::{
     common::failure::Failure, common::selection::Named, extent::Extent, figure::Line, peer::Peer,
@@ -31,7 +32,7 @@ impl Named for Plan {
     }
 }
 
-pub const ALL: [Plan; 10] = [
+pub const ALL: [Plan; 13] = [
     bulk::DOWN,
     bulk::UP,
     bulk::EIGHT,
@@ -42,6 +43,9 @@ pub const ALL: [Plan; 10] = [
     idle::MANY,
     idle::VERY_MANY,
     idle::QUIET,
+    tls::DOWN,
+    tls::BOTH,
+    tls::PACED,
 ];
 
 const EVERYONE: &[Peer] = &[Peer::Muxcool, Peer::V2ray, Peer::Relays, Peer::Rathole];
