@@ -168,7 +168,7 @@ fn a_client_that_stops_in_the_handshake() {
     let mut stranger = dial(scene.carriers);
     hello().write_tls(&mut stranger).expect("a hello");
     assert_ended(stranger);
-    scene.expect(Some("the TLS handshake took too long"), None);
+    scene.expect(Some("handshake took too long"), None);
 }
 
 fn dial(address: SocketAddr) -> TcpStream {

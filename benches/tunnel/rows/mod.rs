@@ -4,7 +4,7 @@ mod bulk;
 mod connections;
 mod delay;
 mod idle;
-mod tls;
+mod secure;
 
 use crate::{
     common::failure::Failure, common::selection::Named, extent::Extent, figure::Line, peer::Peer,
@@ -32,7 +32,7 @@ impl Named for Plan {
     }
 }
 
-pub const ALL: [Plan; 13] = [
+pub const ALL: [Plan; 14] = [
     bulk::DOWN,
     bulk::UP,
     bulk::EIGHT,
@@ -43,9 +43,10 @@ pub const ALL: [Plan; 13] = [
     idle::MANY,
     idle::VERY_MANY,
     idle::QUIET,
-    tls::DOWN,
-    tls::BOTH,
-    tls::PACED,
+    secure::TLS,
+    secure::TLS_BOTH,
+    secure::TLS_PACED,
+    secure::VMESS,
 ];
 
 const EVERYONE: &[Peer] = &[Peer::Muxcool, Peer::V2ray, Peer::Relays, Peer::Rathole];

@@ -1,5 +1,5 @@
-//! What carriers in TLS carry, and whether their directions wait for each
-//! other.
+//! What encrypted carriers carry, and whether the directions of TLS wait for
+//! each other.
 
 use std::{thread, time::Duration};
 
@@ -29,7 +29,7 @@ const LINK: (Duration, u64) = (Duration::from_millis(20), 25_000_000);
 /// Share of what either way carries alone that both at once have to reach.
 const SHARE: f64 = 0.8;
 
-pub const DOWN: Plan = Plan {
+pub const TLS: Plan = Plan {
     name: "tls",
     peers: MULTIPLEXERS,
     lines: |_| {
@@ -43,8 +43,23 @@ pub const DOWN: Plan = Plan {
     measure: |peer, extent| bulk::down(&ON_LOOPBACK, peer, extent),
 };
 
+/// Both with the same cipher, AES-128-GCM.
+pub const VMESS: Plan = Plan {
+    name: "vmess",
+    peers: MULTIPLEXERS,
+    lines: |_| {
+        vec![
+            rate("VMess, one stream down").floor(Peer::V2ray, 1.3),
+            processor_time(),
+        ]
+    },
+    rounds,
+    order: Order::InTurn,
+    measure: |peer, extent| bulk::down(&Path::of(Carrier::Vmess("aes-128-gcm")), peer, extent),
+};
+
 /// Both ways share the processors, so there is no share to ask for.
-pub const BOTH: Plan = Plan {
+pub const TLS_BOTH: Plan = Plan {
     name: "tls-both",
     peers: MULTIPLEXERS,
     lines: |_| {
@@ -56,7 +71,7 @@ pub const BOTH: Plan = Plan {
     measure: |peer, extent| both(&ON_LOOPBACK, extent.warming, peer, extent),
 };
 
-pub const PACED: Plan = Plan {
+pub const TLS_PACED: Plan = Plan {
     name: "tls-paced",
     peers: MULTIPLEXERS,
     lines: |_| {
