@@ -103,7 +103,7 @@ pub(super) fn start(
 /// Makes connections of the inbound's visitors.
 pub(super) fn acceptor(plan: &InboundPlan) -> Result<Acceptor, StartError> {
     let acceptor = Acceptor::new(plan.stream.clone());
-    Ok(acceptor.map_err(|e| ConfigError::at(plan.place.clone(), chain(&e)))?)
+    Ok(acceptor.map_err(|e| ConfigError::at(plan.stream_place.clone(), chain(&e)))?)
 }
 
 fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError {

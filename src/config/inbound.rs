@@ -74,7 +74,8 @@ pub(super) fn read(
     let protocol = protocol::read(fields.need("protocol")?, &PROTOCOLS)?;
     let port = fields.need("port")?;
     let listen = fields.get("listen");
-    let stream = stream::read(fields.get("streamSettings"), End::Server, notes)?;
+    let layers = fields.get("streamSettings");
+    let stream = stream::read(layers, End::Server, notes)?;
     fields.get("allocate").map_or(Ok(()), allocate)?;
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);
@@ -89,6 +90,7 @@ pub(super) fn read(
         sniffing: sniffing::read(fields.get("sniffing"), notes)?,
         options,
         place: port.mark.place(),
+        stream_place: layers.unwrap_or(port).mark.place(),
     };
     fields.finish()?;
     Ok(plan)

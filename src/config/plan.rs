@@ -114,6 +114,8 @@ pub struct InboundPlan {
     /// Where the text says on which port it listens, for
     /// [`ConfigError::at`](super::ConfigError::at) when that port is taken.
     pub place: Place,
+    /// Where it says what is on its connections, or else on which port.
+    pub stream_place: Place,
 }
 
 /// The protocol of an inbound.
