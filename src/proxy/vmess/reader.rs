@@ -61,7 +61,11 @@ impl<R: Reader> BodyReader<R> {
         }
     }
 
-    fn read_by(&mut self, deadline: Option<Instant>) -> Result<Option<Buf>, LinkError> {
+    /// The next payload, of what `more` delivers.
+    fn next(
+        &mut self,
+        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Ok(Some(ready));
@@ -72,21 +76,21 @@ impl<R: Reader> BodyReader<R> {
             if self.opener.has_ended() {
                 return Ok(None);
             }
-            self.fill(deadline)?;
+            self.ask_for_a_chunk();
+            let input = more(&mut self.inner)?;
+            self.fill(input);
         }
     }
 
-    /// Reads once. What goes wrong is told after what was good before it.
-    fn fill(&mut self, deadline: Option<Instant>) -> Result<(), LinkError> {
-        self.ask_for_a_chunk();
-        let taken = match read_by(&mut self.inner, deadline)? {
+    /// What goes wrong is told after what was good before it.
+    fn fill(&mut self, input: Option<Buf>) {
+        let taken = match input {
             Some(input) => self.take(input),
             None => self.ended(),
         };
         if let Err(what) = taken {
             self.fail(what);
         }
-        Ok(())
     }
 
     fn ask_for_a_chunk(&mut self) {
@@ -135,14 +139,91 @@ impl<R: Reader> BodyReader<R> {
 
 impl<R: Reader> Reader for BodyReader<R> {
     fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.read_by(None)
+        self.next(R::read)
     }
 
     fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        self.read_by(Some(Instant::now() + wait))
+        let deadline = Some(Instant::now() + wait);
+        self.next(|inner| read_by(inner, deadline))
+    }
+
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        self.next(|inner| inner.read_idling(idle))
     }
 
     fn handle(&self) -> Handle {
         self.inner.handle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::sealer::Sealer;
+    use super::super::wire::{BodyKeys, Direction, Options, RequestHeader, Security};
+    use super::*;
+    use crate::net::Destination;
+
+    fn header() -> RequestHeader {
+        RequestHeader {
+            keys: BodyKeys {
+                key: [1; 16],
+                iv: [2; 16],
+            },
+            answer: 3,
+            options: Options::usual(Security::Aes128Gcm),
+            security: Security::Aes128Gcm,
+            target: Destination::udp("example.com", 53).unwrap(),
+        }
+    }
+
+    /// Delivers these, and has to wait for each.
+    struct Pieces(VecDeque<Buf>);
+
+    impl Reader for Pieces {
+        fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+            Ok(self.0.pop_front())
+        }
+
+        fn read_timeout(&mut self, _wait: Duration) -> Result<Option<Buf>, LinkError> {
+            self.read()
+        }
+
+        fn handle(&self) -> Handle {
+            unreachable!("not asked for here")
+        }
+    }
+
+    fn chunks(sealer: &mut Sealer, payloads: &[&[u8]]) -> Vec<u8> {
+        let mut out = VecDeque::new();
+        for payload in payloads {
+            sealer.seal(Buf::copy_of(payload), &mut out);
+        }
+        out.iter().flat_map(Buf::as_slice).copied().collect()
+    }
+
+    fn reader(pieces: &[&[u8]]) -> BodyReader<Pieces> {
+        let pieces = pieces.iter().map(|piece| Buf::copy_of(piece)).collect();
+        let opener = Opener::new(&header(), Direction::Request);
+        BodyReader::new(Pieces(pieces), opener, "t".into())
+    }
+
+    #[test]
+    fn who_reads_is_told_to_be_idle_only_before_a_wait() {
+        let mut sealer = Sealer::new(&header(), Direction::Request);
+        let first = chunks(&mut sealer, &[b"one", b"two"]);
+        let second = chunks(&mut sealer, &[b"three"]);
+        let idled = Cell::new(0);
+        let mut reader = reader(&[&first, &second]);
+        let mut next = || {
+            let read = reader.read_idling(&mut || idled.set(idled.get() + 1));
+            (read, idled.get())
+        };
+        assert!(matches!(next(), (Ok(Some(buf)), 1) if buf.as_slice() == b"one"));
+        assert!(matches!(next(), (Ok(Some(buf)), 1) if buf.as_slice() == b"two"));
+        assert!(matches!(next(), (Ok(Some(buf)), 2) if buf.as_slice() == b"three"));
+        assert!(matches!(next(), (Err(LinkError::Protocol(_)), 3)));
+        assert!(matches!(next(), (Err(LinkError::Protocol(_)), 3)));
     }
 }

@@ -148,6 +148,10 @@ impl<W: Writer> Writer for BodyWriter<W> {
         self.inner.write(&mut out)
     }
 
+    fn hold_little(&mut self) {
+        self.inner.hold_little();
+    }
+
     fn flush(&mut self) -> Result<(), LinkError> {
         if self.head.as_ref().is_some_and(|head| head.goes_alone) {
             let mut out = VecDeque::new();
