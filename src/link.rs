@@ -59,6 +59,11 @@ pub trait Reader: Send {
     /// bytes, for what follows them goes elsewhere. A reader may ignore it.
     fn prefer(&mut self, _len: usize) {}
 
+    /// Says that an end came within what this half delivers, so that nobody
+    /// reads on although the connection goes on. Who waits for the connection's
+    /// own end to shorten an idle time does so now.
+    fn conclude(&mut self) {}
+
     /// Interrupts this half: a read that waits fails. The other half of the
     /// link may go on, if it does not depend on this one.
     fn handle(&self) -> Handle;

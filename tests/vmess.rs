@@ -15,13 +15,13 @@ use muxcool::buf::Buf;
 use muxcool::limits::{MAX_HANDSHAKE, MUX_DOMAIN, VMESS_DRAIN_JITTER};
 use muxcool::link::{DispatchError, Link, LinkError, Outbound as _, Request};
 use muxcool::net::{Destination, Network};
-use muxcool::proxy::ProxyError;
 use muxcool::proxy::blackhole;
 use muxcool::proxy::vmess::wire::Options;
 use muxcool::proxy::vmess::{
     Client, Inbound, InboundOptions, MAX_SENT_PACKET, Outbound, OutboundOptions, Security, Server,
     User, oversized_datagrams,
 };
+use muxcool::proxy::{InboundContext, ProxyError};
 use raw::{RESPONSE_LEN, Raw};
 use socket2::{Domain, Socket, Type};
 use uuid::{Uuid, uuid};
@@ -194,6 +194,28 @@ fn the_response_waits_for_the_first_byte() {
     client.expect(&mut visitor, b"x");
     peer.end();
     client.expect_end(&mut visitor);
+}
+
+/// Both are silent, and neither ends its side of the connection.
+#[test]
+fn after_the_last_chunk_the_shorter_idle_time_applies() {
+    let site = Site::new(freedom(), |context| {
+        let mut idle = idle();
+        idle.times.after_read = Duration::from_millis(20);
+        Inbound::new(InboundContext { idle, ..context }, options())
+    });
+    let target = Target::new();
+    let mut client = Raw::new(ID, target.destination(), now());
+    let mut visitor = site.visit();
+    visitor.send([client.head(), client.chunk(b"all")].concat());
+    let mut peer = target.accept();
+    peer.expect("all");
+    visitor.expect_silence();
+    visitor.send(client.end());
+    visitor.expect_reset();
+    peer.expect_end();
+    drop(peer);
+    assert!(site.end().is_err());
 }
 
 #[test]

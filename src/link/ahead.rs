@@ -50,6 +50,10 @@ impl Reader for Ahead {
         }
     }
 
+    fn conclude(&mut self) {
+        self.inner.conclude();
+    }
+
     fn handle(&self) -> Handle {
         self.inner.handle()
     }

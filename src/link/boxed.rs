@@ -25,6 +25,10 @@ impl<R: Reader + ?Sized> Reader for Box<R> {
         (**self).prefer(len);
     }
 
+    fn conclude(&mut self) {
+        (**self).conclude();
+    }
+
     fn handle(&self) -> Handle {
         (**self).handle()
     }

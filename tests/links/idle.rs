@@ -126,6 +126,19 @@ fn after_the_peers_end_we_have_less_time_and_are_cut() {
     assert_reset(&mut watched.peer);
 }
 
+/// An end that came within what was read.
+#[test]
+fn after_the_end_of_what_is_read_we_have_as_little_time() {
+    let mut watched = Watched::new();
+    watched.peer_sends();
+    watched.reader.conclude();
+    watched.pass(TIMES.after_read);
+    watched.pass(TIMES.after_read - SECOND);
+    assert!(watched.is_alive());
+    watched.pass(SECOND);
+    assert_reset(&mut watched.peer);
+}
+
 #[test]
 fn after_the_peers_end_our_bytes_keep_it() {
     let mut watched = Watched::new();

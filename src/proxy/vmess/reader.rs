@@ -108,6 +108,9 @@ impl<R: Reader> BodyReader<R> {
             self.response = None;
         }
         let opened = self.opener.push(input, &mut self.ready);
+        if self.opener.has_ended() {
+            self.inner.conclude();
+        }
         opened.map_err(BodyError::text)
     }
 
@@ -179,15 +182,22 @@ mod tests {
     }
 
     /// Delivers these, and has to wait for each.
-    struct Pieces(VecDeque<Buf>);
+    struct Pieces {
+        pieces: VecDeque<Buf>,
+        concluded: usize,
+    }
 
     impl Reader for Pieces {
         fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-            Ok(self.0.pop_front())
+            Ok(self.pieces.pop_front())
         }
 
         fn read_timeout(&mut self, _wait: Duration) -> Result<Option<Buf>, LinkError> {
             self.read()
+        }
+
+        fn conclude(&mut self) {
+            self.concluded += 1;
         }
 
         fn handle(&self) -> Handle {
@@ -206,7 +216,11 @@ mod tests {
     fn reader(pieces: &[&[u8]]) -> BodyReader<Pieces> {
         let pieces = pieces.iter().map(|piece| Buf::copy_of(piece)).collect();
         let opener = Opener::new(&header(), Direction::Request);
-        BodyReader::new(Pieces(pieces), opener, "t".into())
+        let inner = Pieces {
+            pieces,
+            concluded: 0,
+        };
+        BodyReader::new(inner, opener, "t".into())
     }
 
     #[test]
@@ -225,5 +239,21 @@ mod tests {
         assert!(matches!(next(), (Ok(Some(buf)), 2) if buf.as_slice() == b"three"));
         assert!(matches!(next(), (Err(LinkError::Protocol(_)), 3)));
         assert!(matches!(next(), (Err(LinkError::Protocol(_)), 3)));
+    }
+
+    #[test]
+    fn an_end_within_the_body_is_told_to_the_connection_once() {
+        let mut sealer = Sealer::new(&header(), Direction::Request);
+        let data = chunks(&mut sealer, &[b"one"]);
+        let mut end = VecDeque::new();
+        sealer.end(&mut end);
+        let end: Vec<u8> = end.iter().flat_map(Buf::as_slice).copied().collect();
+        let mut reader = reader(&[&data, &end]);
+        assert!(reader.read().unwrap().is_some());
+        assert_eq!(reader.inner.concluded, 0);
+        for _ in 0..2 {
+            assert!(reader.read().unwrap().is_none());
+            assert_eq!(reader.inner.concluded, 1);
+        }
     }
 }

@@ -181,6 +181,12 @@ impl Socket {
         }
     }
 
+    /// Nothing that anybody reads will come.
+    fn read_ended(&self) {
+        self.activity.end_read();
+        self.direction_ended();
+    }
+
     /// One direction has ended, so another idle time applies from now on.
     fn direction_ended(&self) {
         if let Some((times, watch)) = self.watch.get() {
@@ -285,8 +291,7 @@ impl TcpReader {
             Ok(_) if self.socket.interrupted.load(Ordering::SeqCst) => Err(LinkError::Reset),
             Ok(0) if !self.socket.is_orderly_end() => Err(LinkError::Reset),
             Ok(0) => {
-                self.socket.activity.end_read();
-                self.socket.direction_ended();
+                self.socket.read_ended();
                 Ok(0)
             }
             Ok(len) => {
@@ -337,6 +342,10 @@ impl Reader for TcpReader {
 
     fn prefer(&mut self, len: usize) {
         self.preferred = len.clamp(1, LARGE_READ + KEEP_HEAD);
+    }
+
+    fn conclude(&mut self) {
+        self.socket.read_ended();
     }
 
     fn handle(&self) -> Handle {

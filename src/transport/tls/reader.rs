@@ -68,13 +68,19 @@ impl TlsReader {
     fn open(&mut self, mut sealed: Buf) {
         loop {
             match self.session.open_piece(&mut sealed, &mut self.plain) {
-                Ok(true) => self.state = State::Ended,
+                Ok(true) => self.end(),
                 Ok(false) if !sealed.is_empty() => continue,
                 Ok(false) => {}
                 Err(e) => self.fail(e),
             }
             return;
         }
+    }
+
+    /// The peer has said so; nobody waits for the end of the link below.
+    fn end(&mut self) {
+        self.state = State::Ended;
+        self.inner.conclude();
     }
 
     fn fail(&mut self, e: LinkError) {
@@ -96,6 +102,10 @@ impl Reader for TlsReader {
     fn prefer(&mut self, len: usize) {
         let records = len.div_ceil(TLS_RECORD);
         self.inner.prefer(len + records * TLS_OVERHEAD);
+    }
+
+    fn conclude(&mut self) {
+        self.inner.conclude();
     }
 
     fn handle(&self) -> Handle {
