@@ -42,15 +42,7 @@ fn the_largest_chunks_arrive() {
             security: Some(security),
             ..User::new(id)
         };
-        let options = OutboundOptions {
-            servers: vec![Server {
-                address: Address::LOCALHOST,
-                port: endpoint.port(),
-                users: vec![user],
-            }],
-            send_through: None,
-        };
-        let outbound = Outbound::new("out".into(), options, idle());
+        let outbound = outbound(&endpoint, user);
         let request = Request::new((Network::Tcp, target).into());
         let mut link = outbound.connect(&request).unwrap();
         let chunk: Vec<u8> = (0..payload).map(|i| (i / 11) as u8).collect();
@@ -67,4 +59,38 @@ fn the_largest_chunks_arrive() {
         drop(writing.join().unwrap());
     }
     server.finish();
+}
+
+/// V2Ray's clients would send such a server the old header.
+#[test]
+fn a_server_takes_our_header_whatever_its_alter_id() {
+    if !v2ray_or_skip() {
+        return;
+    }
+    let id = Uuid::new_v4();
+    let endpoint = Endpoint::new(Carrier::Vmess("auto"), free_port()).with_id(id);
+    let mut config = config::mux_server(&endpoint);
+    let number = config.pointer_mut("/inbounds/0/settings/clients/0/alterId");
+    *number.expect("a client") = 64.into();
+    let server = Program::start(Kind::V2ray, "server", &config);
+    let target = loopback::Target::echo();
+    let outbound = outbound(&endpoint, User::new(id));
+    let request = Request::new((Network::Tcp, target).into());
+    let mut link = outbound.connect(&request).unwrap();
+    loopback::write(link.writer.as_mut(), b"hello");
+    assert_eq!(read_exactly(link.reader.as_mut(), 5), b"hello");
+    drop(link);
+    server.finish();
+}
+
+fn outbound(endpoint: &Endpoint, user: User) -> Outbound {
+    let options = OutboundOptions {
+        servers: vec![Server {
+            address: Address::LOCALHOST,
+            port: endpoint.port(),
+            users: vec![user],
+        }],
+        send_through: None,
+    };
+    Outbound::new("out".into(), options, idle())
 }

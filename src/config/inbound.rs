@@ -120,7 +120,7 @@ fn options(
             (InboundOptions::Vless(options), level)
         }
         Protocol::Vmess => {
-            let (options, level) = vmess::inbound(settings, policy)?;
+            let (options, level) = vmess::inbound(settings, policy, notes)?;
             (InboundOptions::Vmess(options), level)
         }
     })

@@ -81,7 +81,7 @@ pub(super) fn read(
     let stream = stream::read(fields.get("streamSettings"), End::Client, notes)?;
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);
-    let (options, level) = options(protocol, settings, send_through, policy)?;
+    let (options, level) = options(protocol, settings, send_through, policy, notes)?;
     let plan = OutboundPlan {
         tag: tags.add(fields.get("tag"))?,
         handshake: level.handshake,
@@ -101,6 +101,7 @@ fn options(
     settings: &Node,
     send_through: Option<IpAddr>,
     policy: &Policy,
+    notes: &mut Notes,
 ) -> Result<(OutboundOptions, Level), ConfigError> {
     Ok(match protocol {
         Protocol::Freedom => {
@@ -120,7 +121,7 @@ fn options(
             (OutboundOptions::Vless(options), level)
         }
         Protocol::Vmess => {
-            let (options, level) = vmess::outbound(settings, send_through, policy)?;
+            let (options, level) = vmess::outbound(settings, send_through, policy, notes)?;
             (OutboundOptions::Vmess(options), level)
         }
     })

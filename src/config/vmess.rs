@@ -7,7 +7,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::error::ConfigError;
-use super::json::Node;
+use super::json::{Mark, Node};
+use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
 use super::socks::Levels;
@@ -54,6 +55,11 @@ const USER: Keys = Keys {
 const NO_DETOUR: &str = "connections stay on the port that they came to";
 const FLAT: &str = "put it into \"vnext\": [{\"address\", \"port\", \"users\": [{…}]}]";
 
+const OLD_CLIENTS: &str = "the old header of VMess is not read: clients of V2Ray 4 that have an \
+                           \"alterId\" above 0, or are older than 4.28, are refused";
+const OLD_SERVERS: &str = "the old header of VMess is not sent: servers older than V2Ray 4.28 \
+                           refuse the new one";
+
 /// How bodies may be encrypted; `None` is by the processor.
 const SECURITIES: [(&str, Option<Security>); 5] = [
     ("auto", None),
@@ -68,13 +74,14 @@ const SECURITIES: [(&str, Option<Security>); 5] = [
 pub(super) fn inbound(
     node: &Node,
     policy: &Policy,
+    notes: &mut Notes,
 ) -> Result<(InboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &INBOUND)?;
-    let mut levels = Levels::default();
+    let mut common = Common::new(policy);
     let mut clients = Vec::new();
     let mut seen = Seen::default();
     for node in fields.list("clients")? {
-        let client = client(node, policy, &mut levels)?;
+        let client = client(node, &mut common)?;
         seen.add(node, &client)?;
         clients.push(client);
     }
@@ -85,7 +92,7 @@ pub(super) fn inbound(
     fields.finish()?;
     let level = Level {
         handshake: policy.level(0).handshake,
-        ..levels.one(policy)
+        ..common.level(OLD_CLIENTS, notes)
     };
     Ok((options, level))
 }
@@ -95,12 +102,13 @@ pub(super) fn outbound(
     node: &Node,
     send_through: Option<IpAddr>,
     policy: &Policy,
+    notes: &mut Notes,
 ) -> Result<(OutboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &OUTBOUND)?;
-    let mut levels = Levels::default();
+    let mut common = Common::new(policy);
     let mut servers = Vec::new();
     for node in fields.list("vnext")? {
-        servers.push(server(node, policy, &mut levels)?);
+        servers.push(server(node, &mut common)?);
     }
     let list = fields.get("vnext").unwrap_or(node);
     fields.finish()?;
@@ -113,19 +121,54 @@ pub(super) fn outbound(
         servers,
         send_through,
     };
-    Ok((options, levels.one(policy)))
+    Ok((options, common.level(OLD_SERVERS, notes)))
+}
+
+/// What is decided by all users of an inbound or outbound together.
+struct Common<'a> {
+    policy: &'a Policy,
+    levels: Levels,
+    /// The first `alterId` above 0. A client of V2Ray 4 chooses the old header
+    /// for it, which anybody can replay; its server takes either header.
+    old: Option<Mark>,
+}
+
+impl<'a> Common<'a> {
+    fn new(policy: &'a Policy) -> Self {
+        Self {
+            policy,
+            levels: Levels::default(),
+            old: None,
+        }
+    }
+
+    /// Reads the keys of one user that say nothing about him alone.
+    fn add(&mut self, fields: &Fields<'_>) -> Result<(), ConfigError> {
+        if let Some(node) = fields.get("alterId")
+            && node.whole(0..=65_535)? > 0
+        {
+            self.old.get_or_insert_with(|| node.mark.clone());
+        }
+        self.levels.add(fields, self.policy)
+    }
+
+    fn level(self, old_header: &str, notes: &mut Notes) -> Level {
+        if let Some(mark) = &self.old {
+            notes.add(mark, old_header);
+        }
+        self.levels.one(self.policy)
+    }
 }
 
 /// What the client uses decides over `security`; V2Ray reads past it here.
-fn client(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Client, ConfigError> {
+fn client(node: &Node, common: &mut Common<'_>) -> Result<Client, ConfigError> {
     let fields = Fields::open(node, &CLIENT)?;
     let client = Client {
         id: fields.need("id")?.id()?,
         email: Arc::from(fields.text("email")?),
     };
-    no_old_header(&fields)?;
     security(&fields)?;
-    levels.add(&fields, policy)?;
+    common.add(&fields)?;
     fields.finish()?;
     Ok(client)
 }
@@ -151,7 +194,7 @@ impl Seen {
     }
 }
 
-fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, ConfigError> {
+fn server(node: &Node, common: &mut Common<'_>) -> Result<Server, ConfigError> {
     let fields = Fields::open(node, &SERVER)?;
     let users = fields.need("users")?;
     let server = Server {
@@ -160,7 +203,7 @@ fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, C
         users: users
             .elements()?
             .iter()
-            .map(|node| user(node, policy, levels))
+            .map(|node| user(node, common))
             .collect::<Result<_, _>>()?,
     };
     fields.finish()?;
@@ -170,9 +213,8 @@ fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, C
     Ok(server)
 }
 
-fn user(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<User, ConfigError> {
+fn user(node: &Node, common: &mut Common<'_>) -> Result<User, ConfigError> {
     let fields = Fields::open(node, &USER)?;
-    no_old_header(&fields)?;
     let security = security(&fields)?;
     let user = User {
         id: fields.need("id")?.id()?,
@@ -180,25 +222,9 @@ fn user(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<User, Confi
         sealed_sizes: sealed_sizes(&fields, security)?,
     };
     fields.text("email")?;
-    levels.add(&fields, policy)?;
+    common.add(&fields)?;
     fields.finish()?;
     Ok(user)
-}
-
-/// In V2Ray 4 a number above 0 selects the header of before 2020, which later
-/// members of the family have given up: anybody can replay it.
-fn no_old_header(fields: &Fields<'_>) -> Result<(), ConfigError> {
-    let Some(node) = fields.get("alterId") else {
-        return Ok(());
-    };
-    match node.whole(0..=65_535)? {
-        0 => Ok(()),
-        number => Err(node
-            .error(format!(
-                "{number} asks for the old header of VMess, which is not supported by muxcool"
-            ))
-            .help("use 0 at both ends")),
-    }
 }
 
 /// V2Ray takes what it does not know for "auto".
