@@ -1,8 +1,11 @@
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use muxcool::link::{LinkError, Reader, Writer, pair};
+use muxcool::buf::Buf;
+use muxcool::link::{Handle, LinkError, Reader, Writer, pair};
 use muxcool::transport::tls::{Client, Server, TlsFailure};
 
 use super::certificate::Certificate;
@@ -101,6 +104,50 @@ fn nothing_follows_the_end() {
     let refused = write(near.writer.as_mut(), b"more");
     assert!(matches!(refused, Err(LinkError::Closed)));
     assert!(far.reader.read_timeout(PATIENCE).unwrap().is_none());
+}
+
+/// Counts how often it was told that an end has come.
+struct Told {
+    inner: Box<dyn Reader>,
+    times: Arc<AtomicUsize>,
+}
+
+impl Reader for Told {
+    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        self.inner.read()
+    }
+
+    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+        self.inner.read_timeout(wait)
+    }
+
+    fn conclude(&mut self) {
+        self.times.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn handle(&self) -> Handle {
+        self.inner.handle()
+    }
+}
+
+#[test]
+fn the_link_below_is_told_of_the_end() {
+    let (near, mut far) = pair(ROOM);
+    let times = Arc::new(AtomicUsize::new(0));
+    let told = || times.load(Ordering::SeqCst);
+    far.reader = Box::new(Told {
+        inner: far.reader,
+        times: times.clone(),
+    });
+    let (mut near, mut far) = open_over((near, far));
+    write(near.writer.as_mut(), b"all").unwrap();
+    assert_eq!(read(far.reader.as_mut(), 3).unwrap(), b"all");
+    assert_eq!(told(), 0);
+    near.writer.close().unwrap();
+    assert!(far.reader.read_timeout(PATIENCE).unwrap().is_none());
+    assert_eq!(told(), 1);
+    far.reader.conclude();
+    assert_eq!(told(), 2, "by a layer above");
 }
 
 #[test]
