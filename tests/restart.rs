@@ -15,7 +15,7 @@ use std::{
 
 use support::{
     client,
-    config::Carrier::{Socks, Vless, VlessTls},
+    config::Carrier::{self, Socks, Vless, VlessTls},
     program::Kind::{Muxcool, V2ray},
     target::TcpTarget,
     tunnel::{
@@ -32,6 +32,8 @@ const BACK: Duration = Duration::from_secs(5);
 /// 30 s later, and until then gives every visitor to it, for a dead carrier
 /// has the fewest sessions (A34). No bridge can mend that.
 const BACK_WITH_V2RAY_PORTAL: Duration = Duration::from_secs(45);
+
+const VMESS: Carrier = Carrier::Vmess("auto");
 
 macro_rules! restarts {
     ($($(#[$attribute:meta])*
@@ -54,6 +56,7 @@ restarts! {
     bridge_us_us: restart_far(Reverse, Vless, Muxcool, Muxcool), BACK;
     bridge_us_us_over_socks: restart_far(Reverse, Socks, Muxcool, Muxcool), BACK;
     bridge_us_us_over_tls: restart_far(Reverse, VlessTls, Muxcool, Muxcool), BACK;
+    bridge_us_us_over_vmess: restart_far(Reverse, VMESS, Muxcool, Muxcool), BACK;
     bridge_us_v2ray: restart_far(Reverse, Vless, Muxcool, V2ray), BACK;
     bridge_us_v2ray_over_tls: restart_far(Reverse, VlessTls, Muxcool, V2ray), BACK;
     bridge_v2ray_us: restart_far(Reverse, Vless, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
@@ -63,7 +66,9 @@ restarts! {
     portal_us_us: restart_near(Reverse, Vless, Muxcool, Muxcool), BACK;
     portal_us_us_over_socks: restart_near(Reverse, Socks, Muxcool, Muxcool), BACK;
     portal_us_us_over_tls: restart_near(Reverse, VlessTls, Muxcool, Muxcool), BACK;
+    portal_us_us_over_vmess: restart_near(Reverse, VMESS, Muxcool, Muxcool), BACK;
     portal_us_v2ray: restart_near(Reverse, Vless, Muxcool, V2ray), BACK;
+    portal_us_v2ray_over_vmess: restart_near(Reverse, VMESS, Muxcool, V2ray), BACK;
     portal_v2ray_us: restart_near(Reverse, Vless, V2ray, Muxcool), BACK;
     portal_v2ray_us_over_tls: restart_near(Reverse, VlessTls, V2ray, Muxcool), BACK;
     portal_v2ray_v2ray: restart_near(Reverse, Vless, V2ray, V2ray), BACK;
