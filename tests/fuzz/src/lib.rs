@@ -26,6 +26,9 @@ pub mod vless_client;
 pub mod vless_request;
 pub mod vless_response;
 pub mod vless_server;
+pub mod vmess_body;
+pub mod vmess_request;
+pub mod vmess_response;
 
 pub mod hosts;
 pub mod memory;
@@ -38,7 +41,7 @@ pub mod sockets;
 pub type Check = fn(&[u8]);
 
 /// Every target's name and function.
-pub const TARGETS: [(&str, Check); 19] = [
+pub const TARGETS: [(&str, Check); 22] = [
     ("config", config::check),
     ("control", control::check),
     ("extension", extension::check),
@@ -58,4 +61,7 @@ pub const TARGETS: [(&str, Check); 19] = [
     ("vless_request", vless_request::check),
     ("vless_response", vless_response::check),
     ("vless_server", vless_server::check),
+    ("vmess_body", vmess_body::check),
+    ("vmess_request", vmess_request::check),
+    ("vmess_response", vmess_response::check),
 ];
