@@ -102,7 +102,9 @@ fn a_certificate_is_made_with_its_key_and_its_pin() {
     let path = directory.path();
     let early = muxcool_in(path, &["test", "-c", "c.json"]);
     assert_eq!(early.status.code(), Some(BAD_CONFIGURATION));
-    assert!(stderr(&early).contains("c.json:2:31: inbounds[0].streamSettings: cannot read new.pem"));
+    assert!(
+        stderr(&early).contains("c.json:2:31: inbounds[0].streamSettings: cannot read new.pem")
+    );
     let make = [
         "tls",
         "cert",

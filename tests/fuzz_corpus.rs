@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A corpus is the smallest that covers what a long run has covered.
-const MOST_FILES: usize = 600;
+const MOST_FILES: usize = 700;
 const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Panics of any thread: a worker's own threads catch theirs, and go on.

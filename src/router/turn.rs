@@ -35,8 +35,16 @@ impl Reader for During {
         self.inner.read_timeout(wait)
     }
 
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        self.inner.read_idling(idle)
+    }
+
     fn prefer(&mut self, len: usize) {
         self.inner.prefer(len);
+    }
+
+    fn conclude(&mut self) {
+        self.inner.conclude();
     }
 
     fn handle(&self) -> Handle {

@@ -99,6 +99,10 @@ impl Reader for TlsReader {
         self.next(|inner| inner.read_timeout(deadline.saturating_duration_since(Instant::now())))
     }
 
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        self.next(|inner| inner.read_idling(idle))
+    }
+
     fn prefer(&mut self, len: usize) {
         let records = len.div_ceil(TLS_RECORD);
         self.inner.prefer(len + records * TLS_OVERHEAD);
