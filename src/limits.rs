@@ -85,6 +85,11 @@ pub const VMESS_CLOCK: u64 = 120;
 /// How long no two VMess connections of a user may have the same body keys, in
 /// seconds, as in V2Ray.
 pub const VMESS_SESSION: i64 = 180;
+/// Longest head of a WebSocket frame: with a length of 64 bits and a key.
+pub const WS_FRAME_HEAD: usize = 14;
+
+/// Most payload bytes of a WebSocket control frame.
+pub const MAX_WS_CONTROL: usize = 125;
 
 // ---------------------------------------------------------------------------
 // Our choice: mux
@@ -445,6 +450,14 @@ pub const MAX_HTTP_HEAD: usize = 64 * 1024;
 /// Most header fields of an HTTP proxy request.
 pub const MAX_HTTP_FIELDS: usize = 128;
 
+/// Longest head of a WebSocket upgrade, request or response, in bytes: proxies
+/// on the way add fields of their own.
+pub const MAX_WS_HEAD: usize = 16 * 1024;
+
+/// Bytes of several buffers that go in one WebSocket frame of ours. Of what
+/// peers send nothing waits until a frame is complete, so it has no bound.
+pub const WS_FRAME: usize = BUFFER_CLASSES[4];
+
 /// Longest line of a chunk in an HTTP body: its size and extensions, in bytes.
 pub const MAX_HTTP_CHUNK_LINE: usize = 1_024;
 
@@ -541,8 +554,9 @@ pub const MAX_PORT_RANGE: usize = 1024;
 // Our choice: memory and threads
 // ---------------------------------------------------------------------------
 
-/// Room in front of every buffer's payload, for a frame header.
-pub const HEADROOM: usize = 16;
+/// Room in front of every buffer's payload, for the heads of a mux frame and of
+/// a WebSocket frame around it.
+pub const HEADROOM: usize = 24;
 
 /// Payload sizes of pooled buffers.
 pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768, 65_536];

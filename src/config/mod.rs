@@ -57,6 +57,7 @@ mod vless;
 mod vmess;
 mod warnings;
 mod words;
+mod ws;
 
 use std::path::{Path, PathBuf};
 

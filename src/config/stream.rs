@@ -6,7 +6,9 @@ use super::notes::Notes;
 use super::read::{Fields, Keys};
 use super::tls;
 use super::words::quoted;
-use crate::transport::stream::{Security, StreamOptions};
+use super::ws;
+use crate::transport::stream::{Framing, Security, StreamOptions};
+use crate::transport::ws::Options;
 
 /// Which end of a connection something is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,21 +26,21 @@ const STREAM: Keys = Keys {
         "tlsSettings",
         "tcpSettings",
         "rawSettings",
+        "wsSettings",
         "sockopt",
     ],
     unsupported: &[
         ("xtlsSettings", ONLY_TLS),
         ("realitySettings", ONLY_TLS),
-        ("kcpSettings", ONLY_TCP),
-        ("wsSettings", ONLY_TCP),
-        ("httpSettings", ONLY_TCP),
-        ("dsSettings", ONLY_TCP),
-        ("quicSettings", ONLY_TCP),
-        ("grpcSettings", ONLY_TCP),
-        ("gunSettings", ONLY_TCP),
-        ("xhttpSettings", ONLY_TCP),
-        ("splithttpSettings", ONLY_TCP),
-        ("httpupgradeSettings", ONLY_TCP),
+        ("kcpSettings", ONLY_THESE),
+        ("httpSettings", ONLY_THESE),
+        ("dsSettings", ONLY_THESE),
+        ("quicSettings", ONLY_THESE),
+        ("grpcSettings", ONLY_THESE),
+        ("gunSettings", ONLY_THESE),
+        ("xhttpSettings", ONLY_THESE),
+        ("splithttpSettings", ONLY_THESE),
+        ("httpupgradeSettings", ONLY_THESE),
     ],
 };
 
@@ -69,15 +71,14 @@ const SOCKOPT: Keys = Keys {
 };
 
 const ONLY_TLS: &str = "use \"tls\"";
-const NO_EFFECT: &str = "has no effect: \"security\" is not \"tls\"";
-const ONLY_TCP: &str = "the only network is \"tcp\"";
+const NO_TLS: &str = "has no effect: \"security\" is not \"tls\"";
+const NO_WS: &str = "has no effect: \"network\" is not \"ws\"";
+const ONLY_THESE: &str = "the networks are \"tcp\" and \"ws\"";
 
 /// What V2Ray and Xray can put a connection on, and we cannot.
-const OTHER_NETWORKS: [&str; 15] = [
+const OTHER_NETWORKS: [&str; 13] = [
     "kcp",
     "mkcp",
-    "ws",
-    "websocket",
     "h2",
     "http",
     "ds",
@@ -102,7 +103,7 @@ pub(super) fn read(
         return Ok(options);
     };
     let fields = Fields::open(node, &STREAM)?;
-    fields.get("network").map_or(Ok(()), network)?;
+    options.framing = framing(&fields, notes)?;
     options.security = security(&fields, end, notes)?;
     fields.get("tcpSettings").map_or(Ok(()), tcp)?;
     fields.get("rawSettings").map_or(Ok(()), tcp)?;
@@ -111,18 +112,37 @@ pub(super) fn read(
     Ok(options)
 }
 
+fn framing(fields: &Fields<'_>, notes: &mut Notes) -> Result<Framing, ConfigError> {
+    let is_ws = fields.get("network").map_or(Ok(false), is_websocket)?;
+    let settings = fields.get("wsSettings");
+    if !is_ws {
+        if let Some(settings) = settings.filter(|settings| !settings.is_empty()) {
+            notes.add(&settings.mark, NO_WS);
+        }
+        return Ok(Framing::None);
+    }
+    let options = settings.map_or(Ok(Options::default()), ws::read);
+    Ok(Framing::Ws(options?))
+}
+
 /// "raw" is Xray's newer name for "tcp".
-fn network(node: &Node) -> Result<(), ConfigError> {
+fn is_websocket(node: &Node) -> Result<bool, ConfigError> {
     let text = node.string()?;
     let others = &OTHER_NETWORKS;
     if others.iter().any(|name| name.eq_ignore_ascii_case(text)) {
         let what = format!("the network {} is not supported by muxcool", quoted(text));
-        return Err(node.error(what).help(ONLY_TCP));
+        return Err(node.error(what).help(ONLY_THESE));
     }
     if text.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
-    node.choice("network", &[("tcp", ()), ("raw", ())])
+    let names = [
+        ("tcp", false),
+        ("raw", false),
+        ("ws", true),
+        ("websocket", true),
+    ];
+    node.choice("network", &names)
 }
 
 fn security(fields: &Fields<'_>, end: End, notes: &mut Notes) -> Result<Security, ConfigError> {
@@ -130,7 +150,7 @@ fn security(fields: &Fields<'_>, end: End, notes: &mut Notes) -> Result<Security
     let settings = fields.get("tlsSettings");
     if !encrypted {
         if let Some(settings) = settings.filter(|settings| !settings.is_empty()) {
-            notes.add(&settings.mark, NO_EFFECT);
+            notes.add(&settings.mark, NO_TLS);
         }
         return Ok(Security::None);
     }

@@ -1,9 +1,10 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Connection, Framing, Security, StreamOptions};
+use super::{Connection, Framing, StreamOptions};
 use crate::transport::tcp::Visitor;
 use crate::transport::tls::{self, TlsError};
+use crate::transport::ws;
 
 /// Makes connections of a listener's visitors.
 #[derive(Debug, Clone, Default)]
@@ -18,10 +19,10 @@ impl Acceptor {
     /// # Errors
     /// When its certificates cannot be used.
     pub fn new(options: StreamOptions) -> Result<Self, TlsError> {
-        let tls = match &options.security {
-            Security::None => None,
-            Security::Tls(options) => Some(tls::Server::new(options)?),
-        };
+        let tls = options
+            .tls()
+            .map(|tls| tls::Server::new(&tls))
+            .transpose()?;
         let framing = options.framing;
         Ok(Self { tls, framing })
     }
@@ -37,8 +38,9 @@ impl Acceptor {
             None => connection,
             Some(tls) => connection.layered(|link, deadline| tls.accept(link, deadline))?,
         };
-        Ok(match self.framing {
-            Framing::None => secured,
-        })
+        match &self.framing {
+            Framing::None => Ok(secured),
+            Framing::Ws(options) => secured.layered(|link, by| ws::accept(link, options, by)),
+        }
     }
 }

@@ -3,11 +3,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Connection, Framing, Security, StreamOptions};
+use super::{Connection, Framing, StreamOptions};
 use crate::limits::HANDSHAKE;
 use crate::net::Address;
 use crate::transport::tcp::{DialOptions, dial};
 use crate::transport::tls::{self, TlsError};
+use crate::transport::ws;
+
+/// The ports that a server's name goes without: plain, and under TLS.
+const USUAL_PORTS: (u16, u16) = (80, 443);
 
 /// Makes connections to servers.
 #[derive(Debug, Clone)]
@@ -24,10 +28,10 @@ impl Dialer {
     /// # Errors
     /// When the certificates to trust cannot be used.
     pub fn new(options: StreamOptions, handshake: Duration) -> Result<Self, TlsError> {
-        let tls = match &options.security {
-            Security::None => None,
-            Security::Tls(options) => Some(tls::Client::new(options)?),
-        };
+        let tls = options
+            .tls()
+            .map(|tls| tls::Client::new(&tls))
+            .transpose()?;
         Ok(Self {
             tls,
             framing: options.framing,
@@ -62,9 +66,27 @@ impl Dialer {
             None => connection,
             Some(tls) => connection.layered(|link, by| tls.connect(link, server, by))?,
         };
-        Ok(match self.framing {
-            Framing::None => secured,
-        })
+        match &self.framing {
+            Framing::None => Ok(secured),
+            Framing::Ws(options) => {
+                let host = self.host(server, targets);
+                secured.layered(|link, by| ws::connect(link, options, &host, by))
+            }
+        }
+    }
+}
+
+impl Dialer {
+    /// The server as HTTP names it.
+    fn host(&self, server: &Address, targets: &[SocketAddr]) -> String {
+        let usual = match self.tls {
+            None => USUAL_PORTS.0,
+            Some(_) => USUAL_PORTS.1,
+        };
+        match targets.first().map(SocketAddr::port) {
+            Some(port) if port != usual => format!("{server}:{port}"),
+            _ => server.to_string(),
+        }
     }
 }
 

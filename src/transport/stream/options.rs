@@ -1,4 +1,5 @@
 use crate::transport::tls;
+use crate::transport::ws;
 
 /// What stands on a TCP connection (`streamSettings`), from the bottom up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -8,6 +9,21 @@ pub struct StreamOptions {
     pub security: Security,
     /// What the bytes are put into (`network`).
     pub framing: Framing,
+}
+
+impl StreamOptions {
+    /// TLS as it is under the framing: what is not HTTP/2 must not agree on it.
+    pub(super) fn tls(&self) -> Option<tls::Options> {
+        let Security::Tls(options) = &self.security else {
+            return None;
+        };
+        let mut options = tls::Options::clone(options);
+        if let Framing::Ws(_) = self.framing {
+            let http = || vec!["http/1.1".to_owned()];
+            options.alpn.get_or_insert_with(http);
+        }
+        Some(options)
+    }
 }
 
 /// What keeps a connection secret.
@@ -28,4 +44,6 @@ pub enum Framing {
     /// Nothing: they are sent as they are.
     #[default]
     None,
+    /// WebSocket messages.
+    Ws(ws::Options),
 }

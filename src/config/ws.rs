@@ -1,0 +1,86 @@
+//! `wsSettings`: WebSocket.
+
+use super::error::ConfigError;
+use super::json::{Member, Node};
+use super::read::{Fields, Keys};
+use super::words::quoted;
+use crate::transport::ws::Options;
+
+const WS: Keys = Keys {
+    known: &["path", "headers", "host"],
+    unsupported: &[
+        ("acceptProxyProtocol", ""),
+        ("maxEarlyData", NO_EARLY_DATA),
+        ("earlyDataHeaderName", NO_EARLY_DATA),
+        ("useBrowserForwarding", ""),
+        ("heartbeatPeriod", "carriers look after their peers"),
+    ],
+};
+
+const NO_EARLY_DATA: &str = "leave it out at both ends: there is no early data";
+
+/// Reads `wsSettings`.
+pub(super) fn read(node: &Node) -> Result<Options, ConfigError> {
+    let fields = Fields::open(node, &WS)?;
+    let mut options = Options::default();
+    if let Some(node) = fields.get("path") {
+        options.path = path(node)?;
+    }
+    if let Some(node) = fields.get("headers") {
+        let members = node.members()?.iter();
+        options.headers = members.map(header).collect::<Result<_, _>>()?;
+    }
+    if let Some(node) = fields.get("host").filter(|node| !node.is_empty()) {
+        options.headers.retain(|(name, _)| !is_host(name));
+        options.headers.push(("Host".to_owned(), value(node)?));
+    }
+    fields.finish()?;
+    Ok(options)
+}
+
+/// V2Ray puts the slash in front where it is missing.
+fn path(node: &Node) -> Result<String, ConfigError> {
+    let text = node.string()?;
+    if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+        return Err(node
+            .error("a path is written in visible ASCII characters, without \"#\"")
+            .help("write others as % and two hexadecimal digits"));
+    }
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    if query.split('&').any(|part| part.starts_with("ed=")) {
+        return Err(node
+            .error("\"ed\" in the path asks for early data")
+            .help(NO_EARLY_DATA));
+    }
+    Ok(match text.starts_with('/') {
+        true => text.to_owned(),
+        false => format!("/{text}"),
+    })
+}
+
+fn header(member: &Member) -> Result<(String, String), ConfigError> {
+    let name = &*member.key;
+    if !Options::is_field_name(name) {
+        let what = format!("{} is no name of a header field", quoted(name));
+        return Err(member.mark.error(what));
+    }
+    if Options::has_field_itself(name) {
+        let what = format!("the upgrade has a header field {} of its own", quoted(name));
+        return Err(member.mark.error(what).help("leave it out"));
+    }
+    Ok((name.to_owned(), value(&member.value)?))
+}
+
+fn value(node: &Node) -> Result<String, ConfigError> {
+    let text = node.string()?;
+    match text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) && text.trim() == text {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(node.error("a header field is written in visible ASCII characters on one line"))
+        }
+    }
+}
+
+fn is_host(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host")
+}

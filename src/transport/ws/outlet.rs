@@ -1,0 +1,310 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::Encoder;
+use super::wire::Opcode;
+use crate::buf::Buf;
+use crate::limits::END_QUIET;
+use crate::link::{Handle, LinkError, Writer};
+use crate::sync::{Next, Periodic, Spawned, Timer, spawn};
+
+/// The code of a normal end.
+const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
+
+/// How frames are sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    pub encoder: Encoder,
+    /// Whether the peer knows an empty message for the end of a direction.
+    pub marks: bool,
+}
+
+/// The writing half of the link below, which goes from hand to hand: whoever
+/// writes takes it out meanwhile, and before it puts it back sends what others
+/// have left to be said.
+pub(super) struct Outlet {
+    style: Style,
+    /// Of the half below.
+    handle: Handle,
+    state: Mutex<State>,
+    /// The half is back.
+    back: Condvar,
+    /// Something came from the peer since the last look.
+    moved: AtomicBool,
+}
+
+struct State {
+    inner: Option<Box<dyn Writer>>,
+    /// The writing half waits for it.
+    wanted: bool,
+    /// A thread is under way to say what is left.
+    on_its_way: bool,
+    errand: Option<Spawned<()>>,
+    pong: Option<Buf>,
+    /// Our direction has ended, for our side.
+    closing: bool,
+    mark_is_sent: bool,
+    /// The peer has ended its direction, or was quiet for long enough.
+    peer_is_done: bool,
+    /// Nothing can be sent any more.
+    is_over: bool,
+    quiet: Option<Periodic>,
+}
+
+/// What is to be said, and whether that is all.
+struct Words {
+    frames: VecDeque<Buf>,
+    are_last: bool,
+}
+
+impl Outlet {
+    pub(super) fn new(inner: Box<dyn Writer>, style: Style) -> Self {
+        let handle = inner.handle();
+        let state = State {
+            inner: Some(inner),
+            wanted: false,
+            on_its_way: false,
+            errand: None,
+            pong: None,
+            closing: false,
+            mark_is_sent: false,
+            peer_is_done: false,
+            is_over: false,
+            quiet: None,
+        };
+        Self {
+            style,
+            handle,
+            state: Mutex::new(state),
+            back: Condvar::new(),
+            moved: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn encoder(&self) -> Encoder {
+        self.style.encoder
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    // What the writing half does.
+
+    /// Sends frames.
+    pub(super) fn send(&self, frames: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        let mut inner = self.take();
+        let sent = inner.write(frames);
+        self.put_back(inner, sent)
+    }
+
+    pub(super) fn flush(&self) -> Result<(), LinkError> {
+        let mut inner = self.take();
+        let flushed = inner.flush();
+        self.put_back(inner, flushed)
+    }
+
+    /// Our direction has ended: says so, as soon as that does no harm.
+    pub(super) fn close(self: &Arc<Self>) -> Result<(), LinkError> {
+        let inner = self.take();
+        let waits = {
+            let mut state = self.state.lock();
+            state.closing = true;
+            !state.peer_is_done && !self.style.marks
+        };
+        let closed = match waits {
+            true => self.wait_for_quiet(),
+            false => Ok(()),
+        };
+        self.put_back(inner, closed)
+    }
+
+    pub(super) fn abort(&self) {
+        let inner = {
+            let mut state = self.state.lock();
+            state.is_over = true;
+            state.inner.take()
+        };
+        match inner {
+            Some(mut inner) => {
+                inner.abort();
+                self.state.lock().inner = Some(inner);
+            }
+            None => self.handle.interrupt(),
+        }
+    }
+
+    /// Waits for the thread that says what is left, if there is one.
+    pub(super) fn join(&self) {
+        let errand = self.state.lock().errand.take();
+        if let Some(errand) = errand {
+            let _ = errand.join();
+        }
+    }
+
+    // What the reading half does.
+
+    /// Answers a ping, instead of those before if they wait.
+    pub(super) fn pong(self: &Arc<Self>, payload: &[u8]) {
+        let frame = self.encoder().frame(Opcode::Pong, payload);
+        self.state.lock().pong = Some(frame);
+        self.send_somebody();
+    }
+
+    /// Bytes have come.
+    pub(super) fn note_bytes(&self) {
+        if !self.moved.load(Ordering::Relaxed) {
+            self.moved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The peer has ended its direction.
+    pub(super) fn note_end(&self) {
+        self.state.lock().peer_is_done = true;
+    }
+
+    /// Says what is left, when nothing more is to be read: then it does no harm
+    /// to wait.
+    pub(super) fn say_the_rest(&self) {
+        let inner = self.state.lock().take_to_speak(self.style);
+        if let Some(inner) = inner {
+            let _ = self.put_back(inner, Ok(()));
+        }
+    }
+
+    // Who has the half below.
+
+    fn take(&self) -> Box<dyn Writer> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(inner) = state.inner.take() {
+                return inner;
+            }
+            state.wanted = true;
+            self.back.wait(&mut state);
+            state.wanted = false;
+        }
+    }
+
+    /// Puts it back after it did what it did, and after what was left to be
+    /// said; the writing half says that if it waits.
+    fn put_back(
+        &self,
+        mut inner: Box<dyn Writer>,
+        mut done: Result<(), LinkError>,
+    ) -> Result<(), LinkError> {
+        loop {
+            let mut state = self.state.lock();
+            state.is_over |= done.is_err();
+            let words = match state.wanted {
+                true => None,
+                false => state.words(self.style),
+            };
+            let Some(mut words) = words else {
+                self.leave(state, inner);
+                return done;
+            };
+            drop(state);
+            done = inner.write(&mut words.frames);
+            if words.are_last && done.is_ok() {
+                done = inner.close();
+            }
+        }
+    }
+
+    fn leave(&self, mut state: MutexGuard<'_, State>, inner: Box<dyn Writer>) {
+        state.inner = Some(inner);
+        drop(state);
+        self.back.notify_one();
+    }
+
+    // What happens by itself.
+
+    /// Has a thread say what is left, unless somebody has the half below and
+    /// will do so. Without a thread it goes with what is written next.
+    fn send_somebody(self: &Arc<Self>) {
+        {
+            let mut state = self.state.lock();
+            if state.on_its_way || state.inner.is_none() || !state.has_words(self.style) {
+                return;
+            }
+            state.on_its_way = true;
+        }
+        let outlet = self.clone();
+        let errand = spawn("ws-out", move || outlet.run_errand());
+        let mut state = self.state.lock();
+        match errand {
+            Ok(errand) => state.errand = Some(errand),
+            Err(_) => state.on_its_way = false,
+        }
+    }
+
+    fn run_errand(&self) {
+        while let Some(inner) = self.take_for_errand() {
+            let _ = self.put_back(inner, Ok(()));
+        }
+    }
+
+    /// The half below, or the errand is done.
+    fn take_for_errand(&self) -> Option<Box<dyn Writer>> {
+        let mut state = self.state.lock();
+        let inner = state.take_to_speak(self.style);
+        state.on_its_way = inner.is_some();
+        inner
+    }
+
+    fn wait_for_quiet(self: &Arc<Self>) -> Result<(), LinkError> {
+        let timer = Timer::global()?;
+        self.moved.store(false, Ordering::Relaxed);
+        let outlet = Arc::downgrade(self);
+        let quiet = timer.schedule(END_QUIET, move || match outlet.upgrade() {
+            Some(outlet) if outlet.moved.swap(false, Ordering::Relaxed) => Next::After(END_QUIET),
+            Some(outlet) => {
+                outlet.note_end();
+                outlet.send_somebody();
+                Next::Stop
+            }
+            None => Next::Stop,
+        });
+        self.state.lock().quiet = Some(quiet);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether [`words`](Self::words) would be some.
+    fn has_words(&self, style: Style) -> bool {
+        let ends = self.peer_is_done || style.marks && !self.mark_is_sent;
+        !self.is_over && (self.pong.is_some() || self.closing && ends)
+    }
+
+    /// The half below, if it is there, nobody waits for it who will say what is
+    /// left, and something is.
+    fn take_to_speak(&mut self, style: Style) -> Option<Box<dyn Writer>> {
+        match self.wanted || !self.has_words(style) {
+            true => None,
+            false => self.inner.take(),
+        }
+    }
+
+    /// What is to be said now.
+    fn words(&mut self, style: Style) -> Option<Words> {
+        if !self.has_words(style) {
+            return None;
+        }
+        let mut frames: VecDeque<Buf> = self.pong.take().into_iter().collect();
+        if self.closing && style.marks && !self.mark_is_sent {
+            self.mark_is_sent = true;
+            frames.push_back(style.encoder.frame(Opcode::Binary, &[]));
+        }
+        let are_last = self.closing && self.peer_is_done;
+        if are_last {
+            self.is_over = true;
+            frames.push_back(style.encoder.frame(Opcode::Close, &NORMAL));
+        }
+        Some(Words { frames, are_last })
+    }
+}

@@ -1,0 +1,72 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::outlet::Outlet;
+use crate::buf::Buf;
+use crate::link::{Handle, LinkError, Writer};
+
+/// The half that makes frames. It can only wait: the head of a frame says how
+/// much follows, so no part of one may be left behind.
+pub(super) struct WsWriter {
+    outlet: Arc<Outlet>,
+    closed: bool,
+}
+
+impl WsWriter {
+    pub(super) fn new(outlet: Arc<Outlet>) -> Self {
+        Self {
+            outlet,
+            closed: false,
+        }
+    }
+
+    fn check(&self) -> Result<(), LinkError> {
+        match self.closed {
+            true => Err(LinkError::Closed),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Writer for WsWriter {
+    /// After an error nothing is known of what was not written.
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        self.check()?;
+        self.outlet.encoder().put_in_frames(batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let sent = self.outlet.send(batch);
+        batch.clear();
+        sent
+    }
+
+    fn flush(&mut self) -> Result<(), LinkError> {
+        self.outlet.flush()
+    }
+
+    fn close(&mut self) -> Result<(), LinkError> {
+        match std::mem::replace(&mut self.closed, true) {
+            true => Ok(()),
+            false => self.outlet.close(),
+        }
+    }
+
+    fn abort(&mut self) {
+        self.closed = true;
+        self.outlet.abort();
+    }
+
+    fn handle(&self) -> Handle {
+        self.outlet.handle()
+    }
+}
+
+impl Drop for WsWriter {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.outlet.abort();
+        }
+        self.outlet.join();
+    }
+}
