@@ -22,9 +22,10 @@ use muxcool::router::{
     BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, Way,
 };
 use muxcool::sniff::SniffingOptions;
-use muxcool::transport::stream::{Security, StreamOptions};
+use muxcool::transport::stream::{Framing, Security, StreamOptions};
 use muxcool::transport::tcp::{IdleTimes, ServerLimits};
 use muxcool::transport::tls::{self, Certificate, Pem, Usage};
+use muxcool::transport::ws;
 
 const ID: &str = "b831381d-6324-4d53-ad4f-8cda48b30811";
 
@@ -574,6 +575,24 @@ fn extensions() {
     let plan = valid("extensions.json");
     assert_eq!(plan.portals[0].control_domain, "reverse.internal.v2fly.org");
     assert_eq!(plan.inbounds.len(), 1);
+}
+
+#[test]
+fn websocket_settings() {
+    let plan = valid("websocket.json");
+    let ws = |stream: &StreamOptions| match &stream.framing {
+        Framing::Ws(options) => options.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ws(&inbound(&plan, "plain").stream), ws::Options::default());
+    let path = ws(&inbound(&plan, "path").stream);
+    assert_eq!((&*path.path, path.bare_path()), ("/tunnel?a=b", "/tunnel"));
+    let headers = ws(&outbound(&plan, "headers").stream);
+    assert_eq!((&*headers.path, headers.host()), ("/", Some("cdn.example")));
+    let agent = ("User-Agent".to_owned(), "curl/8".to_owned());
+    assert_eq!(headers.headers[1..], [agent]);
+    let host = ws(&outbound(&plan, "host").stream);
+    assert_eq!(host.host(), Some("new.example"));
 }
 
 #[test]

@@ -21,7 +21,9 @@ use support::{
     PATIENCE,
     bytes::KeyedBytes,
     client::{self, Datagrams, Entry},
-    config::Carrier::{self, Socks, SocksTls, Vless, VlessTls},
+    config::Carrier::{
+        self, Socks, SocksTls, SocksWs, SocksWss, Vless, VlessTls, VlessWs, VlessWss,
+    },
     program::{
         Kind::{Muxcool, V2ray},
         v2ray_or_skip,
@@ -119,6 +121,38 @@ tunnels! {
     forward_socks_tls_v2ray_us: Forward, SocksTls, V2ray, Muxcool;
     #[ignore = "checks the harness alone, as do those that are not ignored"]
     forward_socks_tls_v2ray_v2ray: Forward, SocksTls, V2ray, V2ray;
+
+    reverse_vless_ws_us_us: Reverse, VlessWs, Muxcool, Muxcool;
+    reverse_vless_ws_us_v2ray: Reverse, VlessWs, Muxcool, V2ray;
+    reverse_vless_ws_v2ray_us: Reverse, VlessWs, V2ray, Muxcool;
+
+    reverse_socks_ws_us_us: Reverse, SocksWs, Muxcool, Muxcool;
+    reverse_socks_ws_us_v2ray: Reverse, SocksWs, Muxcool, V2ray;
+    reverse_socks_ws_v2ray_us: Reverse, SocksWs, V2ray, Muxcool;
+
+    forward_vless_ws_us_us: Forward, VlessWs, Muxcool, Muxcool;
+    forward_vless_ws_us_v2ray: Forward, VlessWs, Muxcool, V2ray;
+    forward_vless_ws_v2ray_us: Forward, VlessWs, V2ray, Muxcool;
+
+    forward_socks_ws_us_us: Forward, SocksWs, Muxcool, Muxcool;
+    forward_socks_ws_us_v2ray: Forward, SocksWs, Muxcool, V2ray;
+    forward_socks_ws_v2ray_us: Forward, SocksWs, V2ray, Muxcool;
+
+    reverse_vless_wss_us_us: Reverse, VlessWss, Muxcool, Muxcool;
+    reverse_vless_wss_us_v2ray: Reverse, VlessWss, Muxcool, V2ray;
+    reverse_vless_wss_v2ray_us: Reverse, VlessWss, V2ray, Muxcool;
+
+    reverse_socks_wss_us_us: Reverse, SocksWss, Muxcool, Muxcool;
+    reverse_socks_wss_us_v2ray: Reverse, SocksWss, Muxcool, V2ray;
+    reverse_socks_wss_v2ray_us: Reverse, SocksWss, V2ray, Muxcool;
+
+    forward_vless_wss_us_us: Forward, VlessWss, Muxcool, Muxcool;
+    forward_vless_wss_us_v2ray: Forward, VlessWss, Muxcool, V2ray;
+    forward_vless_wss_v2ray_us: Forward, VlessWss, V2ray, Muxcool;
+
+    forward_socks_wss_us_us: Forward, SocksWss, Muxcool, Muxcool;
+    forward_socks_wss_us_v2ray: Forward, SocksWss, Muxcool, V2ray;
+    forward_socks_wss_v2ray_us: Forward, SocksWss, V2ray, Muxcool;
 }
 
 /// What "auto" is on this machine, too.

@@ -14,13 +14,38 @@ pub enum Carrier {
     Socks,
     VlessTls,
     SocksTls,
+    VlessWs,
+    SocksWs,
+    VlessWss,
+    SocksWss,
     /// With this `security`.
     Vmess(&'static str),
 }
 
 impl Carrier {
+    fn is_vless(self) -> bool {
+        use Carrier::{Vless, VlessTls, VlessWs, VlessWss};
+        matches!(self, Vless | VlessTls | VlessWs | VlessWss)
+    }
+
     fn has_tls(self) -> bool {
-        matches!(self, Carrier::VlessTls | Carrier::SocksTls)
+        use Carrier::{SocksTls, SocksWss, VlessTls, VlessWss};
+        matches!(self, VlessTls | SocksTls | VlessWss | SocksWss)
+    }
+
+    fn has_ws(self) -> bool {
+        use Carrier::{SocksWs, SocksWss, VlessWs, VlessWss};
+        matches!(self, VlessWs | SocksWs | VlessWss | SocksWss)
+    }
+
+    /// `settings`, which may be none, on what the carrier is put on.
+    fn put_on(self, mut settings: Value) -> Value {
+        if self.has_ws() {
+            settings["network"] = json!("ws");
+            settings["wsSettings"] =
+                json!({ "path": "/tunnel", "headers": { "Host": "tunnel.test" } });
+        }
+        settings
     }
 }
 
@@ -71,36 +96,31 @@ impl Endpoint {
 
     pub fn inbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
-            Carrier::Vless | Carrier::VlessTls => (
-                "vless",
-                json!({ "decryption": "none", "clients": [{ "id": self.id }] }),
-            ),
-            Carrier::Socks | Carrier::SocksTls => ("socks", json!({ "auth": "noauth" })),
             Carrier::Vmess(_) => (
                 "vmess",
                 json!({ "clients": [{ "id": self.id, "alterId": 0 }] }),
             ),
+            carrier if carrier.is_vless() => (
+                "vless",
+                json!({ "decryption": "none", "clients": [{ "id": self.id }] }),
+            ),
+            _ => ("socks", json!({ "auth": "noauth" })),
         };
+        let security = self.certificate.as_ref().map(Certificate::shown);
         let mut inbound = inbound("carrier", protocol, self.port, settings);
-        if let Some(certificate) = &self.certificate {
-            inbound["streamSettings"] = certificate.shown();
-        }
+        inbound["streamSettings"] = self.carrier.put_on(security.unwrap_or(json!({})));
         inbound
     }
 
     pub fn outbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
-            Carrier::Vless | Carrier::VlessTls => (
+            carrier if carrier.is_vless() => (
                 "vless",
                 json!({ "vnext": [{
                     "address": LOOPBACK,
                     "port": self.port,
                     "users": [{ "id": self.id, "encryption": "none" }],
                 }] }),
-            ),
-            Carrier::Socks | Carrier::SocksTls => (
-                "socks",
-                json!({ "servers": [{ "address": LOOPBACK, "port": self.port }] }),
             ),
             Carrier::Vmess(security) => (
                 "vmess",
@@ -110,12 +130,18 @@ impl Endpoint {
                     "users": [{ "id": self.id, "alterId": 0, "security": security }],
                 }] }),
             ),
+            _ => (
+                "socks",
+                json!({ "servers": [{ "address": LOOPBACK, "port": self.port }] }),
+            ),
         };
-        let mut outbound = json!({ "tag": "carrier", "protocol": protocol, "settings": settings });
-        if let Some(certificate) = &self.certificate {
-            outbound["streamSettings"] = certificate.trusted();
-        }
-        outbound
+        let security = self.certificate.as_ref().map(Certificate::trusted);
+        json!({
+            "tag": "carrier",
+            "protocol": protocol,
+            "settings": settings,
+            "streamSettings": self.carrier.put_on(security.unwrap_or(json!({}))),
+        })
     }
 
     fn muxed_outbound(&self) -> Value {

@@ -61,6 +61,15 @@ impl Decoder {
         }
     }
 
+    /// Bytes that bring `len` bytes of payload, if no more than one frame begins
+    /// before their end.
+    pub fn bytes_for(&self, len: usize) -> usize {
+        match self.frame {
+            Some(frame) if frame.len >= len as u64 => len,
+            _ => len.saturating_add(if self.masked { 8 } else { 4 }),
+        }
+    }
+
     /// Leaves in `buf` the payload that is in it, and puts into `seen` what
     /// else there is.
     ///

@@ -1,4 +1,4 @@
-//! WebSocket connections (RFC 6455, section 7.2) on links.
+//! WebSocket connections (RFC 6455; section 7.2) on links.
 //!
 //! The bytes of a link go into binary messages, one frame each; where frames
 //! and messages begin and end means nothing to the reader, as in V2Ray. The

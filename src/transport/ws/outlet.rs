@@ -107,6 +107,12 @@ impl Outlet {
         self.put_back(inner, flushed)
     }
 
+    pub(super) fn hold_little(&self) {
+        let mut inner = self.take();
+        inner.hold_little();
+        let _ = self.put_back(inner, Ok(()));
+    }
+
     /// Our direction has ended: says so, as soon as that does no harm.
     pub(super) fn close(self: &Arc<Self>) -> Result<(), LinkError> {
         let inner = self.take();

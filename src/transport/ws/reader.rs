@@ -104,8 +104,12 @@ impl Reader for WsReader {
         self.next(|inner| inner.read_timeout(deadline.saturating_duration_since(Instant::now())))
     }
 
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        self.next(|inner| inner.read_idling(idle))
+    }
+
     fn prefer(&mut self, len: usize) {
-        self.inner.prefer(len);
+        self.inner.prefer(self.decoder.bytes_for(len));
     }
 
     fn handle(&self) -> Handle {

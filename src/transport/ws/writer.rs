@@ -45,6 +45,10 @@ impl Writer for WsWriter {
         self.outlet.flush()
     }
 
+    fn hold_little(&mut self) {
+        self.outlet.hold_little();
+    }
+
     fn close(&mut self) -> Result<(), LinkError> {
         match std::mem::replace(&mut self.closed, true) {
             true => Ok(()),

@@ -29,6 +29,7 @@ pub mod vless_server;
 pub mod vmess_body;
 pub mod vmess_request;
 pub mod vmess_response;
+pub mod websocket;
 
 pub mod hosts;
 pub mod memory;
@@ -41,7 +42,7 @@ pub mod sockets;
 pub type Check = fn(&[u8]);
 
 /// Every target's name and function.
-pub const TARGETS: [(&str, Check); 22] = [
+pub const TARGETS: [(&str, Check); 23] = [
     ("config", config::check),
     ("control", control::check),
     ("extension", extension::check),
@@ -64,4 +65,5 @@ pub const TARGETS: [(&str, Check); 22] = [
     ("vmess_body", vmess_body::check),
     ("vmess_request", vmess_request::check),
     ("vmess_response", vmess_response::check),
+    ("websocket", websocket::check),
 ];
