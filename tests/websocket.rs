@@ -185,7 +185,7 @@ fn the_link_below_ends_when_both_directions_have() {
 #[test]
 fn bytes_are_equal_both_ways_at_once_through_narrow_pipes() {
     const LEN: usize = 2 * 1024 * 1024;
-    let bytes: Vec<u8> = (0..LEN).map(|n| (n * n >> 7) as u8).collect();
+    let bytes: Vec<u8> = (0..LEN).map(|n| ((n * n) >> 7) as u8).collect();
     let (client, server) = ours(4096);
     thread::scope(|scope| {
         for Link {

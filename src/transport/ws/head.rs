@@ -93,7 +93,7 @@ pub fn read_request(head: &[u8], options: &Options) -> Result<Upgrade, Refusal> 
         return Err(Refusal::Malformed);
     }
     let path = request.path.and_then(|target| target.split('?').next());
-    if !path.is_some_and(|path| decoded(path) == options.bare_path().as_bytes()) {
+    if path.is_none_or(|path| decoded(path) != options.bare_path().as_bytes()) {
         return Err(Refusal::Path);
     }
     let fields = Fields(request.headers);
