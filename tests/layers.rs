@@ -21,7 +21,7 @@ const GROUND: [&str; 8] = [
 
 /// Below an entry's own room and those of L0, what it may use. A file belongs
 /// to the longest entry that its path begins with.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     // L1: what all of the others hand to each other.
     ("pipe", &[]),
     ("link", &["pipe"]),
@@ -30,6 +30,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
     // L2': sockets as links, and what is layered on them.
     ("transport", &["pipe", "link"]),
     ("transport::tls", &["pipe", "link"]),
+    ("transport::ws", &["pipe", "link"]),
     ("transport::stream", LAYERED),
     // L2': what the protocols share, and the protocols, of which none knows
     // another.
@@ -58,7 +59,13 @@ const ROOMS: [(&str, &[&str]); 23] = [
 ];
 
 /// What connections are made of.
-const LAYERED: &[&str] = &["pipe", "link", "transport", "transport::tls"];
+const LAYERED: &[&str] = &[
+    "pipe",
+    "link",
+    "transport",
+    "transport::tls",
+    "transport::ws",
+];
 
 /// What a proxy runs on.
 const CARRIED: &[&str] = &["pipe", "link", "transport", "transport::stream"];
