@@ -703,6 +703,33 @@ mod tests {
         assert_eq!(inlet.parked(), 0);
     }
 
+    /// With little less than that on it each session has its whole room.
+    #[test]
+    fn a_carrier_on_which_much_waits_leaves_a_session_little_and_others_theirs() {
+        static ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
+        let (one, other) = (bounds(), bounds());
+        let is_full = |bounds: &Bounds| {
+            let inlet = Inlet::new(Network::Tcp, false, bounds.clone());
+            let data = &counting()[..PARKED_UNDER_PRESSURE];
+            assert!(matches!(
+                inlet.deliver(data, &ignore, &|_| {}),
+                Ok(Step::None)
+            ));
+            let full = inlet.is_full(&inlet.state.lock());
+            inlet.abort();
+            full
+        };
+        let mut waiting = Part::of_carrier(&ELSEWHERE, one.parked_here.clone());
+        waiting.add(PARKED_PER_CARRIER - 3 * PARKED_UNDER_PRESSURE);
+        assert!(!is_full(&one));
+        waiting.add(3 * PARKED_UNDER_PRESSURE);
+        assert!(is_full(&one));
+        assert!(!is_full(&other));
+        drop(waiting);
+        assert!(!is_full(&one));
+        assert_eq!(one.parked_here.load(Ordering::Relaxed), 0);
+    }
+
     #[test]
     fn parked_bytes_wait_for_the_consumer() {
         let next = Arc::new(AtomicUsize::new(0));
