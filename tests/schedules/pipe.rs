@@ -84,11 +84,13 @@ fn an_interrupt_frees_both_sides_and_leaves_nothing() {
         let other = writer.clone();
         let writing = thread::spawn(move || {
             let accepted = write_all(&other, 0..4);
-            let refused = other.write(numbered(9)).unwrap_err();
-            assert!(matches!(
-                refused,
-                PipeError::Interrupted | PipeError::Closed
-            ));
+            if accepted.len() < 4 {
+                let refused = other.write(numbered(9)).unwrap_err();
+                assert!(matches!(
+                    refused,
+                    PipeError::Interrupted | PipeError::Closed
+                ));
+            }
             accepted
         });
         let mut read = Vec::new();
