@@ -137,22 +137,6 @@ tunnels! {
     forward_socks_ws_us_us: Forward, SocksWs, Muxcool, Muxcool;
     forward_socks_ws_us_v2ray: Forward, SocksWs, Muxcool, V2ray;
     forward_socks_ws_v2ray_us: Forward, SocksWs, V2ray, Muxcool;
-
-    reverse_vless_wss_us_us: Reverse, VlessWss, Muxcool, Muxcool;
-    reverse_vless_wss_us_v2ray: Reverse, VlessWss, Muxcool, V2ray;
-    reverse_vless_wss_v2ray_us: Reverse, VlessWss, V2ray, Muxcool;
-
-    reverse_socks_wss_us_us: Reverse, SocksWss, Muxcool, Muxcool;
-    reverse_socks_wss_us_v2ray: Reverse, SocksWss, Muxcool, V2ray;
-    reverse_socks_wss_v2ray_us: Reverse, SocksWss, V2ray, Muxcool;
-
-    forward_vless_wss_us_us: Forward, VlessWss, Muxcool, Muxcool;
-    forward_vless_wss_us_v2ray: Forward, VlessWss, Muxcool, V2ray;
-    forward_vless_wss_v2ray_us: Forward, VlessWss, V2ray, Muxcool;
-
-    forward_socks_wss_us_us: Forward, SocksWss, Muxcool, Muxcool;
-    forward_socks_wss_us_v2ray: Forward, SocksWss, Muxcool, V2ray;
-    forward_socks_wss_v2ray_us: Forward, SocksWss, V2ray, Muxcool;
 }
 
 /// What "auto" is on this machine, too.
@@ -178,14 +162,15 @@ tunnels! {
     plain_vmess_v2ray_us: Plain, VMESS_GCM, V2ray, Muxcool;
 }
 
-/// Only what another cipher may change: bodies of streams and of datagrams.
-macro_rules! ciphers {
-    ($($name:ident: $carrier:ident, $near:ident, $far:ident;)*) => {$(
+/// Only what another cipher or another layer may change: bodies of streams and of
+/// datagrams.
+macro_rules! bodies {
+    ($($name:ident: $shape:ident, $carrier:ident, $near:ident, $far:ident;)*) => {$(
         mod $name {
             use super::*;
 
             const PLAN: Plan = Plan {
-                shape: Plain,
+                shape: $shape,
                 carrier: $carrier,
                 near: $near,
                 far: $far,
@@ -204,11 +189,24 @@ macro_rules! ciphers {
     )*};
 }
 
-ciphers! {
-    plain_vmess_chacha_us_v2ray: VMESS_CHACHA, Muxcool, V2ray;
-    plain_vmess_chacha_v2ray_us: VMESS_CHACHA, V2ray, Muxcool;
-    plain_vmess_none_us_v2ray: VMESS_NONE, Muxcool, V2ray;
-    plain_vmess_none_v2ray_us: VMESS_NONE, V2ray, Muxcool;
+bodies! {
+    plain_vmess_chacha_us_v2ray: Plain, VMESS_CHACHA, Muxcool, V2ray;
+    plain_vmess_chacha_v2ray_us: Plain, VMESS_CHACHA, V2ray, Muxcool;
+    plain_vmess_none_us_v2ray: Plain, VMESS_NONE, Muxcool, V2ray;
+    plain_vmess_none_v2ray_us: Plain, VMESS_NONE, V2ray, Muxcool;
+
+    reverse_vless_wss_us_us: Reverse, VlessWss, Muxcool, Muxcool;
+    reverse_vless_wss_us_v2ray: Reverse, VlessWss, Muxcool, V2ray;
+    reverse_vless_wss_v2ray_us: Reverse, VlessWss, V2ray, Muxcool;
+    reverse_socks_wss_us_us: Reverse, SocksWss, Muxcool, Muxcool;
+    reverse_socks_wss_us_v2ray: Reverse, SocksWss, Muxcool, V2ray;
+    reverse_socks_wss_v2ray_us: Reverse, SocksWss, V2ray, Muxcool;
+    forward_vless_wss_us_us: Forward, VlessWss, Muxcool, Muxcool;
+    forward_vless_wss_us_v2ray: Forward, VlessWss, Muxcool, V2ray;
+    forward_vless_wss_v2ray_us: Forward, VlessWss, V2ray, Muxcool;
+    forward_socks_wss_us_us: Forward, SocksWss, Muxcool, Muxcool;
+    forward_socks_wss_us_v2ray: Forward, SocksWss, Muxcool, V2ray;
+    forward_socks_wss_v2ray_us: Forward, SocksWss, V2ray, Muxcool;
 }
 
 const STREAMS: u64 = 24;
