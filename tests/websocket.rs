@@ -400,6 +400,28 @@ fn pings_without_end_do_not_hold_up_the_reader() {
     raw.seen = Seen::default();
 }
 
+/// A link drops its reading half first: that must not wait for an answer that the
+/// peer does not take, for it is the writing half that ends the attempt.
+#[test]
+fn a_pong_that_is_not_taken_holds_nobody_up_who_goes() {
+    let (mut raw, mut server) = Raw::visits(16);
+    let sending = thread::spawn(move || {
+        raw.sends(Opcode::Ping, &[7; 125]);
+        raw.sends(Opcode::Ping, &[8; 125]);
+        raw.sends(Opcode::Binary, b"read on");
+        raw
+    });
+    assert_eq!(read_exactly(server.reader.as_mut(), 7), b"read on");
+    let _raw = sending.join().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let going = thread::spawn(move || {
+        drop(server);
+        let _ = tell.send(());
+    });
+    assert!(told.recv_timeout(PATIENCE).is_ok());
+    going.join().unwrap();
+}
+
 #[test]
 fn a_pong_waits_for_no_payload_and_cuts_none() {
     let (mut raw, server) = Raw::visits(1024);

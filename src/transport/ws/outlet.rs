@@ -43,6 +43,7 @@ struct State {
     /// A thread is under way to say what is left.
     on_its_way: bool,
     errand: Option<Spawned<()>>,
+    writer_is_gone: bool,
     pong: Option<Buf>,
     /// Our direction has ended, for our side.
     closing: bool,
@@ -68,6 +69,7 @@ impl Outlet {
             wanted: false,
             on_its_way: false,
             errand: None,
+            writer_is_gone: false,
             pong: None,
             closing: false,
             mark_is_sent: false,
@@ -143,8 +145,14 @@ impl Outlet {
         }
     }
 
-    /// Waits for the thread that says what is left, if there is one.
-    pub(super) fn join(&self) {
+    /// The writing half has gone: waits for the thread that says what is left,
+    /// if there is one.
+    pub(super) fn writer_left(&self) {
+        self.state.lock().writer_is_gone = true;
+        self.join();
+    }
+
+    fn join(&self) {
         let errand = self.state.lock().errand.take();
         if let Some(errand) = errand {
             let _ = errand.join();
@@ -164,6 +172,15 @@ impl Outlet {
     pub(super) fn note_bytes(&self) {
         if !self.moved.load(Ordering::Relaxed) {
             self.moved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The reading half has gone. It waits for that thread only if it is the last:
+    /// a peer that reads nothing holds the thread up, until the writing half goes.
+    pub(super) fn reader_left(&self) {
+        let is_last = self.state.lock().writer_is_gone;
+        if is_last {
+            self.join();
         }
     }
 

@@ -119,6 +119,6 @@ impl Reader for WsReader {
 
 impl Drop for WsReader {
     fn drop(&mut self) {
-        self.outlet.join();
+        self.outlet.reader_left();
     }
 }

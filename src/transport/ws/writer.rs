@@ -71,6 +71,6 @@ impl Drop for WsWriter {
         if !self.closed {
             self.outlet.abort();
         }
-        self.outlet.join();
+        self.outlet.writer_left();
     }
 }
