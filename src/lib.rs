@@ -65,7 +65,11 @@
 //! | `in-TAG-udp` | inbound's UDP socket | datagrams | shutdown of the socket | flows' close |
 //! | `udp-TAG-n` | visitor and target | its flow's datagrams | data; idle time; interrupt | flows' close |
 //! | `mux-close` | carrier of a portal or bridge that closes | the carrier's threads | their end; deadline | portal's or bridge's close |
+//! | `ws-out` | WebSocket connection that answers a ping, or ends, by itself | room | room; interrupt | the connection's writer, else its reader |
 //! | `bridge-TAG` | bridge | 2 s, or a carrier's end | channel; `Done` | bridge's close |
+//! | `http-reply` | HTTP proxy's request under way | the target's answer | data; interrupt | the request's thread |
+//! | `access-log` | access log | lines | channel; `Done` | the log's close |
+//! | `signals` | process | SIGINT, SIGTERM | signal; close of the watch | the watch's drop |
 //! | `spare` | thread that has done its task, 64 at the most | another task, 3 s | a task, upon which it gets its name; clock | nobody: it ends by itself or with the process |
 //! | `timer` | process | the next deadline | channel | never: it lives as long as the process |
 //!

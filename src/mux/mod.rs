@@ -7,18 +7,26 @@
 //! [`WorkerPicker`].
 //!
 //! ```text
-//!   session ── frames ─┐                                     ┌─▶ consumer
-//!   session ── frames ─┼─▶ lanes ─ mux-wr ═ carrier ═ reader ─┼─▶ consumer
-//!   session ── frames ─┘  (64 KiB)                           └─▶ parked ─ mux-dr ─▶ consumer
+//!   session ─┐            ┌─ whoever queues a frame ─┐                        ┌─▶ consumer
+//!   session ─┼─▶ lanes ───┤                          ├─▶ carrier ═▶ reader ─┼─▶ consumer
+//!   session ─┘ (64–512 KiB) └─ mux-wr, what is left ─┘                        └─▶ parked ─ mux-dr ─▶ consumer
 //! ```
 //!
-//! Inside: `frame` (metadata as bytes), `codec` (frames out of a stream),
-//! `extension` (what muxcool peers tell each other), `credit` and `liveness`
-//! (their arithmetic) are pure; `table` keeps ids; `outgoing` is what leaves,
-//! `inlet` what arrives at one session, `flow` holds either back; `session` is
-//! all of it with both ends; `peer` is what is known of the other side;
-//! `carrier` owns a link's threads, `demux` reads it, and `drain` lets it come
-//! to an end.
+//! Inside:
+//!
+//! - pure: `frame` (metadata as bytes), `codec` (frames out of a stream),
+//!   `extension` (what muxcool peers tell each other), `credit`, `liveness` and
+//!   `idle_frames` (arithmetic), `table` (ids);
+//! - what leaves: `lanes` (what waits, by urgency), `outgoing` (who sends it),
+//!   `grants` (credit that travels together);
+//! - what arrives: `demux` (a carrier's reader), `inlet` (one session's bytes, on
+//!   their way to its consumer), `part` (shares of counts that all have);
+//! - one session: `flow` holds either direction back, `session` is all of it
+//!   with both ends, `halves` and `stream` are what others hold of it;
+//! - one carrier: `carrier` owns the threads, `peer` is what is known of the
+//!   other side, `probes` asks whether it is there, `drain` lets it come to an
+//!   end; `client` and `server` are its two ends;
+//! - many carriers: `factory`, `picker`, `manager`, `dispatcher`.
 //!
 //! A frame is one buffer on its way out. On its way in, payload is
 //! written to the consumer straight out of the buffer that the carrier was
