@@ -348,10 +348,10 @@ struct Work {
 
 impl Work {
     /// Waits for its turn to dial, if it must, and dispatches. Nobody is
-    /// dialled for a session that ends while it waits.
+    /// dialled for a session that has failed by then.
     fn run(self, dialling: &Arc<Quota>) {
         let turn = dialling.take_unless(self.session.over());
-        let is_wanted = turn.is_some();
+        let is_wanted = turn.is_some() && !self.session.is_settled();
         let link = halves::link_in_turn(&self.session, turn);
         if is_wanted {
             self.dispatch(link);

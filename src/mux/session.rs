@@ -602,9 +602,14 @@ impl Session {
     /// Gives up the session's place once both sides have ended it and all that
     /// arrived is consumed: until then it is live work. Called after either.
     fn settle(&self) {
-        if self.is_over() && self.inlet.done().is_done() {
+        if self.is_settled() {
             self.carrier.remove(self);
         }
+    }
+
+    /// Whether both sides have ended it and nothing is left to consume.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_over() && self.inlet.done().is_done()
     }
 
     fn stop_source(&self) {
