@@ -22,6 +22,11 @@ const SOME: usize = 300;
 
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// What a visitor's socket holds, in bytes. Left to itself it takes megabytes;
+/// a thousand of those and the system, short of memory for sockets, drops
+/// segments, and with them the one reset that a stream ends with.
+const RECEIVED: usize = 128 * 1024;
+
 /// Descriptors that this process and its programs need besides.
 const OTHERS: usize = 200;
 
@@ -68,6 +73,8 @@ impl Busy {
     /// Each stream has bytes of its own.
     fn new(rig: &Rig, number: usize) -> Self {
         let mut stream = rig.visit();
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_recv_buffer_size(RECEIVED).expect("a buffer");
         let start = number * 1009 % BYTES.len();
         let position = (start as u32).to_be_bytes();
         stream.write_all(&position).expect("a visitor speaks");
