@@ -2,37 +2,30 @@
 
 use std::fmt;
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes128Gcm, KeyInit};
-use chacha20poly1305::ChaCha20Poly1305;
-
+use super::aead::{AeadKey, Forged, NonceBytes};
 use super::kdf::{kdf_part, md5};
 use super::wire::{BodyKeys, Security, TAG};
 
 /// Encrypts or decrypts one chunk after the other.
 pub(super) struct ChunkCipher {
-    aead: Aead,
+    key: AeadKey,
     /// The end of every nonce.
     iv: [u8; 10],
     /// The beginning of the next one. It wraps: then nonces come again.
     count: u16,
 }
 
-enum Aead {
-    Gcm(Box<Aes128Gcm>),
-    Chacha(ChaCha20Poly1305),
-}
-
-/// The bytes are not what was encrypted.
-#[derive(Debug)]
-pub(super) struct Forged;
-
 impl ChunkCipher {
     /// For the chunks of a direction with these keys; `None` if they are not
     /// encrypted.
     pub(super) fn of_body(security: Security, keys: &BodyKeys) -> Option<Self> {
+        let key = match security {
+            Security::Aes128Gcm => AeadKey::gcm(&keys.key),
+            Security::Chacha20Poly1305 => AeadKey::chacha(&widened(&keys.key)),
+            Security::None => return None,
+        };
         Some(Self {
-            aead: Aead::new(security, &keys.key)?,
+            key,
             iv: nonce_end(&keys.iv),
             count: 0,
         })
@@ -47,49 +40,22 @@ impl ChunkCipher {
 
     /// Encrypts in place.
     pub(super) fn seal(&mut self, plain: &mut [u8]) -> [u8; TAG] {
-        let nonce = self.nonce().into();
-        let sealed = match &self.aead {
-            Aead::Gcm(gcm) => gcm.encrypt_inout_detached(&nonce, &[], plain.into()),
-            Aead::Chacha(chacha) => chacha.encrypt_inout_detached(&nonce, &[], plain.into()),
-        };
-        // Only a text of more than 64 GiB cannot be sealed.
-        sealed.unwrap_or_default().into()
+        let nonce = self.nonce();
+        self.key.seal(nonce, &[], plain)
     }
 
     /// Decrypts in place.
     pub(super) fn open(&mut self, sealed: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {
-        let nonce = self.nonce().into();
-        let opened = match &self.aead {
-            Aead::Gcm(gcm) => gcm.decrypt_inout_detached(&nonce, &[], sealed.into(), tag.into()),
-            Aead::Chacha(chacha) => {
-                chacha.decrypt_inout_detached(&nonce, &[], sealed.into(), tag.into())
-            }
-        };
-        opened.map_err(|_| Forged)
+        let nonce = self.nonce();
+        self.key.open(nonce, &[], sealed, tag)
     }
 
-    fn nonce(&mut self) -> [u8; 12] {
+    fn nonce(&mut self) -> NonceBytes {
         let mut nonce = [0; 12];
         nonce[..2].copy_from_slice(&self.count.to_be_bytes());
         nonce[2..].copy_from_slice(&self.iv);
         self.count = self.count.wrapping_add(1);
         nonce
-    }
-}
-
-impl Aead {
-    fn new(security: Security, key: &[u8; 16]) -> Option<Self> {
-        match security {
-            Security::Aes128Gcm => {
-                let gcm = Aes128Gcm::new(&(*key).into());
-                Some(Aead::Gcm(Box::new(gcm)))
-            }
-            Security::Chacha20Poly1305 => {
-                let chacha = ChaCha20Poly1305::new(&widened(key).into());
-                Some(Aead::Chacha(chacha))
-            }
-            Security::None => None,
-        }
     }
 }
 

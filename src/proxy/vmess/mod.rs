@@ -5,6 +5,7 @@
 
 pub mod wire;
 
+mod aead;
 mod auth_id;
 mod cipher;
 mod clock;

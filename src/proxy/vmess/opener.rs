@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 
-use super::cipher::{ChunkCipher, Forged};
+use super::aead::Forged;
+use super::cipher::ChunkCipher;
 use super::sizes::Sizes;
 use super::wire::{Direction, Options, RequestHeader, TAG};
 use crate::buf::Buf;

@@ -5,7 +5,8 @@ use std::fmt;
 use shake::digest::{ExtendableOutput, Update, XofReader};
 use shake::{Shake128, Shake128Reader};
 
-use super::cipher::{ChunkCipher, Forged};
+use super::aead::Forged;
+use super::cipher::ChunkCipher;
 use super::wire::{Direction, Options, RequestHeader, Security, TAG};
 use crate::limits::VMESS_PADDING;
 use crate::net::Network;
@@ -24,7 +25,7 @@ enum Field {
     Plain,
     Masked,
     /// And how much of a chunk the written number leaves out.
-    Sealed(ChunkCipher, u16),
+    Sealed(Box<ChunkCipher>, u16),
 }
 
 /// A size field.
@@ -53,7 +54,7 @@ impl Sizes {
         let sealed = options.has(Options::SEALED_SIZES);
         let cipher = sealed.then(|| ChunkCipher::of_sizes(security, &header.keys));
         let field = match cipher.flatten() {
-            Some(cipher) => Field::Sealed(cipher, TAG as u16),
+            Some(cipher) => Field::Sealed(Box::new(cipher), TAG as u16),
             None if options.has(Options::MASK) => Field::Masked,
             None => Field::Plain,
         };

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes128Gcm, KeyInit};
-
+use super::aead::{AeadKey, NonceBytes};
 use super::auth_id::AuthId;
 use super::kdf::{kdf_part, sha256};
 pub use super::options::Security;
@@ -310,14 +308,14 @@ pub struct HeaderSeal {
 }
 
 struct Sealing {
-    cipher: Aes128Gcm,
-    nonce: [u8; 12],
+    key: AeadKey,
+    nonce: NonceBytes,
 }
 
 impl Sealing {
-    fn new(key: [u8; 16], nonce: [u8; 12]) -> Self {
+    fn new(key: [u8; 16], nonce: NonceBytes) -> Self {
         Self {
-            cipher: Aes128Gcm::new(&key.into()),
+            key: AeadKey::gcm(&key),
             nonce,
         }
     }
@@ -325,12 +323,8 @@ impl Sealing {
     fn seal(&self, out: &mut Vec<u8>, plain: &[u8], additional: &[u8]) {
         let start = out.len();
         out.extend_from_slice(plain);
-        let bytes = (&mut out[start..]).into();
-        let sealed = self
-            .cipher
-            .encrypt_inout_detached(&self.nonce.into(), additional, bytes);
-        // Only a text of more than 64 GiB cannot be sealed.
-        out.extend_from_slice(&sealed.unwrap_or_default());
+        let tag = self.key.seal(self.nonce, additional, &mut out[start..]);
+        out.extend_from_slice(&tag);
     }
 
     fn open(&self, sealed: &[u8], additional: &[u8]) -> Result<Vec<u8>, HeaderError> {
@@ -338,13 +332,8 @@ impl Sealing {
             .split_last_chunk::<TAG>()
             .ok_or(HeaderError::Forged)?;
         let mut plain = bytes.to_vec();
-        self.cipher
-            .decrypt_inout_detached(
-                &self.nonce.into(),
-                additional,
-                plain.as_mut_slice().into(),
-                tag.into(),
-            )
+        self.key
+            .open(self.nonce, additional, &mut plain, tag)
             .map_err(|_| HeaderError::Forged)?;
         Ok(plain)
     }
