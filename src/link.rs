@@ -106,6 +106,15 @@ pub trait Writer: Send {
         try_write_each(self, batch)
     }
 
+    /// As [`try_write_batch`](Self::try_write_batch), but what is taken need not
+    /// have left: who encrypts cannot take it back. Returns whether it has; if
+    /// not, the next [`write`](Self::write) sends it first, even one of nothing,
+    /// and has to follow.
+    fn start_write(&mut self, batch: &mut VecDeque<Buf>) -> Result<bool, LinkError> {
+        self.try_write_batch(batch)?;
+        Ok(true)
+    }
+
     /// Asks to let little wait in the system, for something urgent may follow
     /// what is written. A writer may ignore it.
     fn hold_little(&mut self) {}

@@ -55,6 +55,10 @@ impl<W: Writer + ?Sized> Writer for Box<W> {
         (**self).try_write_batch(batch)
     }
 
+    fn start_write(&mut self, batch: &mut VecDeque<Buf>) -> Result<bool, LinkError> {
+        (**self).start_write(batch)
+    }
+
     fn hold_little(&mut self) {
         (**self).hold_little();
     }

@@ -41,6 +41,8 @@ struct Pump {
     ends: LaneEnds,
     /// What has left the lanes and not been written.
     batch: VecDeque<Buf>,
+    /// The writer has taken what it has not sent.
+    is_behind: bool,
     /// Nothing more comes out of the lanes.
     is_last: bool,
     /// Found by one who left the consequences to the writer thread.
@@ -63,6 +65,7 @@ impl Outgoing {
             writer,
             ends,
             batch: VecDeque::new(),
+            is_behind: false,
             is_last: false,
             failed: None,
             used: Instant::now(),
@@ -234,7 +237,7 @@ impl Outgoing {
         if let Some(failed) = pump.failed.take() {
             return Err(failed);
         }
-        while pump.fill(&self.lanes)? {
+        while pump.fill(&self.lanes)? || pump.is_behind {
             self.write(pump)?;
         }
         Ok(pump.is_last)
@@ -269,11 +272,11 @@ impl Outgoing {
     }
 
     fn send_once(&self, pump: &mut Pump) -> Result<(), LinkError> {
-        if pump.failed.is_some() || !pump.fill(&self.lanes)? {
+        if pump.failed.is_some() || !(pump.is_behind || pump.fill(&self.lanes)?) {
             return Ok(());
         }
         let len = pump.waiting();
-        pump.writer.try_write_batch(&mut pump.batch)?;
+        pump.is_behind = !pump.writer.start_write(&mut pump.batch)?;
         self.written(pump, len - pump.waiting());
         Ok(())
     }
@@ -295,6 +298,7 @@ impl Outgoing {
         let written = pump.writer.write(&mut pump.batch);
         self.writing.store(false, Ordering::Relaxed);
         written?;
+        pump.is_behind = false;
         self.written(pump, len);
         Ok(())
     }
@@ -345,7 +349,7 @@ impl Pump {
     }
 
     fn is_unfinished(&self) -> bool {
-        !self.batch.is_empty() || self.is_last || self.failed.is_some()
+        !self.batch.is_empty() || self.is_behind || self.is_last || self.failed.is_some()
     }
 }
 

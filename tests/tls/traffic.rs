@@ -56,6 +56,28 @@ fn both_directions_at_once() {
     both_ways(near, far, BULK);
 }
 
+/// What is encrypted and has not left goes before what comes after it.
+#[test]
+fn nothing_is_lost_or_overtaken_where_nobody_waits() {
+    let (near, mut far) = open_over(pair(1));
+    let (mut writer, data) = (near.writer, pattern(BULK));
+    let mut stayed_behind = 0;
+    thread::scope(|threads| {
+        threads.spawn(|| drink(far.reader.as_mut(), &data));
+        for piece in data.chunks(50_000) {
+            let mut batch: VecDeque<Buf> = piece.chunks(20_000).map(Buf::copy_of).collect();
+            if !writer.start_write(&mut batch).unwrap() {
+                stayed_behind += 1;
+                writer.start_write(&mut batch).unwrap();
+                writer.write(&mut batch).unwrap();
+            }
+            assert!(batch.is_empty());
+        }
+        writer.close().unwrap();
+    });
+    assert!(stayed_behind > 0);
+}
+
 #[test]
 fn a_link_with_hardly_any_room() {
     let (near, far) = open_over(pair(512));
@@ -145,12 +167,12 @@ fn small_buffers_share_a_record() {
                 break;
             }
         }
-        (last, answering, to)
+        (last, answering, to, near_end.reader)
     });
     let (mut near, mut far) = open_over(ends);
     let mut batch: VecDeque<Buf> = (0..60).map(|_| Buf::copy_of(&[7; 100])).collect();
     near.writer.write(&mut batch).unwrap();
-    let (record, answering, _to) = passing.join().unwrap();
+    let (record, answering, _to, _from) = passing.join().unwrap();
     assert!((6000..6100).contains(&record), "{record} bytes");
     assert_eq!(read(far.reader.as_mut(), 6000).unwrap(), [7; 6000]);
     drop((near, far));

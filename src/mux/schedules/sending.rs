@@ -9,7 +9,7 @@ use shuttle::thread::{self, JoinHandle};
 use super::below;
 use crate::buf::Buf;
 use crate::limits::{CARRIER_PIPE, DIRECT_SIZE};
-use crate::link::{Handle, LinkError, Nowhere, Writer};
+use crate::link::{Handle, LinkError, Nowhere, Writer, try_write_each};
 use crate::mux::frame::{end_frame, keep_header};
 use crate::mux::outgoing::Outgoing;
 use crate::pipe::PipeError;
@@ -84,16 +84,40 @@ impl Left {
     }
 }
 
-/// A link that takes as much as chance has it.
-struct Link(Arc<Left>);
+/// A link that takes as much as chance has it, and may keep some of that back.
+struct Link {
+    left: Arc<Left>,
+    kept: VecDeque<Buf>,
+}
+
+impl Link {
+    fn new(left: Arc<Left>) -> Self {
+        Self {
+            left,
+            kept: VecDeque::new(),
+        }
+    }
+}
 
 impl Writer for Link {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
-        while let Some(buf) = batch.pop_front() {
+        while let Some(buf) = self.kept.pop_front().or_else(|| batch.pop_front()) {
             thread::yield_now();
-            self.0.take(buf.as_slice())?;
+            self.left.take(buf.as_slice())?;
         }
         Ok(())
+    }
+
+    fn start_write(&mut self, batch: &mut VecDeque<Buf>) -> Result<bool, LinkError> {
+        if self.kept.is_empty() && below(2) == 0 {
+            self.try_write_batch(batch)?;
+            return Ok(true);
+        }
+        self.kept.append(batch);
+        let mut kept = std::mem::take(&mut self.kept);
+        let tried = try_write_each(self, &mut kept);
+        self.kept = kept;
+        tried.map(|()| self.kept.is_empty())
     }
 
     fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
@@ -101,16 +125,17 @@ impl Writer for Link {
         if len == 0 {
             return Err(LinkError::WouldBlock);
         }
-        self.0.take(&data[..len]).map(|()| len)
+        self.left.take(&data[..len]).map(|()| len)
     }
 
     fn close(&mut self) -> Result<(), LinkError> {
-        self.0.state.lock().closed = true;
+        assert!(self.kept.is_empty(), "closed before what was kept has left");
+        self.left.state.lock().closed = true;
         Ok(())
     }
 
     fn abort(&mut self) {
-        self.0.state.lock().aborted = true;
+        self.left.state.lock().aborted = true;
     }
 
     fn handle(&self) -> Handle {
@@ -130,7 +155,7 @@ impl Scene {
     fn new(capacity: Option<usize>) -> Self {
         let left = Arc::new(Left::default());
         left.state.lock().capacity = capacity;
-        let outgoing = Arc::new(Outgoing::new(Box::new(Link(left.clone()))));
+        let outgoing = Arc::new(Outgoing::new(Box::new(Link::new(left.clone()))));
         let sending = outgoing.clone();
         let writer = thread::spawn(move || {
             let outcome = sending.run();

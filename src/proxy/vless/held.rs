@@ -100,6 +100,13 @@ impl<W: Writer> Writer for HeldWriter<W> {
         }
     }
 
+    fn start_write(&mut self, batch: &mut VecDeque<Buf>) -> Result<bool, LinkError> {
+        match self.header {
+            None => self.inner.start_write(batch),
+            Some(_) => try_write_each(self, batch).map(|()| true),
+        }
+    }
+
     fn hold_little(&mut self) {
         self.inner.hold_little();
     }

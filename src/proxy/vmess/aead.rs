@@ -28,12 +28,7 @@ impl AeadKey {
     }
 
     /// Encrypts in place; `additional` is authenticated, too.
-    pub(super) fn seal(
-        &self,
-        nonce: NonceBytes,
-        additional: &[u8],
-        plain: &mut [u8],
-    ) -> [u8; TAG] {
+    pub(super) fn seal(&self, nonce: NonceBytes, additional: &[u8], plain: &mut [u8]) -> [u8; TAG] {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let aad = Aad::from(additional);
         let sealed = self.0.seal_in_place_separate_tag(nonce, aad, plain);
@@ -55,9 +50,9 @@ impl AeadKey {
     ) -> Result<(), Forged> {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let aad = Aad::from(additional);
-        let opened =
-            self.0
-                .open_in_place_separate_tag(nonce, aad, Tag::from(*tag), sealed, 0..);
+        let opened = self
+            .0
+            .open_in_place_separate_tag(nonce, aad, Tag::from(*tag), sealed, 0..);
         opened.map(drop).map_err(|_| Forged)
     }
 

@@ -32,13 +32,12 @@ pub(super) struct Head {
 }
 
 /// Puts what it is given into chunks, and a header in front of the first.
-///
-/// It cannot write without waiting: what a full socket leaves of a chunk would
-/// have to be sent by someone later.
 pub(super) struct BodyWriter<W> {
     inner: W,
     head: Option<Head>,
     body: Body,
+    /// What is to be sent before anything else.
+    ready: VecDeque<Buf>,
 }
 
 /// How what is written is treated.
@@ -63,13 +62,30 @@ impl<W: Writer> BodyWriter<W> {
             inner,
             head: Some(head),
             body,
+            ready: VecDeque::new(),
         }
     }
 
-    fn take_head(&mut self, out: &mut VecDeque<Buf>) {
+    fn take_head(&mut self) {
         if let Some(head) = self.head.take() {
-            out.push_back(Buf::copy_of(&(head.make)()));
+            self.ready.push_back(Buf::copy_of(&(head.make)()));
         }
+    }
+
+    fn take(&mut self, batch: &mut VecDeque<Buf>) {
+        if !batch.is_empty() {
+            self.take_head();
+        }
+        self.body.put(batch, &mut self.ready);
+    }
+
+    fn send(&mut self) -> Result<(), LinkError> {
+        self.inner.write(&mut self.ready)
+    }
+
+    /// Returns whether all that is ready has left.
+    fn start_send(&mut self) -> Result<bool, LinkError> {
+        Ok(self.inner.start_write(&mut self.ready)? && self.ready.is_empty())
     }
 }
 
@@ -140,12 +156,16 @@ fn fits(len: usize) -> bool {
 
 impl<W: Writer> Writer for BodyWriter<W> {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
-        let mut out = VecDeque::new();
-        if !batch.is_empty() {
-            self.take_head(&mut out);
+        self.take(batch);
+        self.send()
+    }
+
+    fn start_write(&mut self, batch: &mut VecDeque<Buf>) -> Result<bool, LinkError> {
+        if !self.start_send()? {
+            return Ok(false);
         }
-        self.body.put(batch, &mut out);
-        self.inner.write(&mut out)
+        self.take(batch);
+        self.start_send()
     }
 
     fn hold_little(&mut self) {
@@ -154,18 +174,16 @@ impl<W: Writer> Writer for BodyWriter<W> {
 
     fn flush(&mut self) -> Result<(), LinkError> {
         if self.head.as_ref().is_some_and(|head| head.goes_alone) {
-            let mut out = VecDeque::new();
-            self.take_head(&mut out);
-            self.inner.write(&mut out)?;
+            self.take_head();
         }
+        self.send()?;
         self.inner.flush()
     }
 
     fn close(&mut self) -> Result<(), LinkError> {
-        let mut out = VecDeque::new();
-        self.take_head(&mut out);
-        self.body.end(&mut out);
-        self.inner.write(&mut out)?;
+        self.take_head();
+        self.body.end(&mut self.ready);
+        self.send()?;
         self.inner.close()
     }
 
@@ -175,5 +193,92 @@ impl<W: Writer> Writer for BodyWriter<W> {
 
     fn handle(&self) -> Handle {
         self.inner.handle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::opener::Opener;
+    use super::super::wire::{BodyKeys, Security};
+    use super::*;
+    use crate::link::{Link, Reader, pair};
+    use crate::net::Destination;
+
+    fn header() -> RequestHeader {
+        RequestHeader {
+            keys: BodyKeys {
+                key: [1; 16],
+                iv: [2; 16],
+            },
+            answer: 3,
+            options: Options::usual(Security::Aes128Gcm),
+            security: Security::Aes128Gcm,
+            target: Destination::tcp("example.com", 53).unwrap(),
+        }
+    }
+
+    fn writer(inner: Box<dyn Writer>) -> BodyWriter<Box<dyn Writer>> {
+        let head = Head {
+            make: Box::new(|| b"HEAD".to_vec()),
+            goes_alone: true,
+        };
+        BodyWriter::new(inner, head, Body::new(&header(), Direction::Request))
+    }
+
+    fn all_of(mut reader: Box<dyn Reader>) -> Vec<u8> {
+        let (mut opener, mut out) = (Opener::new(&header(), Direction::Request), VecDeque::new());
+        let mut head = 4;
+        while let Some(mut buf) = reader.read().unwrap() {
+            let of_head = head.min(buf.len());
+            assert_eq!(buf.as_slice()[..of_head], b"HEAD"[4 - head..][..of_head]);
+            buf.advance(of_head);
+            head -= of_head;
+            opener.push(buf, &mut out).unwrap();
+        }
+        assert!(opener.has_ended());
+        out.iter().flat_map(Buf::as_slice).copied().collect()
+    }
+
+    /// What is encrypted and has not left goes before what comes after it.
+    #[test]
+    fn nothing_is_lost_or_overtaken_where_nobody_waits() {
+        let data: Vec<u8> = (0..1_000_000_u32).map(|at| (at >> 5) as u8).collect();
+        let (Link { writer: inner, .. }, far) = pair(1);
+        let reading = std::thread::spawn(|| all_of(far.reader));
+        let mut writer = writer(inner);
+        let mut stayed_behind = 0;
+        for piece in data.chunks(70_000) {
+            let mut batch: VecDeque<Buf> = piece.chunks(30_000).map(Buf::copy_of).collect();
+            if !writer.start_write(&mut batch).unwrap() {
+                stayed_behind += 1;
+                writer.start_write(&mut batch).unwrap();
+                writer.write(&mut batch).unwrap();
+            }
+            assert!(batch.is_empty());
+        }
+        writer.close().unwrap();
+        assert!(reading.join().unwrap() == data, "other bytes came");
+        assert!(stayed_behind > 0);
+    }
+
+    #[test]
+    fn a_flush_sends_the_head_once_and_what_stayed_behind() {
+        let (near, far) = pair(1);
+        let Link {
+            writer: inner,
+            reader: _reader,
+        } = near;
+        let mut writer = writer(inner);
+        writer.flush().unwrap();
+        let mut batch = VecDeque::from([Buf::copy_of(&[7; 10]), Buf::copy_of(&[8; 10_000])]);
+        assert!(!writer.start_write(&mut batch).unwrap(), "the pipe is full");
+        let reading = std::thread::spawn(|| all_of(far.reader));
+        writer.write(&mut batch).unwrap();
+        writer.flush().unwrap();
+        writer.close().unwrap();
+        assert_eq!(
+            reading.join().unwrap(),
+            [vec![7; 10], vec![8; 10_000]].concat()
+        );
     }
 }

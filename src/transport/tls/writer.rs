@@ -6,11 +6,11 @@ use crate::buf::{Buf, drop_front};
 use crate::limits::TLS_RECORDS_AT_ONCE;
 use crate::link::{Handle, LinkError, Writer};
 
-/// The half that encrypts. It can only wait: what is encrypted has to be sent,
-/// so it must not be left behind for a later write.
+/// The half that encrypts.
 pub(super) struct TlsWriter {
     inner: Box<dyn Writer>,
     session: Arc<Session>,
+    /// What is encrypted has to be sent, before anything else.
     sealed: VecDeque<Buf>,
     closed: bool,
 }
@@ -37,6 +37,11 @@ impl TlsWriter {
         Ok(())
     }
 
+    /// Returns whether all that is encrypted has left.
+    fn start_send(&mut self) -> Result<bool, LinkError> {
+        Ok(self.inner.start_write(&mut self.sealed)? && self.sealed.is_empty())
+    }
+
     fn send(&mut self) -> Result<(), LinkError> {
         self.inner.write(&mut self.sealed)
     }
@@ -48,11 +53,25 @@ impl Writer for TlsWriter {
             return Err(LinkError::Closed);
         }
         drop_front(batch, 0);
+        self.send()?;
         while !batch.is_empty() {
             self.seal(batch)?;
             self.send()?;
         }
         Ok(())
+    }
+
+    fn start_write(&mut self, batch: &mut VecDeque<Buf>) -> Result<bool, LinkError> {
+        if self.closed {
+            return Err(LinkError::Closed);
+        }
+        drop_front(batch, 0);
+        let mut has_left = self.start_send()?;
+        while has_left && !batch.is_empty() {
+            self.seal(batch)?;
+            has_left = self.start_send()?;
+        }
+        Ok(has_left)
     }
 
     fn hold_little(&mut self) {
