@@ -213,6 +213,11 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
 /// Silence after which a carrier is ended.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
+/// How long a peer may take nothing of what is being sent to it, whatever it
+/// says meanwhile, before its carrier is ended. V2Ray reads nothing for as long
+/// as one of its sessions stalls, which it ends after [`CONN_IDLE`]: twice that.
+pub const UNREAD: Duration = Duration::from_secs(600);
+
 /// Silence of a carrier after which a new session's peer is probed at once; and
 /// how long its answer may take, or four usual round trips if these are
 /// longer, before carriers whose peers answer are preferred.
@@ -344,12 +349,14 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(16);
 pub const DIALS: usize = 2_048;
 
 /// Names that are resolved at once in this process; others wait for their
-/// turn. The system's resolver blocks its thread for as long as it likes.
+/// turn. The system's resolver blocks its thread for as long as it likes, also
+/// when nobody waits for the answer any more.
 pub const LOOKUPS: usize = 512;
 
-/// Longest wait for a turn to resolve a name: what the system's resolver takes
-/// for a server that does not answer, twice.
-pub const LOOKUP_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait for a name's addresses, and for a turn to ask for them: what
+/// the system's resolver takes for two servers that do not answer. A third is
+/// not waited for.
+pub const LOOKUP_WAIT: Duration = Duration::from_secs(20);
 
 /// Addresses of one name that are looked at. Real names have fewer; of an
 /// answer that is larger than that, nobody needs more.
@@ -525,6 +532,13 @@ pub const LOG_LINES: u32 = 10;
 
 /// See [`LOG_LINES`].
 pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes of the log that may wait for a slow disk or terminal; lines beyond are
+/// lost.
+pub const LOG_QUEUE: usize = 1024 * 1024;
+
+/// How long a program that ends waits until its log is written.
+pub const LOG_FLUSH: Duration = Duration::from_secs(1);
 
 /// Access lines that may wait for a slow disk or terminal; more are lost.
 pub const ACCESS_QUEUE: usize = 4_096;

@@ -455,6 +455,7 @@ fn carriers_have_the_bounds_of_the_policy() {
             probe: seconds(1),
             suspect: seconds(2),
             dead: seconds(3),
+            unread: seconds(4),
         };
         assert_eq!(options.liveness, Some(times));
         assert_eq!((options.sessions, options.dialling), (100, 10));
@@ -529,7 +530,7 @@ fn the_readme_tells_the_defaults_of_listeners() {
 #[test]
 fn the_readme_tells_the_defaults_of_carriers() {
     let members = told_in_the_readme("### Settings of carriers");
-    assert_eq!(members.len(), 12, "{members:?}");
+    assert_eq!(members.len(), 13, "{members:?}");
     let text = format!(r#"{{"policy": {{"mux": {{ {} }} }} }}"#, members.join(", "));
     let (written, default) = (
         config::parse("r", &text).unwrap(),

@@ -27,6 +27,7 @@ const MUX: Keys = Keys {
         "probe",
         "suspect",
         "dead",
+        "unread",
         "sessions",
         "allSessions",
         "dialling",
@@ -75,6 +76,7 @@ fn liveness(fields: &Fields<'_>) -> Result<Option<LivenessTimes>, ConfigError> {
         probe: time(fields, "probe", 0, default.probe)?,
         suspect: time(fields, "suspect", 1, default.suspect)?,
         dead: time(fields, "dead", 1, default.dead)?,
+        unread: time(fields, "unread", 1, default.unread)?,
     };
     Ok((!times.probe.is_zero()).then_some(times))
 }
@@ -143,18 +145,18 @@ fn blame(fields: &Fields<'_>, options: &CarrierOptions, e: OptionsError) -> Conf
 
 /// Keys that mean nothing beside others.
 fn note_what_is_idle(fields: &Fields<'_>, options: &CarrierOptions, notes: &mut Notes) {
-    let mut idle = |keys: [&str; 2], why: &str| {
+    let mut idle = |keys: &[&str], why: &str| {
         for node in keys.iter().filter_map(|key| fields.get(key)) {
             notes.add(&node.mark, format_args!("has no effect: {why}"));
         }
     };
     if !options.extensions {
         idle(
-            ["window", "maxWindow"],
+            &["window", "maxWindow"],
             "there is no credit without \"extensions\"",
         );
     }
     if options.liveness.is_none() {
-        idle(["suspect", "dead"], "\"probe\" is 0");
+        idle(&["suspect", "dead", "unread"], "\"probe\" is 0");
     }
 }

@@ -218,6 +218,7 @@ impl Carrier {
             held_up: self.peer.is_held_up(),
             answers: self.peer.probes().were_answered(),
             blocked: self.cannot_answer(),
+            stuck_at: self.outgoing.stuck_at(),
         };
         match liveness.look(found, now) {
             Verdict::Fine(wait) => Next::After(wait),
@@ -234,11 +235,14 @@ impl Carrier {
                 }
                 Next::After(wait)
             }
-            Verdict::Dead => {
-                self.end(Cause::Failed(MuxError::Silent));
-                Next::Stop
-            }
+            Verdict::Dead => self.give_up(MuxError::Silent),
+            Verdict::Unread => self.give_up(MuxError::Unread),
         }
+    }
+
+    fn give_up(&self, why: MuxError) -> Next {
+        self.end(Cause::Failed(why));
+        Next::Stop
     }
 
     /// A plain peer that stops reading for one session's sake reads no probe

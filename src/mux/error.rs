@@ -29,6 +29,8 @@ pub enum MuxError {
     CarrierLost,
     /// The peer has been silent for too long.
     Silent,
+    /// The peer has read nothing for too long.
+    Unread,
     /// The peer has sent too many frames that bring nothing.
     Flood,
     /// No answer came in time.
@@ -60,6 +62,7 @@ impl fmt::Display for MuxError {
             MuxError::Aborted => "session was aborted on this side",
             MuxError::CarrierLost => "carrier ended under the session",
             MuxError::Silent => "peer is silent",
+            MuxError::Unread => "peer does not read",
             MuxError::Flood => "peer sends nothing but empty frames, or frames for no session",
             MuxError::TimedOut => "no answer came in time",
             MuxError::Extension(_) => "peer broke the extensions' protocol",
@@ -135,7 +138,7 @@ impl From<MuxError> for io::Error {
             MuxError::SessionReset => io::ErrorKind::ConnectionReset,
             MuxError::CarrierLost | MuxError::Aborted => io::ErrorKind::ConnectionAborted,
             MuxError::Frame(_) | MuxError::Extension(_) => io::ErrorKind::InvalidData,
-            MuxError::Silent | MuxError::TimedOut => io::ErrorKind::TimedOut,
+            MuxError::Silent | MuxError::Unread | MuxError::TimedOut => io::ErrorKind::TimedOut,
             MuxError::Closed | MuxError::IdsExhausted => io::ErrorKind::NotConnected,
             MuxError::Options(_) => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::Other,

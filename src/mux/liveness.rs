@@ -15,8 +15,10 @@ pub(super) enum Verdict {
     Probe(Duration),
     /// Prefer other carriers, and look again.
     Suspect(Duration),
-    /// End the carrier.
+    /// End the carrier, for it is silent.
     Dead,
+    /// End the carrier, for it takes nothing.
+    Unread,
 }
 
 /// What a look at the carrier finds.
@@ -29,9 +31,13 @@ pub(super) struct Found {
     /// The peer has answered a probe before. One that never has is judged by
     /// the transport.
     pub(super) answers: bool,
-    /// It does not read what is sent now. A plain peer may do so for one
-    /// session's sake, which is no reason to end the others.
+    /// It does not read what is sent now, and so may not answer. A plain peer
+    /// may do so for one session's sake, which is no reason to end the others
+    /// soon.
     pub(super) blocked: bool,
+    /// The bytes that were sent when a write began that still waits for the
+    /// peer, if one does.
+    pub(super) stuck_at: Option<u64>,
 }
 
 /// What is known of one peer.
@@ -43,6 +49,8 @@ pub(super) struct Liveness {
     looked: Instant,
     planned: Duration,
     probed: bool,
+    /// Where it takes nothing, and since when.
+    stuck: Option<(u64, Instant)>,
 }
 
 impl Liveness {
@@ -53,6 +61,7 @@ impl Liveness {
             looked: now,
             planned: times.probe,
             probed: false,
+            stuck: None,
         }
     }
 
@@ -73,10 +82,25 @@ impl Liveness {
             let latest = before(now, self.times.suspect);
             self.silent_since = self.silent_since.max(latest);
         }
+        if self.is_unread(found.stuck_at, was_absent, now) {
+            return Verdict::Unread;
+        }
         self.judge(
             now.saturating_duration_since(self.silent_since),
             found.answers,
         )
+    }
+
+    /// Whether it has taken nothing for too long. While this side was absent
+    /// the peer may have read; nobody saw it.
+    fn is_unread(&mut self, stuck_at: Option<u64>, was_absent: bool, now: Instant) -> bool {
+        let before = self.stuck.filter(|_| !was_absent);
+        self.stuck = stuck_at.map(|sent| match before {
+            Some((then, since)) if then == sent => (sent, since),
+            _ => (sent, now),
+        });
+        let since = self.stuck.map_or(now, |(_, since)| since);
+        now.saturating_duration_since(since) >= self.times.unread
     }
 
     fn count_from(&mut self, since: Instant) {
@@ -129,6 +153,7 @@ mod tests {
             probe: 2 * SECOND,
             suspect: 5 * SECOND,
             dead: 15 * SECOND,
+            unread: 60 * SECOND,
         }
     }
 
@@ -147,6 +172,7 @@ mod tests {
                 held_up: false,
                 answers: true,
                 blocked: false,
+                stuck_at: None,
             };
             Self {
                 liveness: Liveness::new(times(), now),
@@ -252,5 +278,61 @@ mod tests {
         watch.found.blocked = false; // it reads again, and says nothing
         while watch.next().0 != Verdict::Dead {}
         assert_eq!(watch.now - since, 10 * SECOND);
+    }
+
+    /// Looks for so long; says whether the verdict was that it takes nothing.
+    fn is_given_up_in(watch: &mut Watch, time: Duration) -> bool {
+        let end = watch.now + time;
+        while watch.now < end {
+            if watch.look() == Verdict::Unread {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn a7_a_peer_that_takes_nothing_is_given_up_in_the_end() {
+        for answers in [true, false] {
+            let mut watch = Watch::new();
+            watch.found.answers = answers;
+            watch.found.blocked = true;
+            // It takes little, or nothing waits for it: no reason.
+            for sent in 0..20 {
+                watch.found.stuck_at = Some(sent);
+                assert!(!is_given_up_in(&mut watch, 50 * SECOND));
+                watch.found.stuck_at = (sent % 2 == 0).then_some(sent + 1);
+                assert!(!is_given_up_in(&mut watch, 2 * SECOND));
+            }
+            watch.found.stuck_at = Some(77);
+            let since = watch.now;
+            assert!(is_given_up_in(&mut watch, 100 * SECOND));
+            let passed = watch.now - since;
+            assert!((60..=64).contains(&passed.as_secs()), "{passed:?}");
+        }
+    }
+
+    /// Whether it hears or speaks is another matter.
+    #[test]
+    fn a7_what_it_says_meanwhile_saves_no_peer_that_takes_nothing() {
+        let mut watch = Watch::new();
+        watch.found.stuck_at = Some(0);
+        for _ in 0..28 {
+            watch.hear();
+            assert!(!is_given_up_in(&mut watch, 2 * SECOND));
+        }
+        watch.hear();
+        assert!(is_given_up_in(&mut watch, 10 * SECOND));
+    }
+
+    #[test]
+    fn a7_our_own_absence_is_not_the_time_in_which_a_peer_takes_nothing() {
+        let mut watch = Watch::new();
+        watch.found.blocked = true;
+        watch.found.stuck_at = Some(0);
+        assert!(!is_given_up_in(&mut watch, 50 * SECOND));
+        watch.now += 1000 * SECOND;
+        assert!(!is_given_up_in(&mut watch, 50 * SECOND));
+        assert!(is_given_up_in(&mut watch, 20 * SECOND));
     }
 }

@@ -9,7 +9,7 @@ use crate::limits::{
     DEAD_AFTER, DIALLING_PER_CARRIER, END_QUIET, FIRST_PAYLOAD_WAIT, INITIAL_WINDOW,
     LARGEST_WINDOW, LEAST_ROOM, LONGEST_WAIT, MAX_SESSION_ID, MAX_WINDOW, PARKED_PER_PROCESS,
     PARKED_PER_SESSION, PROBE_AFTER, SERVER_SESSIONS, SESSIONS_PER_PROCESS, SHORTEST_PROBE,
-    STALLED_SESSION, SUSPECT_AFTER,
+    STALLED_SESSION, SUSPECT_AFTER, UNREAD,
 };
 use crate::sync::{Quota, Timer};
 
@@ -67,9 +67,9 @@ pub struct CarrierOptions {
     pub timer: Option<Timer>,
 }
 
-/// When a silent peer is probed, suspected and given up. All three count from
+/// When a silent peer is probed, suspected and given up: these three count from
 /// the last byte that was received, and each must be longer than the one
-/// before.
+/// before. And when one is given up that does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LivenessTimes {
     /// Silence after which it is probed. At least [`SHORTEST_PROBE`]; defaults
@@ -81,6 +81,11 @@ pub struct LivenessTimes {
     /// Silence after which the carrier is ended. At most [`LONGEST_WAIT`];
     /// defaults to [`DEAD_AFTER`].
     pub dead: Duration,
+    /// How long the peer may take nothing of a write that waits for it (of a
+    /// carrier's lane, half a MiB at the most) before the carrier is ended,
+    /// whatever it says meanwhile. Above zero, to [`LONGEST_WAIT`]; defaults to
+    /// [`UNREAD`].
+    pub unread: Duration,
 }
 
 /// Settings of a [`ClientWorker`](super::ClientWorker).
@@ -124,6 +129,8 @@ pub enum OptionsError {
     Suspect,
     /// `dead` is not longer than `suspect`, or too long.
     Dead,
+    /// `unread` is zero or too long.
+    Unread,
 }
 
 impl CarrierOptions {
@@ -179,7 +186,8 @@ impl LivenessTimes {
         if self.dead <= self.suspect || self.dead > LONGEST_WAIT {
             return Err(OptionsError::Dead);
         }
-        Ok(())
+        let shortest = Duration::from_nanos(1);
+        within(self.unread, shortest..=LONGEST_WAIT, OptionsError::Unread)
     }
 }
 
@@ -207,6 +215,7 @@ impl Default for LivenessTimes {
             probe: PROBE_AFTER,
             suspect: SUSPECT_AFTER,
             dead: DEAD_AFTER,
+            unread: UNREAD,
         }
     }
 }
@@ -242,6 +251,9 @@ impl fmt::Display for OptionsError {
             OptionsError::Suspect => "a peer must be silent for longer to be suspect than probed",
             OptionsError::Dead => {
                 "a peer must be silent for longer to be dead than suspect, and for a day at the most"
+            }
+            OptionsError::Unread => {
+                "the time in which a peer must read is zero, or longer than a day"
             }
         })
     }
@@ -282,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_every_range_are_in_it() {
-        let right: [Change; 11] = [
+        let right: [Change; 13] = [
             |_| {},
             |o| o.window = LEAST_ROOM as u32,
             |o| o.window = MAX_WINDOW as u32,
@@ -292,6 +304,8 @@ mod tests {
             |o| (o.stalled_session, o.end_quiet) = (LONGEST_WAIT, LONGEST_WAIT),
             |o| (o.stalled_session, o.end_quiet) = (NANOSECOND, Duration::ZERO),
             |o| o.liveness = None,
+            |o| times(|t| t.unread = NANOSECOND, o),
+            |o| times(|t| t.unread = LONGEST_WAIT, o),
             |o| (o.sessions, o.dialling) = (1, 1),
             |o| o.sessions = MAX_SESSION_ID.into(),
         ];
@@ -302,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_is_beyond_them_is_named() {
-        let wrong: [(Change, OptionsError); 14] = [
+        let wrong: [(Change, OptionsError); 16] = [
             (|o| o.window = LEAST_ROOM as u32 - 1, OptionsError::Window),
             (
                 |o| o.window = MAX_WINDOW as u32 + 1,
@@ -334,6 +348,14 @@ mod tests {
             (
                 |o| times(|t| t.dead = LONGEST_WAIT + NANOSECOND, o),
                 OptionsError::Dead,
+            ),
+            (
+                |o| times(|t| t.unread = Duration::ZERO, o),
+                OptionsError::Unread,
+            ),
+            (
+                |o| times(|t| t.unread = LONGEST_WAIT + NANOSECOND, o),
+                OptionsError::Unread,
             ),
         ];
         for (change, expected) in wrong {

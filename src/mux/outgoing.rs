@@ -177,6 +177,11 @@ impl Outgoing {
         self.writing.load(Ordering::Relaxed)
     }
 
+    /// While the link lets a write wait: the bytes that it had taken before.
+    pub(super) fn stuck_at(&self) -> Option<u64> {
+        self.is_writing().then(|| self.sent())
+    }
+
     /// Bytes that the carrier's link has taken.
     pub(super) fn sent(&self) -> u64 {
         self.sent.get()

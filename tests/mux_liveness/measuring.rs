@@ -102,6 +102,7 @@ fn no_answer_of_a_plain_peer_is_taken_for_another() {
             probe: SHORTEST_PROBE,
             suspect: 2 * PATIENCE,
             dead: 3 * PATIENCE,
+            ..LivenessTimes::default()
         }),
         ..CarrierOptions::default()
     };

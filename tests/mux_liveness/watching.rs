@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use muxcool::limits::{DEAD_AFTER, PARKED_PER_SESSION, PROBE_AFTER, SESSION_PIPE, SUSPECT_AFTER};
-use muxcool::mux::{ClientWorker, MuxStream};
+use muxcool::mux::{ClientOptions, ClientWorker, LivenessTimes, MuxStream};
 
 use crate::mux_support::frames::{Frame, NEW, PROBE};
 use crate::mux_support::scene::scene;
@@ -172,23 +172,32 @@ fn our_own_absence_is_not_the_peers_silence() {
 /// A client whose peer is plain, answers a probe, and takes no more than this
 /// many bytes until the test reads them.
 fn narrow_client(time: &Time, capacity: usize) -> (ClientWorker, MuxStream, Speaker) {
+    narrow_client_with(time.client_options(), capacity)
+}
+
+fn narrow_client_with(
+    options: ClientOptions,
+    capacity: usize,
+) -> (ClientWorker, MuxStream, Speaker) {
     let wire = wire(Spec {
         capacity,
         ..Spec::default()
     });
     let mut speaker = Speaker::on(wire.far);
-    let worker = ClientWorker::new(wire.near, time.client_options()).unwrap();
+    let worker = ClientWorker::new(wire.near, options).unwrap();
     let stream = worker.open(tcp()).unwrap();
     assert_eq!(speaker.frame().status, NEW);
     (worker, stream, speaker)
 }
 
-/// Sends until the carrier takes no more.
-fn clog(stream: &MuxStream) {
+/// Sends until the carrier takes no more; says how many frames.
+fn clog(stream: &MuxStream) -> usize {
     let timeout = Some(Duration::from_millis(50));
     stream.set_write_timeout(timeout).unwrap();
-    while stream.send(&[7; 1000]).is_ok() {}
+    let sent = (0..).take_while(|_| stream.send(&[7; 1000]).is_ok());
+    let count = sent.count();
     stream.set_write_timeout(None).unwrap();
+    count
 }
 
 /// As in V2Ray, where one session that is not read holds up its carrier.
@@ -208,6 +217,58 @@ fn a_plain_peer_that_does_not_read_is_suspected_but_not_given_up() {
     while speaker.frame() != Frame::keep(PROBE, b"") {}
     speaker.send(Frame::end(PROBE, false));
     wait_until("it is in doubt no more", || !worker.is_doubtful());
+    drop(stream);
+    worker.close();
+}
+
+/// Settings under which nobody may leave unread for longer than this.
+fn impatient(time: &Time, unread: Duration) -> ClientOptions {
+    let mut options = time.client_options();
+    options.carrier.liveness = Some(LivenessTimes {
+        unread,
+        ..LivenessTimes::default()
+    });
+    options
+}
+
+/// But not for ever, though it speaks: its streams end with an error.
+#[test]
+fn a7_a_plain_peer_that_reads_nothing_for_long_is_given_up() {
+    let _scene = scene();
+    let time = Time::new();
+    let unread = Duration::from_secs(24);
+    let (worker, stream, mut speaker) = narrow_client_with(impatient(&time, unread), 1024);
+    clog(&stream);
+    for _ in 0..3 {
+        pass(&time, unread / 4);
+        assert!(!worker.is_closed());
+        speaker.send(Frame::keep(stream.id(), b"still here"));
+        assert_eq!(stream.recv().unwrap().unwrap().as_slice(), b"still here");
+    }
+    pass(&time, unread / 4 + 2 * PROBE_AFTER);
+    assert!(worker.is_closed());
+    assert!(stream.recv().is_err() && stream.send(b"x").is_err());
+    drop(stream);
+    worker.close();
+}
+
+/// Its twin: now and then it takes what waits.
+#[test]
+fn a7_a_plain_peer_that_reads_now_and_then_is_kept() {
+    let _scene = scene();
+    let time = Time::new();
+    let unread = Duration::from_secs(24);
+    let (worker, stream, mut speaker) = narrow_client_with(impatient(&time, unread), 1024);
+    for _ in 0..3 {
+        let mut waiting = clog(&stream);
+        pass(&time, unread / 4 * 3);
+        assert!(!worker.is_closed());
+        while waiting > 0 {
+            waiting -= usize::from(speaker.frame().id == stream.id());
+        }
+        pass(&time, unread / 2);
+        assert!(!worker.is_closed());
+    }
     drop(stream);
     worker.close();
 }

@@ -231,6 +231,7 @@ fn a_silent_peer_is_probed_suspected_and_given_up_when_it_is_set() {
         probe: SECOND * 20,
         suspect: SECOND * 30,
         dead: SECOND * 40,
+        ..LivenessTimes::default()
     });
     let options = CarrierOptions {
         liveness,
