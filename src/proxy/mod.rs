@@ -11,6 +11,8 @@ pub mod vmess;
 
 mod error;
 mod stream;
+#[cfg(test)]
+mod timing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -45,6 +45,7 @@ fn is_true(choice: Choice) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::timing::{FAR_APART, MANY, spread};
 
     fn credentials(user: &str, password: &str) -> Credentials {
         Credentials {
@@ -73,5 +74,27 @@ mod tests {
             assert_eq!(check(user, password), None, "{user} {password}");
         }
         assert_eq!(Accounts::new(&[]).check(&credentials("", "")), None);
+    }
+
+    /// Attack class 13, for words of one length: that of a wrong one is no
+    /// secret of ours.
+    #[test]
+    fn the_time_does_not_tell_which_part_was_wrong() {
+        let account = |n| Account {
+            user: format!("user {n:03}"),
+            password: format!("word {n:03}"),
+        };
+        let known: Vec<Account> = (0..MANY).map(account).collect();
+        let accounts = Accounts::new(&known);
+        let inputs = [
+            credentials("user 000", "word 000"),
+            credentials("user 063", "word 063"),
+            credentials("user 000", "word 063"),
+            credentials("user 063", "-ord 063"),
+            credentials("-ser 000", "word 000"),
+            credentials("--------", "--------"),
+        ];
+        let spread = spread(&inputs, |given| accounts.check(given).is_some());
+        assert!(spread < FAR_APART, "{spread}");
     }
 }

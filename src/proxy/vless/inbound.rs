@@ -39,29 +39,13 @@ impl Inbound {
         source: SocketAddr,
     ) -> Result<Request, ProxyError> {
         let id = read_part(handshake, wire::read_id)?;
-        let client = self
-            .client(&id)
-            .ok_or(ProxyError::Refused("unknown user id"))?;
+        let client = find(&self.clients, &id).ok_or(ProxyError::Refused("unknown user id"))?;
         let (_, target) = read_part(handshake, wire::read_order)?;
         Ok(Request {
             user: (!client.email.is_empty()).then(|| client.email.clone()),
             anonymous: false,
             ..self.context.request(target, source)
         })
-    }
-
-    /// The client with this id; the last one if there are several (section
-    /// 1.4). Takes as long for an unknown id as for any known one.
-    fn client(&self, id: &Uuid) -> Option<&Client> {
-        let mut place = 0_u64;
-        let mut known = Choice::from(0);
-        for (index, client) in (0..).zip(&self.clients) {
-            let matches = client.id.as_bytes().ct_eq(id.as_bytes());
-            place.conditional_assign(&index, matches);
-            known |= matches;
-        }
-        let place = usize::try_from(place).ok()?;
-        self.clients.get(place).filter(|_| known.into())
     }
 }
 
@@ -74,6 +58,20 @@ impl proxy::Inbound for Inbound {
         let link = body(link, request.target.network);
         Ok(self.context.dispatcher.dispatch(&request, link)?)
     }
+}
+
+/// The client with this id; the last one if there are several (section 1.4).
+/// Takes as long for an unknown id as for any known one.
+fn find<'a>(clients: &'a [Client], id: &Uuid) -> Option<&'a Client> {
+    let mut place = 0_u64;
+    let mut known = Choice::from(0);
+    for (index, client) in (0..).zip(clients) {
+        let matches = client.id.as_bytes().ct_eq(id.as_bytes());
+        place.conditional_assign(&index, matches);
+        known |= matches;
+    }
+    let place = usize::try_from(place).ok()?;
+    clients.get(place).filter(|_| known.into())
 }
 
 /// The connection after its header (section 1.3).
@@ -123,5 +121,53 @@ impl From<HeaderError> for ProxyError {
             HeaderError::Command(_) => ProxyError::Malformed("unknown command"),
             HeaderError::Address(inner) => ProxyError::Address(inner),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::timing::{FAR_APART, MANY, spread};
+
+    fn clients(count: usize) -> Vec<Client> {
+        let client = |n| Client {
+            id: Uuid::from_u128(u128::MAX / (n + 2)),
+            email: "".into(),
+        };
+        (0..count as u128).map(client).collect()
+    }
+
+    #[test]
+    fn the_client_is_the_one_with_all_of_the_id() {
+        let clients = clients(MANY);
+        for (n, client) in clients.iter().enumerate() {
+            let found = find(&clients, &client.id).unwrap();
+            assert!(std::ptr::eq(found, &clients[n]));
+            for bit in 0..128 {
+                let other = Uuid::from_u128(client.id.as_u128() ^ 1 << bit);
+                assert!(find(&clients, &other).is_none_or(|found| found.id == other));
+            }
+        }
+        assert!(find(&[], &Uuid::nil()).is_none());
+    }
+
+    /// Attack class 13: neither whether an id is known, nor how much of it is,
+    /// nor whose it is.
+    #[test]
+    fn the_time_does_not_tell_what_an_id_resembles() {
+        let clients = clients(MANY);
+        let (first, last) = (clients[0].id, clients[MANY - 1].id);
+        let like = |id: Uuid, bit: u32| Uuid::from_u128(id.as_u128() ^ 1 << bit);
+        let inputs = [
+            first,
+            last,
+            like(first, 0),
+            like(first, 127),
+            like(last, 0),
+            like(last, 127),
+            Uuid::nil(),
+        ];
+        let spread = spread(&inputs, |id| find(&clients, id).is_some());
+        assert!(spread < FAR_APART, "{spread}");
     }
 }
