@@ -68,6 +68,8 @@
 //! | `ws-out` | WebSocket connection that answers a ping, or ends, by itself | room | room; interrupt | the connection's writer, else its reader |
 //! | `bridge-TAG` | bridge | 2 s, or a carrier's end | channel; `Done` | bridge's close |
 //! | `http-reply` | HTTP proxy's request under way | the target's answer | data; interrupt | the request's thread |
+//! | `log` | process that logs | lines | condition variable | never: it lives as long as the process, which waits for its last lines, 1 s |
+//! | `lookup` | name that is looked up | the system's resolver | its answer; nothing else can | nobody: its asker leaves after 20 s |
 //! | `access-log` | access log | lines | channel; `Done` | the log's close |
 //! | `signals` | process | SIGINT, SIGTERM | signal; close of the watch | the watch's drop |
 //! | `spare` | thread that has done its task, 64 at the most | another task, 3 s | a task, upon which it gets its name; clock | nobody: it ends by itself or with the process |
