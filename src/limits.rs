@@ -537,7 +537,7 @@ pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// lost.
 pub const LOG_QUEUE: usize = 1024 * 1024;
 
-/// How long a program that ends waits until its log is written.
+/// How long a program that ends waits until its logs are written, each.
 pub const LOG_FLUSH: Duration = Duration::from_secs(1);
 
 /// Access lines that may wait for a slow disk or terminal; more are lost.

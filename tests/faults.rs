@@ -122,6 +122,7 @@ faults! {
         terminals_on_a_full_disk: logs::terminals_on_a_full_disk();
         closed_descriptors: logs::closed_descriptors();
         pipes_that_nobody_reads: logs::pipes_that_nobody_reads();
+        pipes_that_are_full: logs::pipes_that_are_full();
     }
 
     clock_that_jumps {

@@ -13,7 +13,7 @@ use log::warn;
 use super::stamp;
 use crate::config::LogTarget;
 use crate::escape::Escaped;
-use crate::limits::{ACCESS_GATHERING, ACCESS_QUEUE, JOIN_DEADLINE};
+use crate::limits::{ACCESS_GATHERING, ACCESS_QUEUE, LOG_FLUSH};
 use crate::link::{Access, Request};
 use crate::sync::shim::{Receiver, Sender, bounded, select};
 use crate::sync::{Crew, Done};
@@ -88,10 +88,12 @@ impl AccessLog {
     }
 
     /// Writes what is queued and ends the thread; waits for it, up to
-    /// [`JOIN_DEADLINE`]. Lines that come later are lost.
+    /// [`LOG_FLUSH`], but only once. Lines that come later are lost.
     pub fn close(&self) {
-        self.closing.signal();
-        let left = self.crew.join(JOIN_DEADLINE);
+        if !self.closing.signal() {
+            return;
+        }
+        let left = self.crew.join(LOG_FLUSH);
         if !left.is_empty() {
             warn!("access log cannot be written: its last lines are lost");
         }

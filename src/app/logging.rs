@@ -4,52 +4,87 @@
 //! 2006/01/02 15:04:05 [Warning] muxcool::mux: carrier 3 is closed
 //! ```
 //!
-//! The time is local. A line that cannot be written is lost, and nothing else.
-//! Where a task panics is part of the log, not of standard error.
+//! The time is local. Nobody who logs waits: a thread of its own writes the
+//! lines. One that cannot be written is lost, and nothing else; the next that
+//! can says how many were. Where a task panics is part of the log, not of
+//! standard error.
 
+use std::env;
 use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Target};
+use env_logger::{Builder, Target, WriteStyle};
 use log::{Level, LevelFilter, Record, log_enabled};
 
+use super::log_queue::{LogQueue, Watch};
 use super::stamp;
+use crate::limits::LOG_FLUSH;
 use crate::sync::report_panics;
 
 /// Overrides the level of the configuration; env_logger's own syntax, such as
 /// `debug` or `muxcool::mux=trace`.
 const LEVEL_VARIABLE: &str = "RUST_LOG";
 
+/// What is queued of the process's log.
+static QUEUED: OnceLock<Watch> = OnceLock::new();
+
 /// Sends the log of this process to standard error, from `level` on.
 ///
 /// # Errors
-/// When the process has a logger already.
+/// When the process has a logger already, or no thread can be started.
 pub fn to_stderr(level: LevelFilter) -> io::Result<()> {
-    start(builder(level, Target::Stderr))
+    let style = match shows_colors() {
+        true => WriteStyle::Always,
+        false => WriteStyle::Never,
+    };
+    start(level, style, io::stderr())
 }
 
 /// Appends the log of this process to a file, from `level` on.
 ///
 /// # Errors
-/// When the file cannot be opened, or the process has a logger already.
+/// When the file cannot be opened, the process has a logger already, or no
+/// thread can be started.
 pub fn to_file(level: LevelFilter, path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().create(true).append(true).open(path)?;
-    start(builder(level, Target::Pipe(Box::new(file))))
+    start(level, WriteStyle::Never, file)
 }
 
-fn start(mut builder: Builder) -> io::Result<()> {
+/// Waits until what was logged is written, [`LOG_FLUSH`] at the most; for who
+/// is about to end the process. Returns whether it is.
+pub fn flush() -> bool {
+    QUEUED.get().is_none_or(|queued| queued.wait(LOG_FLUSH))
+}
+
+fn start(
+    level: LevelFilter,
+    style: WriteStyle,
+    sink: impl Write + Send + 'static,
+) -> io::Result<()> {
     stamp::prepare();
-    builder
+    let queue = LogQueue::new(sink)?;
+    let queued = queue.watch();
+    builder(level, Target::Pipe(Box::new(queue)))
+        .write_style(style)
         .parse_env(LEVEL_VARIABLE)
         .try_init()
         .map_err(io::Error::other)?;
+    let _ = QUEUED.set(queued); // the process has one logger, so it is the first
     if log_enabled!(Level::Error) {
         report_panics();
     }
     Ok(())
+}
+
+/// As programs do it: on a terminal that can, and where nobody minds.
+fn shows_colors() -> bool {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stderr().is_terminal() && !is_dumb && !is_set("NO_COLOR")
 }
 
 fn builder(level: LevelFilter, target: Target) -> Builder {

@@ -6,6 +6,8 @@ mod drain;
 mod error;
 mod inbounds;
 #[cfg(feature = "cli")]
+mod log_queue;
+#[cfg(feature = "cli")]
 pub mod logging;
 mod outbounds;
 mod stamp;

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::app::logging;
 use args::Cli;
 
 /// Runs the program with the arguments of this process.
@@ -38,11 +39,16 @@ fn main_with(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> ExitCode {
-    match commands::execute(cli.into_command()) {
+    let outcome = commands::execute(cli.into_command());
+    let is_written = logging::flush();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Nobody is left to be told if this fails.
-            let _ = writeln!(io::stderr(), "error: {failure}");
+            // What blocks the log may block this. Nobody is left to be told if
+            // it fails.
+            if is_written {
+                let _ = writeln!(io::stderr(), "error: {failure}");
+            }
             failure.exit_code()
         }
     }

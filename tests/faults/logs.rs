@@ -54,6 +54,16 @@ pub fn pipes_that_nobody_reads() {
     });
 }
 
+/// Who reads the log has stopped to, and the pipe is full: writing blocks.
+pub fn pipes_that_are_full() {
+    serve(Setting {
+        log: everything_to(None, None),
+        limits: "d=$(mktemp -d) && mkfifo $d/log && exec 3<>$d/log && \
+                 dd if=/dev/zero of=$d/log bs=512 oflag=nonblock 2>/dev/null; \
+                 exec >$d/log 2>&1 && rm -r $d",
+    });
+}
+
 /// Streams are served, a carrier is lost and replaced, the programs end well.
 fn serve(setting: Setting) {
     let orders = Orders::of(50_000, 50_000);
