@@ -15,7 +15,7 @@ use crate::{
         program::{Kind, v2ray_or_skip},
         relay::{Fault, Relay, Trip, Way},
     },
-    tunnel::{GIVEN_UP, Tunnel},
+    tunnel::{GIVEN_UP, Going, Tunnel},
 };
 
 /// Quiet time between two faults, in milliseconds.
@@ -39,13 +39,14 @@ pub type Counts = BTreeMap<&'static str, u64>;
 enum Event {
     Carrier(&'static str, Fault),
     Restart,
+    Drain,
     FreezeLasting,
     FreezePassing,
     PauseLasting,
     PausePassing,
 }
 
-const EVENTS: [Event; 11] = [
+const EVENTS: [Event; 13] = [
     Event::Carrier("carrier reset", Fault::Reset),
     Event::Carrier("carrier ended", Fault::Fin),
     Event::Carrier("carrier half-closed", Fault::HalfClose),
@@ -53,6 +54,8 @@ const EVENTS: [Event; 11] = [
     Event::Carrier("carrier silent", Fault::Freeze),
     Event::Restart,
     Event::Restart,
+    Event::Drain,
+    Event::Drain,
     Event::FreezeLasting,
     Event::FreezePassing,
     Event::PauseLasting,
@@ -75,7 +78,7 @@ pub fn run(tunnel: &mut Tunnel, mut chance: StdRng, until: Instant) -> Result<Co
             .or_default() += 1;
     }
     if tunnel.has_v2ray() {
-        *counts.entry(restart(tunnel, Kind::Muxcool)?).or_default() += 1;
+        *counts.entry(kill(tunnel, Kind::Muxcool)?).or_default() += 1;
     }
     Ok(counts)
 }
@@ -86,8 +89,11 @@ fn happen(tunnel: &mut Tunnel, event: Event, chance: &mut StdRng) -> Result<&'st
         Event::Carrier(name, fault) => carrier(tunnel, fault, chance).map(|()| name),
         Event::Restart => {
             let v2ray = chance.random_range(0..V2RAY) == 0 && v2ray_or_skip();
-            restart(tunnel, if v2ray { Kind::V2ray } else { Kind::Muxcool })
+            kill(tunnel, if v2ray { Kind::V2ray } else { Kind::Muxcool })
         }
+        // V2Ray knows no other way to go.
+        Event::Drain if tunnel.passing_is_v2ray() => kill(tunnel, Kind::Muxcool),
+        Event::Drain => drain(tunnel).map(|()| "program drained, muxcool came"),
         Event::FreezeLasting => freeze(tunnel, true).map(|()| "program frozen"),
         Event::FreezePassing => freeze(tunnel, false).map(|()| "program frozen"),
         Event::PauseLasting => Ok(pause(tunnel, true)),
@@ -129,11 +135,18 @@ fn trip_over(relay: &Relay, trip: Trip) {
     relay.inflict(trip.fault);
 }
 
-fn restart(tunnel: &mut Tunnel, kind: Kind) -> Result<&'static str, Failure> {
-    troubled(tunnel, |tunnel| tunnel.replace(kind))?;
+fn kill(tunnel: &mut Tunnel, kind: Kind) -> Result<&'static str, Failure> {
+    troubled(tunnel, |tunnel| tunnel.replace(kind, Going::Killed))?;
     Ok(match kind {
         Kind::Muxcool => "program killed, muxcool came",
         Kind::V2ray => "program killed, V2Ray came",
+    })
+}
+
+/// Those whose connections last longer than the drain lose them.
+fn drain(tunnel: &mut Tunnel) -> Result<(), Failure> {
+    troubled(tunnel, |tunnel| {
+        tunnel.replace(Kind::Muxcool, Going::Drained)
     })
 }
 

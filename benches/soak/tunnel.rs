@@ -25,6 +25,12 @@ use crate::{
 /// by default, so that more fits in.
 const TIMES: (u32, u32, u32) = (1, 3, 6);
 
+/// How long a program that is asked to stop lets connections go on, in seconds.
+const DRAIN: u64 = 3;
+
+/// How long it may take to end after that.
+const END: Duration = Duration::from_secs(DRAIN + 12);
+
 /// After so long a silent peer has been given up.
 pub const GIVEN_UP: Duration = Duration::from_secs(8);
 
@@ -37,6 +43,15 @@ const BACK_WITH_V2RAY: Duration = Duration::from_secs(60);
 
 /// How long one of the requests may take that look whether it serves.
 const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// How a program goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// By SIGKILL.
+    Killed,
+    /// By SIGTERM, when its connections are over or have had their time.
+    Drained,
+}
 
 /// Which of the two processes stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,13 +151,26 @@ impl Tunnel {
         }
     }
 
-    /// Kills the program that does not stay, and starts one of this kind in its
+    /// Whether the program that does not stay is V2Ray.
+    pub fn passing_is_v2ray(&self) -> bool {
+        self.kinds[usize::from(self.lasting == Lasting::Portal)] == Kind::V2ray
+    }
+
+    /// Ends the program that does not stay, and starts one of this kind in its
     /// place.
-    pub fn replace(&mut self, kind: Kind) {
+    pub fn replace(&mut self, kind: Kind, going: Going) {
         let (program, role, config, index) = match self.lasting {
             Lasting::Portal => (&mut self.far, "bridge", &self.bridge, 1),
             Lasting::Bridge => (&mut self.near, "portal", &self.portal, 0),
         };
+        if going == Going::Drained {
+            program.ask_to_stop();
+            let status = program.ends_within(END);
+            assert!(
+                status.success(),
+                "the {role} ended with {status} on SIGTERM"
+            );
+        }
         program.kill();
         self.kinds[index] = kind;
         self.public.chronicle.ends_are(self.kinds);
@@ -163,6 +191,7 @@ impl Tunnel {
 
 fn with_times(mut config: Value) -> Value {
     let (probe, suspect, dead) = TIMES;
-    config["policy"] = json!({ "mux": { "probe": probe, "suspect": suspect, "dead": dead } });
+    let mux = json!({ "probe": probe, "suspect": suspect, "dead": dead });
+    config["policy"] = json!({ "mux": mux, "drain": DRAIN });
     config
 }
