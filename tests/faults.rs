@@ -77,7 +77,9 @@ macro_rules! faults {
 }
 
 faults! {
-    // With V2Ray, which takes its time over each, at some.
+    // With V2Ray, which takes its time over each, at some: its bridge waits
+    // before it dials again, and so whoever cuts its carriers waits, too. All
+    // of them take minutes: MUXCOOL_EVERY_CUT=1 is for those who have these.
     carrier_cut_at_every_byte {
         forward_us_us: positions::of_a_forward_tunnel(FORWARD, 1);
         forward_us_v2ray: positions::of_a_forward_tunnel(far_v2ray(FORWARD), 1);
