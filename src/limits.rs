@@ -579,7 +579,8 @@ pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768, 65_536];
 pub const POOLED_PER_CLASS: usize = 4 * 1024 * 1024;
 
 /// Entries of a pipe: a write is charged at least the limit divided by this.
-pub const PIPE_SLOTS: usize = 64;
+/// Many, so that small writes fill a pipe by the memory they take.
+pub const PIPE_SLOTS: usize = 512;
 
 /// How long a pipe's writers may overtake one that waits for room, which costs
 /// fewer switches of threads; then they queue behind it.

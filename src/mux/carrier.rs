@@ -11,7 +11,7 @@ use log::{debug, info, warn};
 use super::MuxError;
 use super::demux::{Demux, Role};
 use super::drain::Drain;
-use super::extension::{Hello, Message};
+use super::extension::{Hello, Message, Messages, Said};
 use super::inlet::Bounds;
 use super::liveness::{Found, Liveness, Verdict};
 use super::options::{CarrierOptions, LivenessTimes};
@@ -313,25 +313,35 @@ impl Carrier {
     /// Acts on what a muxcool peer says in a KeepAlive frame. Returns how many
     /// messages, or frames without any, move nothing on.
     pub(super) fn obey(&self, data: &[u8]) -> Result<usize, MuxError> {
-        let messages = Message::decode_all(data)?;
-        let mut idle = usize::from(messages.is_empty());
-        for message in messages {
-            idle += usize::from(!message.moves_on());
-            if !matches!(message, Message::Hello(_)) {
-                self.peer.become_aware(); // nobody says these to a plain peer
-            }
-            match message {
+        for said in Messages::of(data) {
+            said?; // before any is acted on
+        }
+        let (mut any, mut idle) = (false, 0);
+        for said in Messages::of(data).flatten() {
+            any = true;
+            idle += usize::from(!said.moves_on());
+            self.obey_one(said);
+        }
+        Ok(idle + usize::from(!any))
+    }
+
+    fn obey_one(&self, said: Said<'_>) {
+        if !matches!(said, Said::Other(Message::Hello(_))) {
+            self.peer.become_aware(); // nobody says these to a plain peer
+        }
+        match said {
+            Said::Credit(credits) => self.take_credits(credits),
+            Said::Other(message) => match message {
                 Message::Hello(hello) => self.welcome(hello),
-                Message::Credit(credits) => self.take_credits(&credits),
+                Message::Credit(credits) => self.take_credits(credits),
                 Message::Ping(nonce) => self.outgoing.pong(nonce),
                 Message::Pong(nonce) => self.answered(Probe::Ping(nonce)),
                 Message::Drain => {
                     self.peer.drain();
                     self.leave_if_drained();
                 }
-            }
+            },
         }
-        Ok(idle)
     }
 
     /// A second HELLO changes nothing.
@@ -354,10 +364,10 @@ impl Carrier {
     }
 
     /// Credit for a session that is over came late.
-    fn take_credits(&self, credits: &[(u16, u64)]) {
+    fn take_credits(&self, credits: impl IntoIterator<Item = (u16, u64)>) {
         for (id, offset) in credits {
-            if let Some(session) = self.session(*id) {
-                session.granted(*offset);
+            if let Some(session) = self.session(id) {
+                session.granted(offset);
             }
         }
     }

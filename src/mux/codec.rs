@@ -56,6 +56,15 @@ impl FrameDecoder {
         self.head_in_pieces(input)
     }
 
+    /// `len` payload bytes of the current frame go another way.
+    ///
+    /// # Panics
+    /// When that many are not still to come.
+    pub(super) fn skip_payload(&mut self, len: usize) {
+        assert!(len <= self.payload_left, "past the frame's end");
+        self.payload_left -= len;
+    }
+
     /// Payload bytes of the current frame that are still to come.
     pub fn payload_left(&self) -> usize {
         self.payload_left
@@ -97,8 +106,11 @@ impl FrameDecoder {
             self.partial.push(*byte);
             *input = rest;
             if whole_head(&self.partial)?.is_some() {
-                let head = std::mem::take(&mut self.partial);
-                return self.begin(&head).map(Some);
+                let mut head = std::mem::take(&mut self.partial);
+                let event = self.begin(&head);
+                head.clear();
+                self.partial = head; // its memory serves the next
+                return event.map(Some);
             }
         }
         Ok(None)

@@ -98,21 +98,9 @@ impl Message {
     /// # Errors
     /// See [`ExtensionError`].
     pub fn decode_all(data: &[u8]) -> Result<Vec<Message>, ExtensionError> {
-        let mut cursor = Cursor::new(data);
-        let mut messages = Vec::new();
-        while cursor.remaining() > 0 {
-            let kind = cursor.u8("message type")?;
-            let len = cursor.u16("message length")?;
-            let body = cursor.take(len.into(), "message body")?;
-            messages.extend(decode(kind, body)?);
-        }
-        Ok(messages)
-    }
-
-    /// Whether a session may go on for it: that is what credit is for. All
-    /// others are few.
-    pub fn moves_on(&self) -> bool {
-        matches!(self, Message::Credit(credits) if !credits.is_empty())
+        Messages::of(data)
+            .map(|said| said.map(Message::from))
+            .collect()
     }
 
     /// Appends the message.
@@ -127,15 +115,97 @@ impl Message {
     }
 }
 
-fn decode(kind: u8, body: &[u8]) -> Result<Option<Message>, ExtensionError> {
+/// A message that is read where it lies: credit, of which there is much, has no
+/// memory of its own then.
+#[derive(Debug)]
+pub(super) enum Said<'a> {
+    /// What [`Message::Credit`] holds.
+    Credit(Credits<'a>),
+    /// Any other message.
+    Other(Message),
+}
+
+impl Said<'_> {
+    /// Whether a session may go on for it: that is what credit is for. All
+    /// others are few.
+    pub(super) fn moves_on(&self) -> bool {
+        matches!(self, Said::Credit(credits) if credits.0.remaining() > 0)
+    }
+}
+
+impl From<Said<'_>> for Message {
+    fn from(said: Said<'_>) -> Self {
+        match said {
+            Said::Credit(credits) => Message::Credit(credits.collect()),
+            Said::Other(message) => message,
+        }
+    }
+}
+
+/// The messages in a frame's data, as [`Message::decode_all`] reads them.
+/// Nothing is read after an error.
+#[derive(Debug)]
+pub(super) struct Messages<'a>(Cursor<'a>);
+
+impl<'a> Messages<'a> {
+    pub(super) fn of(data: &'a [u8]) -> Self {
+        Self(Cursor::new(data))
+    }
+
+    fn read(&mut self) -> Result<Option<Said<'a>>, ExtensionError> {
+        let kind = self.0.u8("message type")?;
+        let len = self.0.u16("message length")?;
+        let body = self.0.take(len.into(), "message body")?;
+        decode(kind, body)
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Said<'a>, ExtensionError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.0.remaining() > 0 {
+            match self.read() {
+                Ok(None) => {}
+                Ok(Some(said)) => return Some(Ok(said)),
+                Err(e) => {
+                    self.0 = Cursor::new(&[]);
+                    return Some(Err(e));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The entries of a CREDIT: session, offset.
+#[derive(Debug)]
+pub(super) struct Credits<'a>(Cursor<'a>);
+
+impl Iterator for Credits<'_> {
+    type Item = (u16, u64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let id = self.0.u16("session").ok()?;
+        let offset = self.0.u64("offset").ok()?;
+        Some((id, offset))
+    }
+}
+
+fn decode(kind: u8, body: &[u8]) -> Result<Option<Said<'_>>, ExtensionError> {
     let bad_length = ExtensionError::BadLength {
         kind,
         len: body.len(),
     };
     let mut cursor = Cursor::new(body);
     let message = match kind {
-        HELLO => return decode_hello(cursor).map_err(|_| bad_length),
-        CREDIT if body.len().is_multiple_of(CREDIT_ENTRY) => Message::Credit(decode_credit(cursor)),
+        HELLO => {
+            let hello = decode_hello(cursor).map_err(|_| bad_length)?;
+            return Ok(hello.map(Said::Other));
+        }
+        CREDIT if body.len().is_multiple_of(CREDIT_ENTRY) => {
+            return Ok(Some(Said::Credit(Credits(cursor))));
+        }
         PING if body.len() == 8 => Message::Ping(cursor.u64("nonce")?),
         PONG if body.len() == 8 => Message::Pong(cursor.u64("nonce")?),
         DRAIN if body.is_empty() => Message::Drain,
@@ -143,7 +213,7 @@ fn decode(kind: u8, body: &[u8]) -> Result<Option<Message>, ExtensionError> {
         PAD => return Ok(None), // there to fill a frame
         _ => return Ok(None),   // what later versions may add
     };
-    Ok(Some(message))
+    Ok(Some(Said::Other(message)))
 }
 
 /// `None` for another magic or version. Later versions may append fields.
@@ -157,15 +227,6 @@ fn decode_hello(mut cursor: Cursor) -> Result<Option<Message>, Truncated> {
     };
     let known = &magic == MAGIC && version == VERSION;
     Ok(known.then_some(Message::Hello(hello)))
-}
-
-/// The length is a multiple of an entry's, so nothing is left over.
-fn decode_credit(mut cursor: Cursor) -> Vec<(u16, u64)> {
-    let mut credits = Vec::with_capacity(cursor.remaining() / CREDIT_ENTRY);
-    while let (Ok(id), Ok(offset)) = (cursor.u16("session"), cursor.u64("offset")) {
-        credits.push((id, offset));
-    }
-    credits
 }
 
 fn encode_head(kind: u8, len: u16, out: &mut Vec<u8>) {
@@ -182,7 +243,8 @@ fn encode_hello(hello: &Hello, out: &mut Vec<u8>) {
     out.put_u32(hello.capabilities);
 }
 
-fn encode_credit(credits: &[(u16, u64)], out: &mut Vec<u8>) {
+/// Appends a [`Message::Credit`] of these, at most [`MAX_CREDITS`].
+pub(super) fn encode_credit(credits: &[(u16, u64)], out: &mut Vec<u8>) {
     let credits = &credits[..credits.len().min(MAX_CREDITS)];
     encode_head(CREDIT, (credits.len() * CREDIT_ENTRY) as u16, out);
     for (id, offset) in credits {

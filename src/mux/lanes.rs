@@ -20,7 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::extension::{Hello, MAX_CREDITS, Message};
+use super::extension::{Hello, MAX_CREDITS, Message, encode_credit};
 use super::frame::{SessionStatus, end_frame, keep_alive_header, keep_header};
 use super::peer::PENDING_PROBES;
 use crate::buf::Buf;
@@ -61,7 +61,10 @@ pub(super) struct Signals {
     pub(super) hello: Option<Hello>,
     pings: VecDeque<u64>,
     pongs: VecDeque<u64>,
-    credits: BTreeMap<u16, u64>,
+    /// By session. It keeps its memory, as does the next: credit is granted
+    /// all the time.
+    credits: Vec<(u16, u64)>,
+    scratch: Vec<u8>,
     pub(super) drain: bool,
     /// Frames that a plain peer answers with End, each.
     probes: usize,
@@ -141,13 +144,11 @@ impl Lanes {
     }
 
     /// The frames that the signals make, but for the greeting.
-    fn take_signals(&self) -> Vec<Buf> {
+    fn take_signals(&self, batch: &mut VecDeque<Buf>) {
         let mut signals = self.signals.lock();
-        let greeting = signals.greeting.take();
-        let taken = std::mem::take(&mut *signals);
-        signals.greeting = greeting;
-        drop(signals);
-        taken.into_frames()
+        if signals.has_some() {
+            signals.take_frames(batch);
+        }
     }
 
     fn take_greeting(&self) -> Option<Buf> {
@@ -193,7 +194,7 @@ impl LaneEnds {
         // Taken before the data is counted: what these sessions had queued
         // before their End is then among it.
         let orderly = lanes.take_orderly();
-        batch.extend(lanes.take_signals());
+        lanes.take_signals(batch);
         let mut urgent = lanes.take_urgent();
         let control_over = take_queued(&self.control, batch)?;
         let data_over = take_queued(&self.data, batch)?;
@@ -238,9 +239,11 @@ impl Signals {
     /// Several threads grant a session payload, each what it has found: one may
     /// come with less than another has brought before it.
     pub(super) fn credit(&mut self, grants: &[(u16, u64)]) {
-        for &(id, offset) in grants {
-            let granted = self.credits.entry(id).or_default();
-            *granted = offset.max(*granted);
+        for (id, offset) in grants {
+            match self.credits.binary_search_by_key(id, |(id, _)| *id) {
+                Ok(at) => self.credits[at].1 = self.credits[at].1.max(*offset),
+                Err(at) => self.credits.insert(at, (*id, *offset)),
+            }
         }
     }
 
@@ -251,22 +254,23 @@ impl Signals {
             || !(self.pings.is_empty() && self.pongs.is_empty() && self.credits.is_empty())
     }
 
-    fn into_frames(self) -> Vec<Buf> {
+    /// Appends what they make, but for the greeting; none is left.
+    fn take_frames(&mut self, batch: &mut VecDeque<Buf>) {
         let mut messages: Vec<Message> = Vec::new();
-        messages.extend(self.hello.map(Message::Hello));
-        messages.extend(self.pongs.into_iter().map(Message::Pong));
-        messages.extend(self.pings.into_iter().map(Message::Ping));
-        if self.drain {
-            messages.push(Message::Drain);
+        messages.extend(self.hello.take().map(Message::Hello));
+        messages.extend(self.pongs.drain(..).map(Message::Pong));
+        messages.extend(self.pings.drain(..).map(Message::Ping));
+        messages.extend(std::mem::take(&mut self.drain).then_some(Message::Drain));
+        batch.extend(signals_frame(&messages));
+        for some in self.credits.chunks(MAX_CREDITS) {
+            self.scratch.clear();
+            encode_credit(some, &mut self.scratch);
+            batch.push_back(frame_around(&self.scratch));
         }
-        let credits: Vec<(u16, u64)> = self.credits.into_iter().collect();
-        let mut frames: Vec<Buf> = signals_frame(&messages).into_iter().collect();
-        for some in credits.chunks(MAX_CREDITS) {
-            frames.extend(signals_frame(&[Message::Credit(some.to_vec())]));
-        }
+        self.credits.clear();
         let probe = keep_header(PROBE_SESSION, 0);
-        frames.extend((0..self.probes).map(|_| Buf::copy_of(&probe)));
-        frames
+        let probes = std::mem::take(&mut self.probes);
+        batch.extend((0..probes).map(|_| Buf::copy_of(&probe)));
     }
 }
 
@@ -279,9 +283,13 @@ fn signals_frame(messages: &[Message]) -> Option<Buf> {
     for message in messages {
         message.encode(&mut data);
     }
-    let mut frame = Buf::copy_of(&data);
+    Some(frame_around(&data))
+}
+
+fn frame_around(data: &[u8]) -> Buf {
+    let mut frame = Buf::copy_of(data);
     frame.prepend(&keep_alive_header(data.len()));
-    Some(frame)
+    frame
 }
 
 /// Takes as many buffers as are queued at the call. Returns whether the pipe
@@ -355,7 +363,8 @@ mod tests {
         signals.credit(&[(1, 10), (2, 6)]);
         let mut expected = Vec::new();
         Message::Credit(vec![(1, 20), (2, 6)]).encode(&mut expected);
-        let frames = signals.into_frames();
+        let mut frames = VecDeque::new();
+        signals.take_frames(&mut frames);
         assert_eq!(frames.len(), 1);
         assert!(frames[0].as_slice().ends_with(&expected));
     }
