@@ -1,19 +1,27 @@
 //! Our mux over an in-memory link and over loopback TCP, and beside it the
-//! `yamux` crate over the same TCP.
+//! crates `yamux` and `tokio-yamux` over the same TCP.
 //!
 //! Both sides of a carrier are in this process. A stream is used as its
 //! library wants it: ours by a thread of its own on either side, through `Read`
-//! and `Write`; a yamux stream by a task, through `AsyncRead` and `AsyncWrite`,
-//! with one thread for all that happens on a side. A server that gets a new
-//! stream gives it its thread or task.
+//! and `Write`; theirs by a task, through `AsyncRead` and `AsyncWrite`, with
+//! one thread for all that happens on a side. A server that gets a new stream
+//! gives it its thread or task.
 //!
-//! yamux is driven by tokio, as in libp2p, one current-thread runtime a side:
-//! that gives each side a poller of its own, where the runtimes with a reactor
-//! for the whole process would make one side wait on the other's thread.
+//! Theirs are driven by tokio, as in libp2p and tentacle, one current-thread
+//! runtime a side: a side has all that its threads can use of a machine with
+//! two processors, no work is moved between threads, and each side has a poller
+//! of its own, where a runtime for the whole process would make one side wait
+//! on the other's thread. `yamux` gets a buffered socket, for it is faster so.
+//!
+//! Where a row sends one small thing and waits for its answer (ping, session),
+//! ours has more threads to wake than theirs: a carrier's reader on each side,
+//! and whoever uses the stream.
 
 mod load;
 mod ours;
 mod theirs;
+mod tokio_yamux;
+mod yamux;
 
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -26,6 +34,9 @@ use muxcool::limits::CARRIER_PIPE;
 use muxcool::link::{self, Link};
 
 use load::Load;
+use theirs::Library;
+use tokio_yamux::TokioYamux;
+use yamux::Yamux;
 
 const STREAMS: [usize; 3] = [1, 8, 64];
 
@@ -54,15 +65,18 @@ fn tcp(criterion: &mut Criterion) {
         let mut group = open_group(criterion, &format!("mux/tcp/{name}"));
         group.throughput(Throughput::Bytes(load.bytes()));
         ours_streams(&mut group, tcp_links, load);
-        theirs_streams(&mut group, load);
+        theirs_streams::<Yamux>(&mut group, "yamux", load);
+        theirs_streams::<TokioYamux>(&mut group, "tokio-yamux", load);
     }
     let mut group = open_group(criterion, "mux/tcp/ping");
     ours_streams(&mut group, tcp_links, Load::PING);
-    theirs_streams(&mut group, Load::PING);
+    theirs_streams::<Yamux>(&mut group, "yamux", Load::PING);
+    theirs_streams::<TokioYamux>(&mut group, "tokio-yamux", Load::PING);
     drop(group);
     let mut group = open_group(criterion, "mux/tcp/session");
     ours_sessions(&mut group, tcp_links);
-    theirs_sessions(&mut group);
+    theirs_sessions::<Yamux>(&mut group, "yamux");
+    theirs_sessions::<TokioYamux>(&mut group, "tokio-yamux");
 }
 
 fn transfers() -> impl Iterator<Item = (String, Load)> {
@@ -90,10 +104,11 @@ fn ours_streams(group: &mut BenchmarkGroup<WallTime>, links: fn() -> (Link, Link
     });
 }
 
-fn theirs_streams(group: &mut BenchmarkGroup<WallTime>, load: Load) {
+fn theirs_streams<L: Library>(group: &mut BenchmarkGroup<WallTime>, name: &str, load: Load) {
     let mut streams = None;
-    group.bench_function("yamux", |b| {
-        let streams = streams.get_or_insert_with(|| theirs::Streams::open(loopback(), load));
+    group.bench_function(name, |b| {
+        let open = || theirs::Streams::<L>::open(loopback(), load);
+        let streams = streams.get_or_insert_with(open);
         b.iter_custom(|rounds| streams.run(rounds));
     });
 }
@@ -105,9 +120,9 @@ fn ours_sessions(group: &mut BenchmarkGroup<WallTime>, links: fn() -> (Link, Lin
     });
 }
 
-fn theirs_sessions(group: &mut BenchmarkGroup<WallTime>) {
-    group.bench_function("yamux", |b| {
-        b.iter_custom(|count| theirs::sessions(loopback(), count));
+fn theirs_sessions<L: Library>(group: &mut BenchmarkGroup<WallTime>, name: &str) {
+    group.bench_function(name, |b| {
+        b.iter_custom(|count| theirs::sessions::<L>(loopback(), count));
     });
 }
 
