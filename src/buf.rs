@@ -98,6 +98,15 @@ impl Buf {
         self.end = self.start + len.min(self.len());
     }
 
+    /// Keeps the first `len` bytes of the payload, at the most all of it;
+    /// returns a copy of the rest.
+    pub fn split_off(&mut self, len: usize) -> Self {
+        let len = len.min(self.len());
+        let rest = Self::copy_of(&self.as_slice()[len..]);
+        self.truncate(len);
+        rest
+    }
+
     /// Appends `data`.
     ///
     /// # Panics
@@ -253,6 +262,17 @@ mod tests {
         buf.as_mut_slice()[0] = b'B';
         buf.extend(b"x");
         assert_eq!(buf.as_slice(), b"Bcx");
+    }
+
+    #[test]
+    fn what_is_split_off_is_all_that_is_missing() {
+        for len in [0, 2, 5, 9] {
+            let mut buf = Buf::copy_of(b"xhello");
+            buf.advance(1);
+            let rest = buf.split_off(len);
+            let whole = [buf.as_slice(), rest.as_slice()].concat();
+            assert_eq!((whole.as_slice(), buf.len()), (&b"hello"[..], len.min(5)));
+        }
     }
 
     #[test]

@@ -115,6 +115,20 @@ pub trait Writer: Send {
         Ok(true)
     }
 
+    /// As [`try_write`](Self::try_write), for pieces that follow each other.
+    /// [`LinkError::WouldBlock`] also from writers that would have to copy
+    /// them: a batch is better then.
+    fn try_write_pieces(&mut self, _pieces: &[&[u8]]) -> Result<usize, LinkError> {
+        Err(LinkError::WouldBlock)
+    }
+
+    /// Takes all of `buf` without waiting, and keeps the buffer. A writer that
+    /// cannot, or would copy it, gives it back:
+    /// [`try_write`](Self::try_write) says more then.
+    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+        Err(buf)
+    }
+
     /// Asks to let little wait in the system, for something urgent may follow
     /// what is written. A writer may ignore it.
     fn hold_little(&mut self) {}

@@ -59,6 +59,14 @@ impl<W: Writer + ?Sized> Writer for Box<W> {
         (**self).start_write(batch)
     }
 
+    fn try_write_pieces(&mut self, pieces: &[&[u8]]) -> Result<usize, LinkError> {
+        (**self).try_write_pieces(pieces)
+    }
+
+    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+        (**self).try_keep(buf)
+    }
+
     fn hold_little(&mut self) {
         (**self).hold_little();
     }

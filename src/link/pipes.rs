@@ -82,6 +82,10 @@ impl Writer for PipeLinkWriter {
         }
     }
 
+    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+        self.pipe.try_write(buf).map_err(|(_, buf)| buf)
+    }
+
     fn close(&mut self) -> Result<(), LinkError> {
         self.closed = true;
         self.pipe.close();

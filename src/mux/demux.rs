@@ -76,11 +76,8 @@ impl<'a, R: Role> Demux<'a, R> {
             }
             self.carrier.peer().hear(self.carrier.timer().clock().now());
             self.carrier.count_received(buf.len());
-            let mut input = buf.as_slice();
-            while let Some(event) = decoder.next(&mut input)? {
-                self.handle(event)?;
-            }
             self.grants.received(buf.len());
+            self.take(buf, &mut decoder)?;
             if self.grants.are_due() {
                 self.grants.send(self.carrier.outgoing());
             }
@@ -93,6 +90,36 @@ impl<'a, R: Role> Demux<'a, R> {
             }
         }
         Ok(())
+    }
+
+    fn take(&mut self, mut buf: Buf, decoder: &mut FrameDecoder) -> Result<(), MuxError> {
+        loop {
+            buf = self.hand_over(buf, decoder);
+            let mut input = buf.as_slice();
+            let Some(event) = decoder.next(&mut input)? else {
+                return Ok(());
+            };
+            let taken = buf.len() - input.len();
+            self.handle(event)?;
+            buf.advance(taken);
+        }
+    }
+
+    /// Delivers what `buf` begins with as a buffer of its own if it is large and
+    /// hardly anything follows it, so that who keeps it need not copy it.
+    /// Returns the rest.
+    fn hand_over(&mut self, mut buf: Buf, decoder: &mut FrameDecoder) -> Buf {
+        let Current::Stream(session) = &self.current else {
+            return buf;
+        };
+        let len = buf.len().min(decoder.payload_left());
+        if len < DIRECT_SIZE || buf.len() - len > KEEP_HEAD {
+            return buf;
+        }
+        let rest = buf.split_off(len);
+        decoder.skip_payload(len);
+        self.grants.add(session.id(), session.deliver_buf(buf));
+        rest
     }
 
     fn read(&mut self, reader: &mut dyn Reader) -> Result<Option<Buf>, LinkError> {

@@ -232,6 +232,28 @@ impl Inlet {
         }
     }
 
+    /// As [`deliver`](Self::deliver), but a consumer that keeps what it gets
+    /// gets the buffer.
+    pub(super) fn deliver_buf(
+        &self,
+        buf: Buf,
+        consumed: &dyn Fn(usize),
+        held_up: &dyn Fn(bool),
+    ) -> Result<Step, ConsumerGone> {
+        let Some(mut writer) = self.claim_consumer(buf.as_slice(), held_up)? else {
+            return Ok(Step::None);
+        };
+        let len = buf.len();
+        match writer.try_keep(buf) {
+            Ok(()) => {
+                let step = self.give_back(writer);
+                consumed(len);
+                Ok(step)
+            }
+            Err(buf) => self.write_or_park(writer, buf.as_slice(), consumed),
+        }
+    }
+
     /// Takes the consumer, to write `data` to it; parks `data` if there is none
     /// or another thread has it.
     fn claim_consumer(

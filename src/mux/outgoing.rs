@@ -99,6 +99,23 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Sends a frame from where it is, without a copy, if nobody else sends and
+    /// the link takes all that comes before it. What the link does not take of
+    /// the frame itself is the writer thread's. Returns whether the frame is on
+    /// its way; if not, it has to be queued.
+    pub(super) fn data_directly(&self, head: &[u8], payload: &[u8]) -> bool {
+        let Some(mut pump) = self.take_pump() else {
+            return false;
+        };
+        let sent = self.send_pieces(&mut pump, [head, payload]);
+        let is_sent = sent.unwrap_or_else(|e| {
+            pump.failed.get_or_insert(e);
+            false
+        });
+        self.put_back(pump);
+        is_sent
+    }
+
     /// Sends a frame before queued data, or fails at once.
     pub(super) fn control(&self, frame: Buf) -> Result<(), PipeError> {
         self.lanes.control(frame)?;
@@ -286,6 +303,22 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Returns whether the pieces were sent, or some of them and the rest is in
+    /// the batch.
+    fn send_pieces(&self, pump: &mut Pump, pieces: [&[u8]; 2]) -> Result<bool, LinkError> {
+        self.send_once(pump)?;
+        if pump.is_unfinished() {
+            return Ok(false);
+        }
+        let len = match pump.writer.try_write_pieces(&pieces) {
+            Err(LinkError::WouldBlock) => return Ok(false),
+            sent => sent?,
+        };
+        pump.batch.extend(rest_of(pieces, len));
+        self.written(pump, len);
+        Ok(true)
+    }
+
     fn written(&self, pump: &mut Pump, len: usize) {
         self.sent.add(len);
         pump.used = Instant::now();
@@ -356,6 +389,20 @@ impl Pump {
     fn is_unfinished(&self) -> bool {
         !self.batch.is_empty() || self.is_behind || self.is_last || self.failed.is_some()
     }
+}
+
+/// What is left of the pieces behind the first `len` bytes; `None` if nothing.
+fn rest_of([head, payload]: [&[u8]; 2], len: usize) -> Option<Buf> {
+    let head_left = head.get(len..).unwrap_or_default();
+    let payload_left = payload
+        .get(len.saturating_sub(head.len())..)
+        .unwrap_or_default();
+    if payload_left.is_empty() {
+        return None;
+    }
+    let mut rest = Buf::copy_of(payload_left);
+    rest.prepend(head_left);
+    Some(rest)
 }
 
 impl Pace {

@@ -16,7 +16,7 @@ use super::flow::{Flow, Received};
 use super::frame::{keep_header, new_header};
 use super::inlet::{ConsumerGone, Inlet, Step};
 use crate::buf::Buf;
-use crate::limits::{DRAIN_QUIET, FRAME_PAYLOAD};
+use crate::limits::{DIRECT_SIZE, DRAIN_QUIET, FRAME_PAYLOAD};
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::{Destination, Network};
 use crate::sync::shim::Mutex;
@@ -166,8 +166,26 @@ impl Session {
     /// Returns the offset up to which the peer is to be granted payload, if it
     /// is time to tell it.
     pub(super) fn deliver(self: &Arc<Self>, data: &[u8]) -> Option<u64> {
+        self.deliver_by(data.len(), |inlet, consumed, held_up| {
+            inlet.deliver(data, consumed, held_up)
+        })
+    }
+
+    /// As [`deliver`](Self::deliver), for a piece of a stream that has a buffer
+    /// for itself.
+    pub(super) fn deliver_buf(self: &Arc<Self>, buf: Buf) -> Option<u64> {
+        self.deliver_by(buf.len(), |inlet, consumed, held_up| {
+            inlet.deliver_buf(buf, consumed, held_up)
+        })
+    }
+
+    fn deliver_by(
+        self: &Arc<Self>,
+        len: usize,
+        deliver: impl FnOnce(&Inlet, &dyn Fn(usize), &dyn Fn(bool)) -> Result<Step, ConsumerGone>,
+    ) -> Option<u64> {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
-        match self.count(data.len()) {
+        match self.count(len) {
             Received::Fine => {}
             Received::BoundFromNow => self.inlet.rely_on_credit(),
             Received::PastCredit => {
@@ -179,9 +197,7 @@ impl Session {
         let peer = self.carrier.peer();
         let granted = Cell::new(None);
         let consumed = |len| granted.set(self.consume(len).or(granted.get()));
-        let step = self
-            .inlet
-            .deliver(data, &consumed, &|begins| peer.hold_up(begins));
+        let step = deliver(&self.inlet, &consumed, &|begins| peer.hold_up(begins));
         self.take_step(step);
         granted.get()
     }
@@ -394,13 +410,25 @@ impl Session {
         }
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let len = self.flow.take(data.len().min(FRAME_PAYLOAD), until)?;
-        let piece = Buf::copy_of(data.get(..len).unwrap_or_default());
+        let piece = data.get(..len).unwrap_or_default();
+        if self.send_directly(piece) {
+            return Ok(len);
+        }
+        let piece = Buf::copy_of(piece);
         let left = until.map(|at| at.saturating_duration_since(Instant::now()));
         let sent = self.send_keep(piece, left);
         if sent.is_err() {
             self.flow.give_back(len);
         }
         sent.map(|()| len)
+    }
+
+    /// Sends a large piece from where it is, if that is possible now.
+    fn send_directly(&self, piece: &[u8]) -> bool {
+        let head = keep_header(self.id, piece.len());
+        piece.len() >= DIRECT_SIZE
+            && !self.is_over()
+            && self.carrier.outgoing().data_directly(&head, piece)
     }
 
     /// Sends one datagram. Waits while the carrier's pipe is full, for `limit`

@@ -205,6 +205,10 @@ impl Writer for Sink {
         self.unless_shut(written, data.len())
     }
 
+    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+        self.inner.try_keep(buf)
+    }
+
     fn close(&mut self) -> Result<(), LinkError> {
         self.inner.close()
     }

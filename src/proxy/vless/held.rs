@@ -107,6 +107,13 @@ impl<W: Writer> Writer for HeldWriter<W> {
         }
     }
 
+    fn try_write_pieces(&mut self, pieces: &[&[u8]]) -> Result<usize, LinkError> {
+        match self.header {
+            None => self.inner.try_write_pieces(pieces),
+            Some(_) => Err(LinkError::WouldBlock),
+        }
+    }
+
     fn hold_little(&mut self) {
         self.inner.hold_little();
     }

@@ -378,11 +378,11 @@ pub struct TcpWriter {
 }
 
 impl TcpWriter {
-    fn send_some(&self, batch: &VecDeque<Buf>) -> Result<usize, LinkError> {
+    fn send_some<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) -> Result<usize, LinkError> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut used = 0;
-        for (slot, buf) in slices.iter_mut().zip(batch) {
-            *slot = IoSlice::new(buf.as_slice());
+        for (slot, piece) in slices.iter_mut().zip(pieces) {
+            *slot = IoSlice::new(piece);
             used += 1;
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
@@ -442,7 +442,7 @@ impl Writer for TcpWriter {
         }
         drop_front(batch, 0);
         while !batch.is_empty() {
-            match self.send_some(batch) {
+            match self.send_some(batch.iter().map(Buf::as_slice)) {
                 Ok(sent) => drop_front(batch, sent),
                 Err(LinkError::WouldBlock) => self.wait_writable()?,
                 Err(e) => return Err(e),
@@ -459,13 +459,20 @@ impl Writer for TcpWriter {
         self.send_with(|stream| send(stream, data, flags))
     }
 
+    fn try_write_pieces(&mut self, pieces: &[&[u8]]) -> Result<usize, LinkError> {
+        if self.closed {
+            return Err(LinkError::Closed);
+        }
+        self.send_some(pieces.iter().copied())
+    }
+
     fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         if self.closed {
             return Err(LinkError::Closed);
         }
         drop_front(batch, 0);
         while !batch.is_empty() {
-            match self.send_some(batch) {
+            match self.send_some(batch.iter().map(Buf::as_slice)) {
                 Ok(sent) => drop_front(batch, sent),
                 Err(LinkError::WouldBlock) => return Ok(()),
                 Err(e) => return Err(e),
