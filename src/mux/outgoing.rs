@@ -112,7 +112,9 @@ impl Outgoing {
             pump.failed.get_or_insert(e);
             false
         });
-        self.put_back(pump);
+        if let Some(again) = self.put_back_and_look(pump) {
+            self.send_now(again);
+        }
         is_sent
     }
 
