@@ -118,6 +118,9 @@ fn ours_sessions(group: &mut BenchmarkGroup<WallTime>, links: fn() -> (Link, Lin
     group.bench_function("muxcool", |b| {
         b.iter_custom(|count| ours::sessions(links(), count));
     });
+    group.bench_function("muxcool-dispatcher", |b| {
+        b.iter_custom(|count| ours::dispatched_sessions(links(), count));
+    });
 }
 
 fn theirs_sessions<L: Library>(group: &mut BenchmarkGroup<WallTime>, name: &str) {

@@ -1,13 +1,16 @@
 //! Our mux under load.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use muxcool::link::Link;
-use muxcool::mux::{ClientOptions, ClientWorker, MuxServer, MuxStream};
+use muxcool::buf::Buf;
+use muxcool::link::{DispatchError, Dispatcher, Link, Request};
+use muxcool::mux::{ClientOptions, ClientWorker, MuxServer, MuxStream, ServerWorker};
 use muxcool::net::Destination;
 
 use crate::load::Load;
@@ -73,7 +76,26 @@ impl Drop for Streams {
 /// How long it takes to open `count` sessions, one after the other, each with
 /// one round and an orderly end of both directions.
 pub fn sessions(links: (Link, Link), count: u64) -> Duration {
-    let carrier = Carrier::new(links, Load::PING);
+    time_sessions(&Carrier::new(links, Load::PING), count)
+}
+
+/// The same with a server that takes each session to a dispatcher, on a thread
+/// that has been used before.
+pub fn dispatched_sessions((near, far): (Link, Link), count: u64) -> Duration {
+    let echo = Arc::new(Echo(Load::PING));
+    let server = ServerWorker::start(far, echo, Request::new(target())).expect("a server");
+    let client = ClientWorker::new(near, ClientOptions::default()).expect("a client");
+    let carrier = Carrier {
+        client,
+        server: None,
+    };
+    let took = time_sessions(&carrier, count);
+    drop(carrier);
+    server.close();
+    took
+}
+
+fn time_sessions(carrier: &Carrier, count: u64) -> Duration {
     let begin = Instant::now();
     for _ in 0..count {
         one_session(carrier.open()).expect("a whole session");
@@ -106,8 +128,33 @@ impl Carrier {
     }
 
     fn open(&self) -> MuxStream {
-        let target = Destination::tcp("echo.example", 7).expect("a valid name");
-        self.client.open(target).expect("a session")
+        self.client.open(target()).expect("a session")
+    }
+}
+
+fn target() -> Destination {
+    Destination::tcp("echo.example", 7).expect("a valid name")
+}
+
+/// Answers every session by itself.
+struct Echo(Load);
+
+impl Dispatcher for Echo {
+    fn dispatch(&self, _: &Request, mut link: Link) -> Result<(), DispatchError> {
+        let mut left = self.0.request();
+        while let Some(buf) = link.reader.read()? {
+            left -= buf.len();
+            if left == 0 {
+                let reply = Buf::copy_of(&[0x5A; 64][..self.0.reply]);
+                link.writer.write(&mut VecDeque::from([reply]))?;
+                left = self.0.request();
+            }
+        }
+        Ok(link.writer.close()?)
+    }
+
+    fn connect(&self, _: &Request) -> Result<Link, DispatchError> {
+        Err(DispatchError::Refused("only answers"))
     }
 }
 
