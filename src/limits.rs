@@ -579,12 +579,16 @@ pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768, 65_536];
 pub const POOLED_PER_CLASS: usize = 4 * 1024 * 1024;
 
 /// Entries of a pipe: a write is charged at least the limit divided by this.
-/// Many, so that small writes fill a pipe by the memory they take.
-pub const PIPE_SLOTS: usize = 512;
+/// Small writes are to fill a pipe by the memory they take, as far as that goes
+/// with a channel that has memory for all its slots from the beginning.
+pub const PIPE_SLOTS: usize = 128;
 
 /// How long a pipe's writers may overtake one that waits for room, which costs
 /// fewer switches of threads; then they queue behind it.
 pub const PIPE_PATIENCE: Duration = Duration::from_millis(5);
+
+/// How often who waits at a pipe lets other threads run before it sleeps.
+pub const PIPE_YIELDS: u32 = 10;
 
 /// Stack of our threads: the deepest path uses a small part of it.
 pub const THREAD_STACK: usize = 256 * 1024;

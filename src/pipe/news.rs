@@ -1,0 +1,81 @@
+//! How a pipe's reader waits for what is written.
+
+use std::time::Instant;
+
+use crate::limits::PIPE_YIELDS;
+use crate::sync::shim::atomic::{AtomicBool, Ordering};
+use crate::sync::shim::{Condvar, Mutex, let_others_run};
+
+use super::wait_until;
+
+/// Wakes who waits for something that others do before they
+/// [tell](Self::tell).
+pub(super) struct News {
+    /// Somebody sleeps, or is about to. Others take the lock only then.
+    is_awaited: AtomicBool,
+    /// What was found last was there without a sleep.
+    in_bulk: AtomicBool,
+    lock: Mutex<()>,
+    bell: Condvar,
+}
+
+impl News {
+    pub(super) fn new() -> Self {
+        Self {
+            is_awaited: AtomicBool::new(false),
+            in_bulk: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            bell: Condvar::new(),
+        }
+    }
+
+    pub(super) fn tell(&self) {
+        if self.is_awaited.load(Ordering::SeqCst) && self.is_awaited.swap(false, Ordering::SeqCst) {
+            drop(self.lock.lock()); // whoever is about to sleep does by now
+            self.bell.notify_all();
+        }
+    }
+
+    /// Looks until there is something, or it is too late. `is_there` says
+    /// whether there is, and changes nothing.
+    pub(super) fn wait<T>(
+        &self,
+        deadline: Option<Instant>,
+        look: &dyn Fn() -> Option<T>,
+        is_there: &dyn Fn() -> bool,
+    ) -> Option<T> {
+        let found = self.look_again_and_again(look);
+        self.in_bulk.store(found.is_some(), Ordering::Relaxed);
+        if found.is_some() {
+            return found;
+        }
+        loop {
+            let too_late = self.sleep(deadline, is_there);
+            let found = look();
+            if found.is_some() || too_late {
+                return found;
+            }
+        }
+    }
+
+    fn look_again_and_again<T>(&self, look: &dyn Fn() -> Option<T>) -> Option<T> {
+        let yields = match self.in_bulk.load(Ordering::Relaxed) {
+            true => PIPE_YIELDS,
+            false => 0,
+        };
+        for _ in 0..yields {
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            let_others_run();
+        }
+        look()
+    }
+
+    /// Returns whether that took until the deadline.
+    fn sleep(&self, deadline: Option<Instant>, is_there: &dyn Fn() -> bool) -> bool {
+        let mut guard = self.lock.lock();
+        self.is_awaited.store(true, Ordering::SeqCst);
+        !is_there() && wait_until(&self.bell, &mut guard, deadline)
+    }
+}
