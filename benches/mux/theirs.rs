@@ -2,11 +2,13 @@
 //! one thread, with a tokio runtime of its own that runs the connection and a
 //! task per stream.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpStream;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use futures::channel::{mpsc, oneshot};
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
@@ -15,6 +17,10 @@ use crate::load::Load;
 
 /// Bytes that a reader takes at once.
 const READ: usize = 32 * 1024;
+
+/// What a sample, or the end of a carrier, takes at the most, unless the library
+/// hangs: then its row has no figure.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who wants a stream.
 pub type Orders<S> = mpsc::UnboundedReceiver<oneshot::Sender<S>>;
@@ -47,7 +53,7 @@ impl<L: Library> Streams<L> {
     pub fn open(ends: (TcpStream, TcpStream), load: Load) -> Self {
         let carrier = Carrier::new(ends, load);
         let streams = (0..load.streams)
-            .map(|_| carrier.runtime.block_on(carrier.open()))
+            .map(|_| carrier.run(carrier.open()))
             .collect();
         Self {
             streams,
@@ -61,7 +67,7 @@ impl<L: Library> Streams<L> {
         let load = self.load;
         let streams = std::mem::take(&mut self.streams);
         let begin = Instant::now();
-        self.streams = self.carrier.runtime.block_on(async move {
+        self.streams = self.carrier.run(async move {
             let start = |stream| tokio::spawn(ask(stream, load, rounds));
             let tasks: Vec<_> = streams.into_iter().map(start).collect();
             let mut streams = Vec::new();
@@ -79,7 +85,7 @@ impl<L: Library> Streams<L> {
 pub fn sessions<L: Library>(ends: (TcpStream, TcpStream), count: u64) -> Duration {
     let carrier = Carrier::<L>::new(ends, Load::PING);
     let begin = Instant::now();
-    carrier.runtime.block_on(async {
+    carrier.run(async {
         for _ in 0..count {
             let stream = carrier.open().await;
             one_session(stream).await.expect("a whole session");
@@ -118,6 +124,14 @@ impl<L: Library> Carrier<L> {
         }
     }
 
+    /// # Panics
+    /// When it takes longer than [`PATIENCE`].
+    fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        let bounded = async { tokio::time::timeout(PATIENCE, work).await };
+        let done = self.runtime.block_on(bounded);
+        done.unwrap_or_else(|_| panic!("hangs: nothing for {} s", PATIENCE.as_secs()))
+    }
+
     async fn open(&self) -> L::Stream {
         let (order, opened) = oneshot::channel();
         self.wanted.unbounded_send(order).expect("a live carrier");
@@ -125,25 +139,34 @@ impl<L: Library> Carrier<L> {
     }
 }
 
-/// The server's thread.
-struct Server(Option<JoinHandle<()>>);
+/// The server's thread, and what it drops when it ends.
+struct Server {
+    thread: Option<JoinHandle<()>>,
+    alive: Receiver<Infallible>,
+}
 
 impl Server {
     fn start<L: Library>(socket: TcpStream, load: Load) -> Self {
+        let (life, alive) = bounded(0);
         let side = move || {
+            let _life: Sender<Infallible> = life;
             runtime().block_on(async {
                 // An error is the carrier's end, which the client's side sees too.
                 let take = |stream| drop(tokio::spawn(answer(stream, load)));
                 L::accept(of_runtime(socket), take).await;
             });
         };
-        Self(Some(thread::spawn(side)))
+        let thread = Some(thread::spawn(side));
+        Self { thread, alive }
     }
 }
 
+/// A thread that hangs is left alone.
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.take().map(JoinHandle::join);
+        if self.alive.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
+            let _ = self.thread.take().map(JoinHandle::join);
+        }
     }
 }
 
