@@ -22,15 +22,19 @@
 //! - what arrives: `demux` (a carrier's reader), `inlet` (one session's bytes, on
 //!   their way to its consumer), `part` (shares of counts that all have);
 //! - one session: `flow` holds either direction back, `session` is all of it
-//!   with both ends, `halves` and `stream` are what others hold of it;
+//!   with both ends (its `arriving` and `leaving` are the two ways), `halves` and
+//!   `stream` are what others hold of it;
 //! - one carrier: `carrier` owns the threads, `peer` is what is known of the
 //!   other side, `probes` asks whether it is there, `drain` lets it come to an
 //!   end; `client` and `server` are its two ends;
 //! - many carriers: `factory`, `picker`, `manager`, `dispatcher`.
 //!
-//! A frame is one buffer on its way out. On its way in, payload is
-//! written to the consumer straight out of the buffer that the carrier was
-//! read into, and copied only if the consumer does not take it at once.
+//! A frame is one buffer on its way out, but for a stream's large pieces: if
+//! nobody else sends, they are sent from where the application has them. On its
+//! way in, payload is written to the consumer straight out of the buffer that
+//! the carrier was read into, and copied only if the consumer does not take it
+//! at once; one that keeps what it gets, as a pipe does, is given the buffer, if
+//! hardly anything else is in it.
 
 mod carrier;
 mod client;
