@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use super::MuxError;
+use super::bounds::Bounds;
 use super::demux::{Demux, Role};
 use super::drain::Drain;
 use super::extension::{Hello, Message, Messages, Said};
-use super::inlet::Bounds;
 use super::liveness::{Found, Liveness, Verdict};
 use super::options::{CarrierOptions, LivenessTimes};
 use super::outgoing::Outgoing;

@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::bounds::parked_in_process;
 use super::credit::{ReceiveCredit, SendCredit};
-use super::inlet::parked_in_process;
 use super::options::CarrierOptions;
 use super::part::Part;
 use super::peer::Peer;

@@ -8,67 +8,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::options::CarrierOptions;
-use super::part::Part;
-use super::stats::Counters;
+use super::bounds::Bounds;
+use super::parked::Parked;
 use crate::buf::Buf;
-use crate::limits::{
-    BUFFER_CLASSES, PARKED_DATAGRAMS, PARKED_PER_CARRIER, PARKED_PER_PROCESS,
-    PARKED_UNDER_PRESSURE, STALLED_AGAIN,
-};
+use crate::limits::PARKED_DATAGRAMS;
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
 use crate::sync::Done;
 use crate::sync::shim::{Condvar, Mutex, MutexGuard};
-
-/// What bounds the receiving side of a carrier's sessions, and counts what
-/// happens there.
-#[derive(Debug, Clone)]
-pub(super) struct Bounds {
-    parked: usize,
-    stalled_session: Duration,
-    counters: Arc<Counters>,
-    /// Bytes that wait for the consumers of this carrier's sessions.
-    parked_here: Arc<AtomicUsize>,
-    /// When a session of the carrier was last ended for holding it up.
-    ended_one: Arc<Mutex<Option<Instant>>>,
-}
-
-impl Bounds {
-    pub(super) fn new(options: &CarrierOptions, counters: Arc<Counters>) -> Self {
-        Self {
-            parked: options.parked,
-            stalled_session: options.stalled_session,
-            counters,
-            parked_here: Arc::default(),
-            ended_one: Arc::default(),
-        }
-    }
-
-    /// Until when a session may hold the carrier up that does so since `begun`
-    /// and whose consumer last took something at `progress`.
-    ///
-    /// That time runs from the consumer's last progress, so that many that
-    /// have stalled together are ended together. One that comes to it right
-    /// after another has been ended gets less, for the carrier has waited
-    /// already: as long as it has flowed meanwhile.
-    fn deadline(&self, begun: Instant, progress: Instant) -> Instant {
-        let whole = progress + self.stalled_session;
-        let Some(ended) = *self.ended_one.lock() else {
-            return whole;
-        };
-        let flowed = begun.saturating_duration_since(ended);
-        whole.min(progress.max(begun) + flowed.max(STALLED_AGAIN))
-    }
-
-    fn count_stalled(&self) {
-        self.counters.stalled.add(1);
-        *self.ended_one.lock() = Some(Instant::now());
-    }
-}
 
 /// The receiving side of one session.
 pub(super) struct Inlet {
@@ -82,11 +31,7 @@ pub(super) struct Inlet {
 
 struct State {
     consumer: Consumer,
-    parked: VecDeque<Buf>,
-    /// Memory of what is parked or in a drainer's hands.
-    parked_bytes: Part,
-    /// When the consumer last took something of what is parked.
-    progress: Instant,
+    parked: Parked,
     /// The peer keeps to the credit that it is granted, which bounds what can
     /// be parked.
     has_credit: bool,
@@ -94,13 +39,6 @@ struct State {
     /// Wakes a drainer that waits inside the consumer.
     interrupt: Option<Handle>,
     dropped: u64,
-}
-
-static PARKED: AtomicUsize = AtomicUsize::new(0);
-
-/// Bytes of memory that wait for consumers in this process.
-pub(super) fn parked_in_process() -> usize {
-    PARKED.load(Ordering::Relaxed)
 }
 
 enum Consumer {
@@ -140,15 +78,13 @@ impl Inlet {
     /// With `has_credit` the peer is held back by credit, and the carrier's
     /// reader never waits.
     pub(super) fn new(network: Network, has_credit: bool, bounds: Bounds) -> Self {
-        let parked_bytes = Part::of_carrier(&PARKED, bounds.parked_here.clone());
+        let parked = Parked::new(network, bounds.part());
         Self {
             network,
             bounds,
             state: Mutex::new(State {
                 consumer: Consumer::Awaited,
-                parked: VecDeque::new(),
-                parked_bytes,
-                progress: Instant::now(),
+                parked,
                 has_credit,
                 ending: None,
                 interrupt: None,
@@ -193,7 +129,7 @@ impl Inlet {
     ) -> Result<Step, ConsumerGone> {
         let mut flushed = false;
         loop {
-            let Some(buf) = self.state.lock().parked.pop_front() else {
+            let Some(buf) = self.state.lock().parked.pop() else {
                 if !flushed && writer.flush().is_err() {
                     return self.lose();
                 }
@@ -207,7 +143,7 @@ impl Inlet {
                     consumed(buf.len());
                 }
                 Ok(Written::Only(len)) => {
-                    self.repark(buf, len);
+                    self.state.lock().parked.put_back(buf, len);
                     consumed(len);
                     return Ok(Step::Drain(writer));
                 }
@@ -263,7 +199,7 @@ impl Inlet {
     ) -> Result<Option<Box<dyn Writer>>, ConsumerGone> {
         let mut state = self.state.lock();
         if state.ending.is_none() && self.is_full(&state) {
-            self.bounds.counters.hold_ups.add(1);
+            self.bounds.count_hold_up();
             held_up(true);
             let room = self.wait_for_room(&mut state);
             held_up(false);
@@ -313,7 +249,7 @@ impl Inlet {
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) -> bool {
         let begun = Instant::now();
         while self.is_full(state) && state.ending.is_none() {
-            let deadline = self.bounds.deadline(begun, state.progress);
+            let deadline = self.bounds.deadline(begun, state.parked.progress());
             if Instant::now() >= deadline {
                 return false;
             }
@@ -327,15 +263,8 @@ impl Inlet {
         self.network == Network::Tcp && !state.has_credit && self.has_its_share(state)
     }
 
-    /// Whether the session has parked as much as it may, which is less when
-    /// too much waits on its carrier, or in the whole process.
     fn has_its_share(&self, state: &State) -> bool {
-        let here = self.bounds.parked_here.load(Ordering::Relaxed);
-        let limit = match here < PARKED_PER_CARRIER && parked_in_process() < PARKED_PER_PROCESS {
-            true => self.bounds.parked,
-            false => self.bounds.parked.min(PARKED_UNDER_PRESSURE),
-        };
-        state.parked_bytes.own() >= limit
+        self.bounds.are_reached(state.parked.bytes())
     }
 
     fn park(&self, state: &mut State, data: &[u8]) {
@@ -344,10 +273,10 @@ impl Inlet {
             Network::Udp => state.parked.len() < PARKED_DATAGRAMS && !self.has_its_share(state),
         };
         if is_kept {
-            state.park(data, self.network);
+            state.parked.push(data);
         } else {
             state.dropped += 1;
-            self.bounds.counters.dropped.add(1);
+            self.bounds.count_dropped();
         }
     }
 
@@ -395,7 +324,7 @@ impl Inlet {
             return Step::None;
         };
         state.consumer = Consumer::Gone;
-        state.drop_parked(); // the end may have come while some was parked
+        state.parked.clear(); // the end may have come while some was parked
         drop(state);
         end_writer(writer.as_mut(), ending);
         self.done.signal();
@@ -412,7 +341,7 @@ impl Inlet {
         state.consumer = Consumer::Gone;
         let expected = state.ending == Some(Ending::Abort);
         state.end(Ending::Abort);
-        state.drop_parked();
+        state.parked.clear();
         drop(state);
         self.room.notify_all();
         self.done.signal();
@@ -468,20 +397,14 @@ impl Inlet {
 
     fn unpark(&self, charge: usize) {
         let mut state = self.state.lock();
-        state.parked_bytes.sub(charge);
-        state.progress = Instant::now();
+        state.parked.taken(charge);
         drop(state);
         self.room.notify_all();
     }
 
-    fn repark(&self, mut buf: Buf, written: usize) {
-        buf.advance(written);
-        self.state.lock().parked.push_front(buf);
-    }
-
     /// Bytes of memory that wait for the consumer.
     pub(super) fn parked(&self) -> usize {
-        self.state.lock().parked_bytes.own()
+        self.state.lock().parked.bytes()
     }
 
     /// Datagrams that were dropped because too many waited.
@@ -495,41 +418,8 @@ impl State {
     fn end(&mut self, ending: Ending) {
         self.ending = Some(ending);
         if ending == Ending::Abort {
-            let parked = self.parked.drain(..).map(|buf| buf.footprint()).sum();
-            self.parked_bytes.sub(parked);
+            self.parked.drop_waiting();
         }
-    }
-
-    /// Nobody takes anything any more, nor has any of it in hands.
-    fn drop_parked(&mut self) {
-        self.parked.clear();
-        self.parked_bytes.set(0);
-    }
-
-    fn park(&mut self, mut data: &[u8], network: Network) {
-        if network == Network::Tcp {
-            data = self.fill_last(data);
-            if data.is_empty() {
-                return;
-            }
-        }
-        // Room for more, so that small pieces share a buffer (A3).
-        let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
-        buf.extend(data);
-        if self.parked_bytes.own() == 0 {
-            self.progress = Instant::now();
-        }
-        self.parked_bytes.add(buf.footprint());
-        self.parked.push_back(buf);
-    }
-
-    fn fill_last<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
-        let Some(last) = self.parked.back_mut() else {
-            return data;
-        };
-        let (fits, rest) = data.split_at(data.len().min(last.spare().len()));
-        last.extend(fits);
-        rest
     }
 
     /// Moves some of what is parked into `batch`; returns its charge.
@@ -537,20 +427,9 @@ impl State {
         if self.ending == Some(Ending::Abort) {
             return 0;
         }
-        let mut charge = 0;
-        while charge < DRAIN_BATCH {
-            let Some(buf) = self.parked.pop_front() else {
-                break;
-            };
-            charge += buf.footprint();
-            batch.push_back(buf);
-        }
-        charge
+        self.parked.pop_batch(batch)
     }
 }
-
-/// Bytes that a drainer writes at once.
-const DRAIN_BATCH: usize = 64 * 1024;
 
 enum Written {
     All,
@@ -582,11 +461,13 @@ fn end_writer(writer: &mut dyn Writer, ending: Ending) {
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     use super::*;
     use crate::limits::{PARKED_PER_SESSION, STALLED_SESSION};
     use crate::link::Interrupt;
+    use crate::mux::options::CarrierOptions;
 
     fn ignore(_: usize) {}
 
@@ -649,29 +530,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn who_holds_a_carrier_up_after_another_gets_as_long_as_it_has_flowed() {
-        let bounds = bounds();
-        let start = Instant::now();
-        assert_eq!(bounds.deadline(start, start), start + STALLED_SESSION);
-        *bounds.ended_one.lock() = Some(start);
-        for (flowed, given) in [
-            (Duration::ZERO, STALLED_AGAIN),
-            (STALLED_AGAIN / 2, STALLED_AGAIN),
-            (STALLED_SESSION / 2, STALLED_SESSION / 2),
-            (2 * STALLED_SESSION, STALLED_SESSION),
-        ] {
-            let begun = start + flowed;
-            assert_eq!(bounds.deadline(begun, begun), begun + given);
-            // What it takes while it is waited for gives it as much again.
-            let later = begun + STALLED_AGAIN;
-            assert_eq!(bounds.deadline(begun, later), later + given);
-        }
-        // One that stalled together with the other has had its time.
-        let begun = start + STALLED_SESSION;
-        assert_eq!(bounds.deadline(begun, start), begun);
-    }
-
     /// The consumer is handed to and fro between the reader and drainers, and
     /// the parked bytes reach their bound again and again.
     #[test]
@@ -723,33 +581,6 @@ mod tests {
         inlet.consumer_lost();
         assert!(inlet.done().is_done());
         assert_eq!(inlet.parked(), 0);
-    }
-
-    /// With little less than that on it each session has its whole room.
-    #[test]
-    fn a_carrier_on_which_much_waits_leaves_a_session_little_and_others_theirs() {
-        static ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
-        let (one, other) = (bounds(), bounds());
-        let is_full = |bounds: &Bounds| {
-            let inlet = Inlet::new(Network::Tcp, false, bounds.clone());
-            let data = &counting()[..PARKED_UNDER_PRESSURE];
-            assert!(matches!(
-                inlet.deliver(data, &ignore, &|_| {}),
-                Ok(Step::None)
-            ));
-            let full = inlet.is_full(&inlet.state.lock());
-            inlet.abort();
-            full
-        };
-        let mut waiting = Part::of_carrier(&ELSEWHERE, one.parked_here.clone());
-        waiting.add(PARKED_PER_CARRIER - 3 * PARKED_UNDER_PRESSURE);
-        assert!(!is_full(&one));
-        waiting.add(3 * PARKED_UNDER_PRESSURE);
-        assert!(is_full(&one));
-        assert!(!is_full(&other));
-        drop(waiting);
-        assert!(!is_full(&one));
-        assert_eq!(one.parked_here.load(Ordering::Relaxed), 0);
     }
 
     #[test]

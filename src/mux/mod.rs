@@ -20,7 +20,9 @@
 //! - what leaves: `lanes` (what waits, by urgency), `outgoing` (who sends it),
 //!   `grants` (credit that travels together);
 //! - what arrives: `demux` (a carrier's reader), `inlet` (one session's bytes, on
-//!   their way to its consumer), `part` (shares of counts that all have);
+//!   their way to its consumer), `parked` (those that wait for it), `bounds` (of
+//!   these, and of how long a carrier is held up), `part` (shares of counts that
+//!   all have);
 //! - one session: `flow` holds either direction back, `session` is all of it
 //!   with both ends (its `arriving` and `leaving` are the two ways), `halves` and
 //!   `stream` are what others hold of it;
@@ -36,6 +38,7 @@
 //! at once; one that keeps what it gets, as a pipe does, is given the buffer, if
 //! hardly anything else is in it.
 
+mod bounds;
 mod carrier;
 mod client;
 mod codec;
@@ -57,6 +60,7 @@ mod liveness;
 mod manager;
 mod options;
 mod outgoing;
+mod parked;
 mod part;
 mod peer;
 mod picker;
