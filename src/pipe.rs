@@ -10,7 +10,7 @@
 //! - Any number of threads may write, each through its own clone.
 //!
 //! The channel is only sent to and received from without waiting, under no
-//! lock; who has to wait does so in [`news`] and [`room`]. He lets others run a
+//! lock; who has to wait does so in `news` and `room`. He lets others run a
 //! few times before he sleeps, a reader only if that was enough the last time:
 //! with more threads than processors it mostly is, and costs less than to be
 //! woken. Nobody spins.
@@ -133,9 +133,8 @@ impl Shared {
             Ok(()) => self.news.tell(),
             Err(_) => self.release(charge),
         }
-        if self.is_interrupted() {
-            // It may have come too late for the interrupt to drop it.
-            self.drop_queued();
+        // It may have come too late for the interrupt to drop it.
+        if self.is_interrupted() && self.drop_queued() {
             return sent.and(Err((PipeError::Interrupted, Buf::with_capacity(0))));
         }
         sent
@@ -204,10 +203,14 @@ impl Shared {
         self.drop_queued();
     }
 
-    fn drop_queued(&self) {
+    /// Returns whether anything was.
+    fn drop_queued(&self) -> bool {
+        let mut was_queued = false;
         while let Ok(buf) = self.data_out.try_recv() {
+            was_queued = true;
             self.release(self.charge(&buf));
         }
+        was_queued
     }
 
     fn is_closed(&self) -> bool {
@@ -220,10 +223,11 @@ impl Shared {
 
     /// Why nothing can be written any more.
     fn end_reason(&self) -> Option<PipeError> {
+        let is_closed = self.is_closed(); // looked at first, for an interrupt sets it last
         if self.is_interrupted() {
             return Some(PipeError::Interrupted);
         }
-        self.is_closed().then_some(PipeError::Closed)
+        is_closed.then_some(PipeError::Closed)
     }
 }
 

@@ -36,9 +36,11 @@ pub(crate) fn spread<I, T>(inputs: &[I], mut compare: impl FnMut(&I) -> T) -> f6
             times[kind].push(begin.elapsed());
         }
     }
-    let medians: Vec<Duration> = times.into_iter().map(median).collect();
-    let (least, most) = (medians.iter().min(), medians.iter().max());
-    most.unwrap().as_secs_f64() / least.unwrap().as_secs_f64()
+    let medians = times.into_iter().map(|times| median(times).as_secs_f64());
+    let (least, most) = medians.fold((f64::MAX, 0.0_f64), |(least, most), time| {
+        (least.min(time), most.max(time))
+    });
+    most / least
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
