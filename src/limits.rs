@@ -85,6 +85,10 @@ pub const VMESS_CLOCK: u64 = 120;
 /// How long no two VMess connections of a user may have the same body keys, in
 /// seconds, as in V2Ray.
 pub const VMESS_SESSION: i64 = 180;
+
+/// Longest line of a PROXY header of version 1, in bytes, its end included.
+pub const MAX_PROXY_LINE: usize = 107;
+
 /// Longest head of a WebSocket frame: with a length of 64 bits and a key.
 pub const WS_FRAME_HEAD: usize = 14;
 
@@ -460,6 +464,10 @@ pub const MAX_HTTP_FIELDS: usize = 128;
 /// Longest head of a WebSocket upgrade, request or response, in bytes: proxies
 /// on the way add fields of their own.
 pub const MAX_WS_HEAD: usize = 16 * 1024;
+
+/// Longest PROXY header of version 2, in bytes: what balancers put in beside
+/// the addresses, such as names of TLS, and even a certificate, has less.
+pub const MAX_PROXY_HEADER: usize = 8 * 1024;
 
 /// Bytes of several buffers that go in one WebSocket frame of ours. Of what
 /// peers send nothing waits until a frame is complete, so it has no bound.

@@ -21,7 +21,7 @@ const GROUND: [&str; 8] = [
 
 /// Below an entry's own room and those of L0, what it may use. A file belongs
 /// to the longest entry that its path begins with.
-const ROOMS: [(&str, &[&str]); 24] = [
+const ROOMS: [(&str, &[&str]); 25] = [
     // L1: what all of the others hand to each other.
     ("pipe", &[]),
     ("link", &["pipe"]),
@@ -29,6 +29,7 @@ const ROOMS: [(&str, &[&str]); 24] = [
     ("mux", &["pipe", "link"]),
     // L2': sockets as links, and what is layered on them.
     ("transport", &["pipe", "link"]),
+    ("transport::proxy_protocol", &["pipe", "link"]),
     ("transport::tls", &["pipe", "link"]),
     ("transport::ws", &["pipe", "link"]),
     ("transport::stream", LAYERED),
@@ -37,7 +38,7 @@ const ROOMS: [(&str, &[&str]); 24] = [
     ("proxy", CARRIED),
     ("proxy::blackhole", PROXY),
     ("proxy::dokodemo", PROXY),
-    ("proxy::freedom", PROXY),
+    ("proxy::freedom", DIRECT),
     ("proxy::http", PROXY),
     ("proxy::socks", PROXY),
     ("proxy::vless", PROXY),
@@ -63,6 +64,7 @@ const LAYERED: &[&str] = &[
     "pipe",
     "link",
     "transport",
+    "transport::proxy_protocol",
     "transport::tls",
     "transport::ws",
 ];
@@ -72,6 +74,16 @@ const CARRIED: &[&str] = &["pipe", "link", "transport", "transport::stream"];
 
 /// Beside that, what the proxies share.
 const PROXY: &[&str] = &["pipe", "link", "transport", "transport::stream", "proxy"];
+
+/// Who also says in front of a connection where it comes from.
+const DIRECT: &[&str] = &[
+    "pipe",
+    "link",
+    "transport",
+    "transport::stream",
+    "transport::proxy_protocol",
+    "proxy",
+];
 
 /// L1 to L3.
 const EVERYTHING: &str = "*";

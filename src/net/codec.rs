@@ -2,7 +2,7 @@
 //! after them. The same decoding rules hold in every protocol of the family.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Address, Domain, parse_ip};
 use crate::wire::{Cursor, Put, Truncated};
@@ -17,6 +17,8 @@ pub enum AddressError {
     InvalidDomain,
     /// A type byte that the format does not know.
     UnknownType(u8),
+    /// A name where only an IP address will do.
+    Named,
 }
 
 impl fmt::Display for AddressError {
@@ -25,6 +27,7 @@ impl fmt::Display for AddressError {
             AddressError::Truncated(_) => f.write_str("address is cut short"),
             AddressError::InvalidDomain => f.write_str("not a valid host name"),
             AddressError::UnknownType(kind) => write!(f, "unknown address type {kind}"),
+            AddressError::Named => f.write_str("a name is no IP address"),
         }
     }
 }
@@ -120,6 +123,13 @@ pub fn read_port_address(cursor: &mut Cursor) -> Result<(Address, u16), AddressE
     let port = cursor.u16("port")?;
     let address = read_address(cursor, AddressFormat::FAMILY)?;
     Ok((address, port))
+}
+
+/// As [`read_port_address`], where a name will not do.
+pub fn read_port_ip(cursor: &mut Cursor) -> Result<SocketAddr, AddressError> {
+    let (address, port) = read_port_address(cursor)?;
+    let ip = address.ip().ok_or(AddressError::Named)?;
+    Ok(SocketAddr::new(ip, port))
 }
 
 /// Appends `port type address` with the family's type bytes.

@@ -1,6 +1,7 @@
 //! What connections go to: networks, addresses, ports, destinations.
 
 mod codec;
+mod origin;
 mod targets;
 
 use std::fmt;
@@ -9,8 +10,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use codec::{
-    AddressError, AddressFormat, read_address, read_port_address, write_address, write_port_address,
+    AddressError, AddressFormat, read_address, read_port_address, read_port_ip, write_address,
+    write_port_address,
 };
+pub use origin::Origin;
 pub use targets::{AllowedTargets, TargetRange};
 
 use crate::limits::MAX_DOMAIN;

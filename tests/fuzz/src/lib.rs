@@ -17,6 +17,7 @@ pub mod http_head;
 pub mod http_server;
 pub mod mux_client;
 pub mod mux_server;
+pub mod proxy_protocol;
 pub mod sniff;
 pub mod socks_client;
 pub mod socks_datagram;
@@ -42,7 +43,7 @@ pub mod sockets;
 pub type Check = fn(&[u8]);
 
 /// Every target's name and function.
-pub const TARGETS: [(&str, Check); 23] = [
+pub const TARGETS: [(&str, Check); 24] = [
     ("config", config::check),
     ("control", control::check),
     ("extension", extension::check),
@@ -53,6 +54,7 @@ pub const TARGETS: [(&str, Check); 23] = [
     ("http_server", http_server::check),
     ("mux_client", mux_client::check),
     ("mux_server", mux_server::check),
+    ("proxy_protocol", proxy_protocol::check),
     ("sniff", sniff::check),
     ("socks_client", socks_client::check),
     ("socks_datagram", socks_datagram::check),
