@@ -1,7 +1,7 @@
 //! UDP links and the server side's flows, over loopback.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use muxcool::buf::Buf;
 use muxcool::limits::{PARKED_DATAGRAMS, UDP_IDLE};
 use muxcool::link::{DispatchError, Link, LinkError, Reader, Writer, relay};
-use muxcool::net::{Destination, Network};
+use muxcool::net::{Destination, Network, Origin};
 use muxcool::sync::{Done, ManualClock, Next, Timer};
 use muxcool::transport::tcp::{Idle, IdleTimes};
 use muxcool::transport::udp::{FlowLimits, Flows, Service, UdpReader, UdpWriter, connect};
@@ -293,12 +293,7 @@ mod flows {
             b"re:".to_vec()
         }
 
-        fn serve(
-            &self,
-            _: SocketAddr,
-            target: Destination,
-            link: Link,
-        ) -> Result<(), DispatchError> {
+        fn serve(&self, _: Origin, target: Destination, link: Link) -> Result<(), DispatchError> {
             (self.serve)(target, link)
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{debug, info};
 
@@ -14,7 +15,7 @@ use crate::link::{Access, Dispatcher};
 use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless, vmess};
 use crate::sync::{Complaints, Timer};
 use crate::transport::stream::Acceptor;
-use crate::transport::tcp::{Idle, Server, ServerLimits, listen};
+use crate::transport::tcp::{Idle, Server, ServerLimits, Visitor, listen};
 use crate::transport::udp::Flows;
 
 /// One port of an inbound, with what listens there.
@@ -136,10 +137,14 @@ fn start_at(
         let (context, acceptor) = (context.clone(), door.acceptor.clone());
         let faults = Complaints::new();
         let server = Server::start_with(listener, &name, door.limits, move |visitor| {
-            let source = visitor.source;
-            let accepted = acceptor.accept(visitor, context.handshake);
-            let served = accepted.map_err(ProxyError::from);
-            if let Err(e) = served.and_then(|visitor| inbound.serve(visitor)) {
+            let mut source = visitor.source;
+            if let Err(e) = serve(
+                &*inbound,
+                &acceptor,
+                visitor,
+                context.handshake,
+                &mut source,
+            ) {
                 let access = context.access.as_deref();
                 report(&context.tag, source, &e, &faults, access);
             }
@@ -154,6 +159,20 @@ fn start_at(
         .map_or(running.address, Flows::local_addr);
     info!("[{}] listening on {}", running.tag, running.address);
     Ok(running)
+}
+
+/// Serves a visitor to the end. `source` is set once somebody in front of us
+/// has named him.
+fn serve(
+    inbound: &dyn Inbound,
+    acceptor: &Acceptor,
+    visitor: Visitor,
+    handshake: Duration,
+    source: &mut SocketAddr,
+) -> Result<(), ProxyError> {
+    let connection = acceptor.receive(visitor, handshake)?;
+    *source = connection.peer_addr()?;
+    inbound.serve(acceptor.layer(connection)?)
 }
 
 /// A name for threads and log lines: the tag, or the port of one without.

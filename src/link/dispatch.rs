@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Link, LinkError, relay};
-use crate::net::{AllowedTargets, Destination, Domain};
+use crate::net::{AllowedTargets, Destination, Domain, Origin};
 
 /// What is known about one connection. Made once, never changed: sessions of
 /// one carrier share nothing of it.
@@ -20,6 +20,8 @@ pub struct Request {
     pub inbound: Arc<str>,
     /// Where it came from.
     pub source: Option<SocketAddr>,
+    /// The address that it was made to, where whoever took it knows.
+    pub local: Option<SocketAddr>,
     /// Who it is, where the inbound authenticates.
     pub user: Option<Arc<str>>,
     /// Whether the inbound lets in everybody.
@@ -50,6 +52,7 @@ impl Request {
             target,
             inbound: "".into(),
             source: None,
+            local: None,
             user: None,
             anonymous: false,
             named_by_rule: false,
@@ -71,6 +74,20 @@ impl Request {
             routed_as: None,
             ..self.clone()
         }
+    }
+
+    /// The same, where it is known where it comes from.
+    pub fn coming_from(self, origin: Origin) -> Self {
+        Self {
+            source: Some(origin.source()),
+            local: origin.local(),
+            ..self
+        }
+    }
+
+    /// Where it comes from, if that is known.
+    pub fn origin(&self) -> Option<Origin> {
+        self.source.map(|source| Origin::new(source, self.local))
     }
 
     /// The same connection, another target.

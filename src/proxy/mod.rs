@@ -14,14 +14,13 @@ mod stream;
 #[cfg(test)]
 mod timing;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::ProxyError;
 
 use crate::link::{Access, Dispatcher, Request};
-use crate::net::Destination;
+use crate::net::{Destination, Origin};
 use crate::transport::stream::Connection;
 use crate::transport::tcp::Idle;
 
@@ -42,15 +41,13 @@ pub struct InboundContext {
 }
 
 impl InboundContext {
-    /// A request that came in here, from `source`, of nobody in particular. An
-    /// IPv4 visitor of a listener for both kinds is known by its IPv4 address.
-    pub fn request(&self, target: Destination, source: SocketAddr) -> Request {
+    /// A request that came in here, of nobody in particular.
+    pub fn request(&self, target: Destination, origin: Origin) -> Request {
         Request {
             inbound: self.tag.clone(),
-            source: Some(SocketAddr::new(source.ip().to_canonical(), source.port())),
             access: self.access.clone(),
             anonymous: true,
-            ..Request::new(target)
+            ..Request::new(target).coming_from(origin)
         }
     }
 }

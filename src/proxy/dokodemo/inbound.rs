@@ -22,7 +22,7 @@ impl Inbound {
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
-        let request = self.ctx.request(self.target.clone(), visitor.peer_addr()?);
+        let request = self.ctx.request(self.target.clone(), visitor.origin()?);
         let link = visitor.finish(Some(&self.ctx.idle));
         Ok(self.ctx.dispatcher.dispatch(&request, link)?)
     }

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use super::InboundOptions;
 use crate::link::{DispatchError, Link};
-use crate::net::{Destination, Network};
+use crate::net::{Destination, Network, Origin};
 use crate::proxy::InboundContext;
 use crate::transport::udp::{Flows, Service, bind};
 
@@ -37,13 +37,8 @@ impl Service for Relay {
         Vec::new()
     }
 
-    fn serve(
-        &self,
-        source: SocketAddr,
-        target: Destination,
-        link: Link,
-    ) -> Result<(), DispatchError> {
-        let request = self.ctx.request(target, source);
+    fn serve(&self, origin: Origin, target: Destination, link: Link) -> Result<(), DispatchError> {
+        let request = self.ctx.request(target, origin);
         self.ctx.dispatcher.dispatch(&request, link)
     }
 }

@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use super::wire::{Fields, HeadError, RequestHead, parse_request};
 use crate::buf::Buf;
 use crate::limits::PARTING;
 use crate::link::{Ahead, Link, Reader, Request};
-use crate::net::{Destination, Network};
+use crate::net::{Destination, Network, Origin};
 use crate::proxy::stream::part;
 use crate::proxy::{self, InboundContext, ProxyError};
 use crate::transport::stream::Connection;
@@ -50,12 +49,12 @@ impl Inbound {
         Self { context, options }
     }
 
-    /// Serves a request of `source`, whose head must be there by the deadline.
+    /// Serves a request from `origin`, whose head must be there by the deadline.
     /// Returns the connection if another one has begun to arrive on it.
     fn serve_one(
         &self,
         mut visit: Visit,
-        from: (SocketAddr, Instant),
+        from: (Origin, Instant),
     ) -> Result<Option<Visit>, ProxyError> {
         let order = self.read_order(&mut visit.requests, from);
         visit.negotiation = Negotiation::default(); // over with the first request
@@ -96,7 +95,7 @@ impl Inbound {
     fn read_order(
         &self,
         requests: &mut Source<dyn Reader>,
-        (source, deadline): (SocketAddr, Instant),
+        (origin, deadline): (Origin, Instant),
     ) -> Result<Option<Order>, Rejection> {
         let Some(head) = requests.read_head(Some(deadline))? else {
             return Ok(None);
@@ -106,7 +105,7 @@ impl Inbound {
         let request = |authority: &Authority| Request {
             anonymous: user.is_none(),
             user,
-            ..self.context.request(destination(authority), source)
+            ..self.context.request(destination(authority), origin)
         };
         if head.method.eq_ignore_ascii_case("CONNECT") {
             let authority = parse_authority(&head.target)?;
@@ -150,7 +149,7 @@ impl Inbound {
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
-        let source = visitor.peer_addr()?;
+        let origin = visitor.origin()?;
         let mut deadline = visitor.deadline();
         let (link, negotiation) = visitor.hand_over(Some(&self.context.idle));
         let mut visit = Some(Visit {
@@ -159,7 +158,7 @@ impl proxy::Inbound for Inbound {
             negotiation,
         });
         while let Some(current) = visit {
-            visit = self.serve_one(current, (source, deadline))?;
+            visit = self.serve_one(current, (origin, deadline))?;
             deadline = Instant::now() + self.context.handshake;
         }
         Ok(())

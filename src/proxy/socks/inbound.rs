@@ -7,7 +7,7 @@ use super::accounts::Accounts;
 use super::handshake::read_message;
 use super::wire;
 use crate::limits::PARTING;
-use crate::net::{Destination, Network};
+use crate::net::{Destination, Network, Origin};
 use crate::proxy::stream::part;
 use crate::proxy::{self, InboundContext, ProxyError};
 use crate::transport::stream::{Connection, Handshake};
@@ -37,9 +37,9 @@ impl Inbound {
         }
     }
 
-    fn negotiate(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, Rejection> {
+    fn negotiate(&self, peer: &mut Handshake, origin: Origin) -> Result<Wish, Rejection> {
         match peer.u8()? {
-            wire::VERSION_5 => self.negotiate_5(peer, source),
+            wire::VERSION_5 => self.negotiate_5(peer, origin),
             wire::VERSION_4 => self.negotiate_4(peer),
             _ => Err(ProxyError::Malformed("not SOCKS 4 or 5").into()),
         }
@@ -48,11 +48,11 @@ impl Inbound {
     fn dispatch(
         &self,
         peer: Handshake,
-        source: SocketAddr,
+        origin: Origin,
         target: Destination,
         user: Option<Arc<str>>,
     ) -> Result<(), ProxyError> {
-        let mut request = self.ctx.request(target, source);
+        let mut request = self.ctx.request(target, origin);
         request.anonymous = user.is_none();
         request.user = user;
         let link = peer.finish(Some(&self.ctx.idle));
@@ -62,10 +62,10 @@ impl Inbound {
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
-        let source = visitor.peer_addr()?;
+        let origin = visitor.origin()?;
         let mut peer = Handshake::new(visitor);
-        match self.negotiate(&mut peer, source) {
-            Ok(Wish::Stream { target, user }) => self.dispatch(peer, source, target, user),
+        match self.negotiate(&mut peer, origin) {
+            Ok(Wish::Stream { target, user }) => self.dispatch(peer, origin, target, user),
             Ok(Wish::Datagrams) => hold_association(peer),
             Err(rejection) => Err(rejection.tell(peer)),
         }
@@ -134,12 +134,12 @@ impl From<io::Error> for Rejection {
 
 /// The negotiations. Their answers are those of the reference (section 3.1).
 impl Inbound {
-    fn negotiate_5(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, Rejection> {
+    fn negotiate_5(&self, peer: &mut Handshake, origin: Origin) -> Result<Wish, Rejection> {
         let user = self.authenticate(peer)?;
         match read_message(peer, wire::read_command)? {
             wire::CONNECT => self.connect_5(peer, user),
             command if wire::TOR_RESOLVE.contains(&command) => self.connect_5(peer, user),
-            wire::UDP_ASSOCIATE if self.udp => self.associate(peer, source),
+            wire::UDP_ASSOCIATE if self.udp => self.associate(peer, origin),
             _ => {
                 let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
                 let answer = reply_5(wire::COMMAND_NOT_SUPPORTED, nowhere);
@@ -175,9 +175,9 @@ impl Inbound {
 
     /// The address in the request, from where the client means to send, is
     /// read but not used: behind a translator it could not be true.
-    fn associate(&self, peer: &mut Handshake, source: SocketAddr) -> Result<Wish, Rejection> {
+    fn associate(&self, peer: &mut Handshake, origin: Origin) -> Result<Wish, Rejection> {
         read_message(peer, wire::read_target)?;
-        let ip = self.relay_ip(source.ip().to_canonical());
+        let ip = self.relay_ip(origin.source().ip());
         let relay = SocketAddr::new(ip, self.local.port());
         peer.write_all(&reply_5(wire::SUCCEEDED, relay))?;
         Ok(Wish::Datagrams)

@@ -5,7 +5,7 @@ use log::warn;
 
 use super::{InboundOptions, wire};
 use crate::link::{DispatchError, Link};
-use crate::net::{Destination, Network};
+use crate::net::{Destination, Network, Origin};
 use crate::proxy::InboundContext;
 use crate::transport::udp::{Flows, Service, bind};
 
@@ -48,13 +48,8 @@ impl Service for Relay {
         wire::datagram_header(&target.address, target.port)
     }
 
-    fn serve(
-        &self,
-        source: SocketAddr,
-        target: Destination,
-        link: Link,
-    ) -> Result<(), DispatchError> {
-        let request = self.ctx.request(target, source);
+    fn serve(&self, origin: Origin, target: Destination, link: Link) -> Result<(), DispatchError> {
+        let request = self.ctx.request(target, origin);
         self.ctx.dispatcher.dispatch(&request, link)
     }
 }

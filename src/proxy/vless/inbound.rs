@@ -1,5 +1,4 @@
 use std::io::{self, BufRead};
-use std::net::SocketAddr;
 
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use uuid::Uuid;
@@ -9,7 +8,7 @@ use super::held::{Alone, HeldWriter};
 use super::wire::{self, HeaderError};
 use super::{Client, InboundOptions};
 use crate::link::{Link, Request};
-use crate::net::Network;
+use crate::net::{Network, Origin};
 use crate::proxy::{self, InboundContext, ProxyError};
 use crate::transport::stream::{Connection, Handshake};
 use crate::wire::Cursor;
@@ -33,27 +32,23 @@ impl Inbound {
         }
     }
 
-    fn negotiate(
-        &self,
-        handshake: &mut Handshake,
-        source: SocketAddr,
-    ) -> Result<Request, ProxyError> {
+    fn negotiate(&self, handshake: &mut Handshake, origin: Origin) -> Result<Request, ProxyError> {
         let id = read_part(handshake, wire::read_id)?;
         let client = find(&self.clients, &id).ok_or(ProxyError::Refused("unknown user id"))?;
         let (_, target) = read_part(handshake, wire::read_order)?;
         Ok(Request {
             user: (!client.email.is_empty()).then(|| client.email.clone()),
             anonymous: false,
-            ..self.context.request(target, source)
+            ..self.context.request(target, origin)
         })
     }
 }
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
-        let source = visitor.peer_addr()?;
+        let origin = visitor.origin()?;
         let mut handshake = Handshake::new(visitor);
-        let request = self.negotiate(&mut handshake, source)?;
+        let request = self.negotiate(&mut handshake, origin)?;
         let link = handshake.finish(Some(&self.context.idle));
         let link = body(link, request.target.network);
         Ok(self.context.dispatcher.dispatch(&request, link)?)

@@ -1,5 +1,4 @@
 use std::io::{self, BufRead, Read};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use log::info;
@@ -17,7 +16,7 @@ use super::wire::{
 use super::writer::{Body, BodyWriter, Head};
 use crate::limits::{MAX_VMESS_HEADER, VMESS_REMEMBERED};
 use crate::link::{Link, Request};
-use crate::net::Network;
+use crate::net::{Network, Origin};
 use crate::proxy::{self, InboundContext, ProxyError};
 use crate::sync::Complaints;
 use crate::transport::stream::{Connection, Handshake};
@@ -117,19 +116,19 @@ impl Inbound {
         Ok(header)
     }
 
-    fn request(&self, user: &KnownUser, header: &RequestHeader, source: SocketAddr) -> Request {
+    fn request(&self, user: &KnownUser, header: &RequestHeader, origin: Origin) -> Request {
         let email = &user.client.email;
         Request {
             user: (!email.is_empty()).then(|| email.clone()),
             anonymous: false,
-            ..self.context.request(header.target.clone(), source)
+            ..self.context.request(header.target.clone(), origin)
         }
     }
 }
 
 impl proxy::Inbound for Inbound {
     fn serve(&self, visitor: Connection) -> Result<(), ProxyError> {
-        let source = visitor.peer_addr()?;
+        let origin = visitor.origin()?;
         let mut handshake = Counted {
             inner: Handshake::new(visitor),
             read: 0,
@@ -143,7 +142,7 @@ impl proxy::Inbound for Inbound {
                 return Err(refusal.why);
             }
         };
-        let request = self.request(user, &header, source);
+        let request = self.request(user, &header, origin);
         let link = handshake.inner.finish(Some(&self.context.idle));
         let link = body(link, &header, &self.context.tag);
         Ok(self.context.dispatcher.dispatch(&request, link)?)

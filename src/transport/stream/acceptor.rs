@@ -2,6 +2,7 @@ use std::io;
 use std::time::Duration;
 
 use super::{Connection, Framing, StreamOptions};
+use crate::transport::proxy_protocol;
 use crate::transport::tcp::Visitor;
 use crate::transport::tls::{self, TlsError};
 use crate::transport::ws;
@@ -9,6 +10,7 @@ use crate::transport::ws;
 /// Makes connections of a listener's visitors.
 #[derive(Debug, Clone, Default)]
 pub struct Acceptor {
+    proxied: bool,
     tls: Option<tls::Server>,
     framing: Framing,
 }
@@ -23,8 +25,11 @@ impl Acceptor {
             .tls()
             .map(|tls| tls::Server::new(&tls))
             .transpose()?;
-        let framing = options.framing;
-        Ok(Self { tls, framing })
+        Ok(Self {
+            proxied: options.accept_proxy_protocol,
+            tls,
+            framing: options.framing,
+        })
     }
 
     /// Agrees with a visitor on all layers. He has `limit` for that and for
@@ -33,7 +38,37 @@ impl Acceptor {
     /// # Errors
     /// What a layer found wrong, or [`io::ErrorKind::TimedOut`].
     pub fn accept(&self, visitor: Visitor, limit: Duration) -> io::Result<Connection> {
+        self.layer(self.receive(visitor, limit)?)
+    }
+
+    /// The connection of a visitor, whoever has named him, without layers yet.
+    /// He has `limit` for all that is agreed on.
+    ///
+    /// # Errors
+    /// What is wrong with the header that should name him, or
+    /// [`io::ErrorKind::TimedOut`].
+    pub fn receive(&self, visitor: Visitor, limit: Duration) -> io::Result<Connection> {
         let connection = Connection::accepted(visitor, limit);
+        if !self.proxied {
+            return Ok(connection);
+        }
+        let mut named = None;
+        let connection = connection.layered(|link, deadline| {
+            let (link, ends) = proxy_protocol::accept(link, deadline)?;
+            named = ends;
+            Ok(link)
+        })?;
+        Ok(match named {
+            None => connection,
+            Some(ends) => connection.on_behalf_of(ends),
+        })
+    }
+
+    /// Agrees with a visitor who was [received](Self::receive) on all layers.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn layer(&self, connection: Connection) -> io::Result<Connection> {
         let secured = match &self.tls {
             None => connection,
             Some(tls) => connection.layered(|link, deadline| tls.accept(link, deadline))?,

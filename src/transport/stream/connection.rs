@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::link::{Link, Reader, Writer};
+use crate::net::Origin;
+use crate::transport::proxy_protocol::Ends;
 use crate::transport::tcp::{Base, Idle, Negotiation, Visitor, open};
 
 /// A connection that may still be negotiated: two halves with whatever layers
@@ -17,6 +19,8 @@ pub struct Connection {
     base: Base,
     deadline: Instant,
     peer: Option<SocketAddr>,
+    /// The address that the peer connected to, if it is not ours.
+    visited: Option<SocketAddr>,
     negotiation: Negotiation,
 }
 
@@ -41,6 +45,7 @@ impl Connection {
             base,
             deadline,
             peer: None,
+            visited: None,
             negotiation: Negotiation::default(),
         }
     }
@@ -71,10 +76,21 @@ impl Connection {
         self.peer.map_or_else(|| self.socket().peer_addr(), Ok)
     }
 
-    /// The same connection, whose peer somebody in front of us has named.
-    pub fn on_behalf_of(self, peer: SocketAddr) -> Self {
+    /// Where a visitor comes from.
+    ///
+    /// # Errors
+    /// As [`peer_addr`](Self::peer_addr).
+    pub fn origin(&self) -> io::Result<Origin> {
+        let visited = self.visited.or_else(|| self.local_addr().ok());
+        Ok(Origin::new(self.peer_addr()?, visited))
+    }
+
+    /// The same connection, whose peer somebody in front of us has named, and
+    /// the address that he connected to there.
+    pub fn on_behalf_of(self, ends: Ends) -> Self {
         Self {
-            peer: Some(peer),
+            peer: Some(ends.source),
+            visited: Some(ends.destination),
             ..self
         }
     }

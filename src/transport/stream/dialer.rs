@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Connection, Framing, StreamOptions};
+use crate::buf::Buf;
 use crate::limits::HANDSHAKE;
 use crate::net::Address;
 use crate::transport::tcp::{DialOptions, dial};
@@ -60,8 +61,26 @@ impl Dialer {
         server: &Address,
         options: &DialOptions,
     ) -> io::Result<Connection> {
+        self.connect_saying(&[], targets, server, options)
+    }
+
+    /// As [`connect`](Self::connect), with `first` sent below all layers.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub fn connect_saying(
+        &self,
+        first: &[u8],
+        targets: &[SocketAddr],
+        server: &Address,
+        options: &DialOptions,
+    ) -> io::Result<Connection> {
         let stream = Arc::new(dial(targets, options)?);
-        let connection = Connection::dialled(stream, self.handshake);
+        let mut connection = Connection::dialled(stream, self.handshake);
+        if !first.is_empty() {
+            let mut batch = [Buf::copy_of(first)].into();
+            connection.writer().write(&mut batch)?;
+        }
         let secured = match &self.tls {
             None => connection,
             Some(tls) => connection.layered(|link, by| tls.connect(link, server, by))?,

@@ -5,6 +5,10 @@ use crate::transport::ws;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamOptions {
+    /// Whether visitors come through somebody who says in a PROXY header in
+    /// front of everything else who they are (`acceptProxyProtocol`). A
+    /// connection without one is ended. Of no meaning where we connect.
+    pub accept_proxy_protocol: bool,
     /// What keeps it secret (`security`).
     pub security: Security,
     /// What the bytes are put into (`network`).

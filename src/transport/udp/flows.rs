@@ -18,7 +18,7 @@ use crate::limits::{
     ACCEPT_PAUSE, JOIN_DEADLINE, MAX_DATAGRAM, UDP_FLOW_QUEUE, UDP_FLOWS, UDP_FLOWS_PER_SOURCE,
 };
 use crate::link::{DispatchError, Link};
-use crate::net::Destination;
+use crate::net::{Destination, Origin};
 use crate::pipe::PipeError;
 use crate::sync::{Complaints, Crew, Done};
 use crate::transport::tcp::Idle;
@@ -35,12 +35,7 @@ pub trait Service: Send + Sync {
     ///
     /// # Errors
     /// As [`Dispatcher::dispatch`](crate::link::Dispatcher::dispatch).
-    fn serve(
-        &self,
-        source: SocketAddr,
-        target: Destination,
-        link: Link,
-    ) -> Result<(), DispatchError>;
+    fn serve(&self, origin: Origin, target: Destination, link: Link) -> Result<(), DispatchError>;
 }
 
 /// Bounds of what visitors can make a [`Flows`] hold.
@@ -357,7 +352,8 @@ impl FlowThread {
         let Key { source, target } = self.flow.key();
         let (tag, source) = (&self.server.tag, plain(*source));
         debug!("[{tag}] datagrams from {source} to {target}");
-        match self.server.service.serve(source, target.clone(), link) {
+        let origin = Origin::new(source, self.server.socket.local_addr().ok());
+        match self.server.service.serve(origin, target.clone(), link) {
             Ok(()) => debug!("[{tag}] no more datagrams from {source} to {target}"),
             Err(e) => {
                 if let Some(unsaid) = self.server.failures.turn() {
