@@ -2,8 +2,10 @@
 //! becomes of each stands in a table.
 
 use std::fs;
+use std::path::Path;
 
 use muxcool::mux::{Event, FrameDecoder, FrameError, FrameMetadata, SessionStatus, end_frame};
+use muxcool::net::Origin;
 
 /// Follows each frame, and is read if the carrier lives.
 const SENTINEL: u16 = 0x5e17;
@@ -14,12 +16,9 @@ struct Row {
     verdict: String,
 }
 
-fn table() -> Vec<Row> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/vectors/metadata_verdicts.txt"
-    );
-    let text = fs::read_to_string(path).unwrap();
+fn table(name: &str) -> Vec<Row> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+    let text = fs::read_to_string(Path::new(folder).join(name)).unwrap();
     let rows = text.lines().filter(|line| !line.starts_with('#'));
     rows.map(|line| {
         let [name, hex, verdict] = line.split(" | ").collect::<Vec<_>>()[..] else {
@@ -40,9 +39,8 @@ fn unhex(hex: &str) -> Vec<u8> {
 }
 
 /// Decodes the frame and the one behind it, in pieces of at most `size` bytes.
-fn judge(row: &Row, size: usize) -> String {
+fn judge(row: &Row, size: usize, mut decoder: FrameDecoder) -> String {
     let bytes = [&row.bytes[..], &end_frame(SENTINEL, false)].concat();
-    let mut decoder = FrameDecoder::new();
     let mut verdict = String::new();
     for mut piece in bytes.chunks(size) {
         loop {
@@ -74,7 +72,10 @@ fn word(metadata: Result<FrameMetadata, FrameError>) -> String {
     };
     let id = metadata.session_id;
     match (metadata.status, metadata.target) {
-        (SessionStatus::New, Some(target)) => format!("new {id} {target}"),
+        (SessionStatus::New, Some(target)) => {
+            let origin = metadata.origin.map(|origin| come_from(&origin));
+            format!("new {id} {target}{}", origin.unwrap_or_default())
+        }
         (SessionStatus::New, None) => panic!("New without a target"),
         (SessionStatus::Keep, _) => format!("keep {id}"),
         (SessionStatus::End, _) if metadata.option.has_error => format!("end error {id}"),
@@ -83,13 +84,45 @@ fn word(metadata: Result<FrameMetadata, FrameError>) -> String {
     }
 }
 
+fn come_from(origin: &Origin) -> String {
+    let local = origin.local().map(|local| format!(" at {local}"));
+    format!(" from {}{}", origin.source(), local.unwrap_or_default())
+}
+
+fn holds(table: &[Row], decoder: fn() -> FrameDecoder) {
+    for size in [usize::MAX, 1, 3] {
+        for row in table {
+            let verdict = judge(row, size, decoder());
+            assert_eq!(verdict, row.verdict, "{}, by {size}", row.name);
+        }
+    }
+}
+
 #[test]
 fn every_mistake_costs_what_the_table_says() {
-    let table = table();
+    let table = table("metadata_verdicts.txt");
     assert!(table.len() >= 200, "{} rows", table.len());
-    for size in [usize::MAX, 1, 3] {
-        for row in &table {
-            assert_eq!(judge(row, size), row.verdict, "{}, by {size}", row.name);
-        }
+    holds(&table, FrameDecoder::new);
+}
+
+#[test]
+fn every_mistake_in_an_origin_costs_what_the_table_says() {
+    let table = table("origin_verdicts.txt");
+    assert!(table.len() >= 70, "{} rows", table.len());
+    holds(&table, || {
+        let mut decoder = FrameDecoder::new();
+        decoder.read_origins();
+        decoder
+    });
+}
+
+/// To others what stands there is a later field, whatever it is.
+#[test]
+fn who_has_not_asked_for_an_origin_reads_past_it() {
+    for row in table("origin_verdicts.txt") {
+        let verdict = judge(&row, usize::MAX, FrameDecoder::new());
+        assert!(!verdict.contains(" from "), "{}", row.name);
+        let is_bad = row.name.starts_with("a bad target");
+        assert_eq!(verdict.starts_with("refused"), is_bad, "{}", row.name);
     }
 }

@@ -12,5 +12,7 @@ mod datagrams;
 mod extension;
 #[path = "mux_flow/grants.rs"]
 mod grants;
+#[path = "mux_flow/origins.rs"]
+mod origins;
 #[path = "mux_flow/stalled.rs"]
 mod stalled;

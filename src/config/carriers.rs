@@ -52,6 +52,7 @@ pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Result<CarrierOpti
         extensions: fields
             .get("extensions")
             .map_or(Ok(default.extensions), Node::boolean)?,
+        origins: default.origins,
         window: size(&fields, "window", &windows, default.window.into())? as u32,
         max_window: size(&fields, "maxWindow", &windows, default.max_window)?,
         parked: size(&fields, "parked", &room, default.parked as u64)? as usize,

@@ -89,7 +89,7 @@ impl Carrier {
         let writer = link.writer.handle();
         let outgoing = Outgoing::new(link.writer);
         if options.extensions && end == End::Client {
-            outgoing.greet(hello(options));
+            outgoing.greet(hello(options, end));
         }
         let carrier = Arc::new(Self::new(
             (link.reader.handle(), writer),
@@ -188,6 +188,11 @@ impl Carrier {
 
     pub(super) fn is_client(&self) -> bool {
         self.end == End::Client
+    }
+
+    /// Whether the peer was told that it may say where sessions come from.
+    pub(super) fn hears_origins(&self) -> bool {
+        self.end == End::Server && self.options.origins && !self.peer.is_plain()
     }
 
     pub(super) fn timer(&self) -> &Timer {
@@ -352,7 +357,7 @@ impl Carrier {
         debug!("carrier {}: the peer is muxcool", self.number);
         match self.end {
             End::Client => self.peer.become_aware(), // it has answered our own
-            End::Server => self.outgoing.hello(hello(&self.options)),
+            End::Server => self.outgoing.hello(hello(&self.options, self.end)),
         }
         self.tell_of_drain();
         let sessions: Vec<Arc<Session>> =
@@ -497,11 +502,15 @@ impl Carrier {
 }
 
 /// What this end says of itself.
-fn hello(options: &CarrierOptions) -> Hello {
+fn hello(options: &CarrierOptions, end: End) -> Hello {
+    let capabilities = match end {
+        End::Server if options.origins => Hello::ORIGINS,
+        _ => 0,
+    };
     Hello {
         window: options.window,
         datagram: MAX_FRAME_PAYLOAD as u16,
-        capabilities: 0,
+        capabilities,
     }
 }
 

@@ -15,7 +15,7 @@ use super::stats::WorkerStats;
 use super::stream::MuxStream;
 use crate::limits::IDLE_CHECK;
 use crate::link::{Link, LinkError, Nowhere, Reader};
-use crate::net::Destination;
+use crate::net::{Destination, Origin};
 use crate::sync::Clock;
 use crate::sync::shim::atomic::{AtomicBool, Ordering};
 use crate::sync::shim::select;
@@ -71,7 +71,7 @@ impl ClientWorker {
     /// [`MuxError::Closed`], [`MuxError::SessionLimit`],
     /// [`MuxError::IdsExhausted`].
     pub fn open(&self, target: Destination) -> Result<MuxStream, MuxError> {
-        let session = self.allocate(target)?;
+        let session = self.allocate(target, None)?;
         session.send_new(None)?;
         Ok(MuxStream::new(session))
     }
@@ -81,7 +81,20 @@ impl ClientWorker {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn connect(&self, target: Destination) -> Result<Link, MuxError> {
-        let session = self.allocate(target)?;
+        self.connect_from(target, None)
+    }
+
+    /// As [`connect`](Self::connect). A peer who wants to know is told where
+    /// the session comes from.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn connect_from(
+        &self,
+        target: Destination,
+        origin: Option<Origin>,
+    ) -> Result<Link, MuxError> {
+        let session = self.allocate(target, origin)?;
         session.send_new(None)?;
         Ok(halves::link(&session))
     }
@@ -92,7 +105,7 @@ impl ClientWorker {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_control(&self, target: Destination) -> Result<ControlSession, MuxError> {
-        let session = self.allocate(target)?;
+        let session = self.allocate(target, None)?;
         self.carrier
             .with_sessions(|table| table.attends(session.id()));
         session.attach(Box::new(Nowhere), Nowhere::handle());
@@ -113,16 +126,34 @@ impl ClientWorker {
         target: &Destination,
         link: Link,
     ) -> Result<Result<(), MuxError>, (MuxError, Link)> {
-        match self.allocate(target.clone()) {
+        self.dispatch_from(target, None, link)
+    }
+
+    /// As [`dispatch`](Self::dispatch). A peer who wants to know is told where
+    /// the session comes from.
+    ///
+    /// # Errors
+    /// As `dispatch`.
+    pub fn dispatch_from(
+        &self,
+        target: &Destination,
+        origin: Option<Origin>,
+        link: Link,
+    ) -> Result<Result<(), MuxError>, (MuxError, Link)> {
+        match self.allocate(target.clone(), origin) {
             Ok(session) => Ok(self.run(&session, link)),
             Err(e) => Err((e, link)),
         }
     }
 
-    fn allocate(&self, target: Destination) -> Result<Arc<Session>, MuxError> {
+    fn allocate(
+        &self,
+        target: Destination,
+        origin: Option<Origin>,
+    ) -> Result<Arc<Session>, MuxError> {
         let strategy = &self.options.strategy;
         let session = self.carrier.with_sessions(|table| {
-            let make = |id| Session::new(id, target, self.carrier.clone());
+            let make = |id| Session::new(id, target, origin, self.carrier.clone());
             table.allocate(strategy, make).cloned()
         })?;
         debug!("session {} to {}", session.name(), session.target());
@@ -177,6 +208,12 @@ impl ClientWorker {
     /// doubt for that, but who answers is better.
     pub(crate) fn is_overdue(&self) -> bool {
         self.carrier.is_overdue()
+    }
+
+    /// Whether the peer may yet turn out to be a muxcool peer. Until then it is
+    /// told nothing that others do not understand.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.carrier.options().extensions && !self.carrier.peer().has_spoken()
     }
 
     /// When something was last received.
@@ -277,7 +314,13 @@ fn fetch_output(carrier: &Arc<Carrier>, reader: Box<dyn Reader>) {
 struct OpensNothing;
 
 impl Role for OpensNothing {
-    fn open(&mut self, _: &Arc<Carrier>, _: u16, _: Destination) -> Option<Arc<Session>> {
+    fn open(
+        &mut self,
+        _: &Arc<Carrier>,
+        _: u16,
+        _: Destination,
+        _: Option<Box<Origin>>,
+    ) -> Option<Arc<Session>> {
         None
     }
 

@@ -1,6 +1,6 @@
 //! Frames out of a byte stream that arrives in pieces of any size.
 
-use super::frame::{FrameError, FrameMetadata, FrameOption, check_length};
+use super::frame::{FrameError, FrameMetadata, FrameOption, Origins, check_length};
 use crate::limits::{MAX_METADATA, MIN_METADATA};
 
 /// What the bytes of a carrier mean, in order.
@@ -30,12 +30,18 @@ pub struct FrameDecoder {
     partial: Vec<u8>,
     /// Payload bytes of the current frame that have not been delivered.
     payload_left: usize,
+    origins: Origins,
 }
 
 impl FrameDecoder {
     /// A decoder at the start of a carrier.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// From now on New frames may say where their sessions come from.
+    pub fn read_origins(&mut self) {
+        self.origins = Origins::Read;
     }
 
     /// Takes the next event off the front of `input`; `None` when all of it
@@ -121,7 +127,8 @@ impl FrameDecoder {
         let metadata_len = be16(head).unwrap_or(0);
         let metadata_end = (LENGTH + metadata_len).min(head.len());
         let payload = head.get(metadata_end..).and_then(be16);
-        let metadata = match FrameMetadata::decode(head.get(LENGTH..metadata_end).unwrap_or(&[])) {
+        let metadata = head.get(LENGTH..metadata_end).unwrap_or(&[]);
+        let metadata = match FrameMetadata::decode_as(metadata, self.origins) {
             Err(e) if !matches!(e, FrameError::BadTarget { .. }) => return Err(e),
             other => other,
         };

@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::{DIRECT_SIZE, KEEP_HEAD, MAX_FRAME_PAYLOAD, PROBE_SESSION};
 use crate::link::{LinkError, Reader};
-use crate::net::{Destination, Network};
+use crate::net::{Destination, Network, Origin};
 
 /// What a peer's New means on this end of a carrier.
 pub(super) trait Role: Send + 'static {
@@ -26,9 +26,10 @@ pub(super) trait Role: Send + 'static {
         carrier: &Arc<Carrier>,
         id: u16,
         target: Destination,
+        origin: Option<Box<Origin>>,
     ) -> Option<Arc<Session>>;
 
-    /// The peer asks for a session whose target cannot be read.
+    /// The peer asks for a session whose target, or origin, cannot be read.
     fn refuse(&mut self, carrier: &Carrier, id: u16);
 }
 
@@ -77,6 +78,9 @@ impl<'a, R: Role> Demux<'a, R> {
             self.carrier.peer().hear(self.carrier.timer().clock().now());
             self.carrier.count_received(buf.len());
             self.grants.received(buf.len());
+            if self.carrier.hears_origins() {
+                decoder.read_origins();
+            }
             self.take(buf, &mut decoder)?;
             if self.grants.are_due() {
                 self.grants.send(self.carrier.outgoing());
@@ -166,7 +170,7 @@ impl<'a, R: Role> Demux<'a, R> {
         let is_empty = payload.is_none_or(|len| len == 0);
         match (metadata.status, metadata.target) {
             (SessionStatus::New, Some(target)) => {
-                let session = self.role.open(self.carrier, id, target);
+                let session = self.role.open(self.carrier, id, target, metadata.origin);
                 let is_idle = session.is_none();
                 (Current::to(session), is_idle)
             }

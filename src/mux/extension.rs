@@ -29,8 +29,19 @@ pub struct Hello {
     pub window: u32,
     /// The largest datagram that it takes.
     pub datagram: u16,
-    /// Bits for what it can do; none is defined that this version uses.
+    /// Bits for what it can do: [`ORIGINS`](Self::ORIGINS).
     pub capabilities: u32,
+}
+
+impl Hello {
+    /// It wants to know where sessions come from: New frames to it say so
+    /// (section 15).
+    pub const ORIGINS: u32 = 1;
+
+    /// Whether New frames to it may say where sessions come from.
+    pub fn wants_origins(&self) -> bool {
+        self.capabilities & Self::ORIGINS != 0
+    }
 }
 
 /// One message.

@@ -3,11 +3,14 @@
 use std::fmt;
 
 use crate::limits::{MAX_FRAME_PAYLOAD, MAX_METADATA, MIN_METADATA};
-use crate::net::{AddressError, Destination, Network, read_port_address, write_port_address};
+use crate::net::{
+    AddressError, Destination, Network, Origin, read_port_address, read_port_ip, write_port_address,
+};
 use crate::wire::{Cursor, Put, Truncated};
 
 const DATA: u8 = 0x01;
 const ERROR: u8 = 0x02;
+const NETWORK_NONE: u8 = 0;
 const NETWORK_TCP: u8 = 1;
 const NETWORK_UDP: u8 = 2;
 
@@ -70,6 +73,8 @@ pub struct FrameMetadata {
     pub option: FrameOption,
     /// Where a new session goes; present exactly in New frames.
     pub target: Option<Destination>,
+    /// Where it comes from; only ever present in New frames (section 15).
+    pub origin: Option<Box<Origin>>,
 }
 
 /// Why metadata could not be read. All but the last end the carrier.
@@ -82,7 +87,7 @@ pub enum FrameError {
     TooShort(usize),
     /// A status outside 1 to 4.
     UnknownStatus(u8),
-    /// A New frame whose target cannot be read. Its length is known all the
+    /// A New frame whose target, or origin, cannot be read. Its length is known all the
     /// same, so it is enough to refuse the session.
     BadTarget {
         /// The session that cannot be opened.
@@ -104,6 +109,18 @@ pub enum TargetError {
     UnknownNetwork(u8),
     /// The address is wrong.
     Address(AddressError),
+    /// The target is fine, but not an address of where the session comes from.
+    Origin(OriginError),
+}
+
+/// Why the origin of a New frame could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OriginError {
+    /// Neither TCP nor UDP, nor none.
+    UnknownNetwork(u8),
+    /// The address is wrong.
+    Address(AddressError),
 }
 
 impl fmt::Display for FrameError {
@@ -116,6 +133,11 @@ impl fmt::Display for FrameError {
                 write!(f, "metadata of {len} bytes, {MIN_METADATA} at least")
             }
             FrameError::UnknownStatus(status) => write!(f, "unknown session status {status}"),
+            FrameError::BadTarget {
+                session_id,
+                reason: TargetError::Origin(_),
+                ..
+            } => write!(f, "session {session_id} has no usable origin"),
             FrameError::BadTarget { session_id, .. } => {
                 write!(f, "session {session_id} has no usable target")
             }
@@ -138,6 +160,7 @@ impl fmt::Display for TargetError {
             TargetError::Truncated(_) => f.write_str("target is cut short"),
             TargetError::UnknownNetwork(byte) => write!(f, "unknown network {byte}"),
             TargetError::Address(_) => f.write_str("bad address"),
+            TargetError::Origin(_) => f.write_str("bad origin"),
         }
     }
 }
@@ -147,7 +170,26 @@ impl std::error::Error for TargetError {
         match self {
             TargetError::Truncated(inner) => Some(inner),
             TargetError::Address(inner) => Some(inner),
+            TargetError::Origin(inner) => Some(inner),
             TargetError::UnknownNetwork(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OriginError::UnknownNetwork(byte) => write!(f, "unknown network {byte}"),
+            OriginError::Address(_) => f.write_str("bad address"),
+        }
+    }
+}
+
+impl std::error::Error for OriginError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OriginError::Address(inner) => Some(inner),
+            OriginError::UnknownNetwork(_) => None,
         }
     }
 }
@@ -159,30 +201,43 @@ impl FrameMetadata {
     /// # Errors
     /// See [`FrameError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+        Self::decode_as(bytes, Origins::Skipped)
+    }
+
+    /// As [`decode`](Self::decode), for frames of a peer who has been told
+    /// that he may say where a session comes from.
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    pub fn decode_with_origin(bytes: &[u8]) -> Result<Self, FrameError> {
+        Self::decode_as(bytes, Origins::Read)
+    }
+
+    pub(super) fn decode_as(bytes: &[u8], origins: Origins) -> Result<Self, FrameError> {
         check_length(bytes.len())?;
         let too_short = |_| FrameError::TooShort(bytes.len());
         let mut cursor = Cursor::new(bytes);
         let session_id = cursor.u16("session id").map_err(too_short)?;
         let status = SessionStatus::from_wire(cursor.u8("status").map_err(too_short)?)?;
         let option = FrameOption::from_wire(cursor.u8("option").map_err(too_short)?);
-        let target = match status {
-            SessionStatus::New => {
-                Some(
-                    read_target(&mut cursor).map_err(|reason| FrameError::BadTarget {
-                        session_id,
-                        option,
-                        reason,
-                    })?,
-                )
-            }
-            _ => None,
-        };
-        Ok(Self {
+        let mut metadata = Self {
             session_id,
             status,
             option,
-            target,
-        })
+            target: None,
+            origin: None,
+        };
+        if status == SessionStatus::New {
+            let opening = read_opening(&mut cursor, origins);
+            let (target, origin) = opening.map_err(|reason| FrameError::BadTarget {
+                session_id,
+                option,
+                reason,
+            })?;
+            metadata.target = Some(target);
+            metadata.origin = origin.map(Box::new);
+        }
+        Ok(metadata)
     }
 
     /// Appends the metadata with its length prefix.
@@ -194,10 +249,23 @@ impl FrameMetadata {
         out.push(self.option.to_wire());
         if let Some(target) = &self.target {
             write_target(out, target);
+            if let Some(origin) = &self.origin {
+                write_origin(out, target.network, origin);
+            }
         }
-        let len = (out.len() - start - 2) as u16; // at most 4 + 3 + 257 bytes
+        let len = (out.len() - start - 2) as u16; // at most 4 + 3 + 257 + 2 * 20 bytes
         out[start..start + 2].copy_from_slice(&len.to_be_bytes());
     }
+}
+
+/// What becomes of the bytes behind the target of a New frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Origins {
+    /// They are later fields of others.
+    #[default]
+    Skipped,
+    /// They say where the session comes from.
+    Read,
 }
 
 /// Checks the length that stands in front of metadata.
@@ -212,6 +280,18 @@ pub fn check_length(len: usize) -> Result<(), FrameError> {
     }
 }
 
+fn read_opening(
+    cursor: &mut Cursor,
+    origins: Origins,
+) -> Result<(Destination, Option<Origin>), TargetError> {
+    let target = read_target(cursor)?;
+    let origin = match origins {
+        Origins::Skipped => None,
+        Origins::Read => read_origin(cursor).map_err(TargetError::Origin)?,
+    };
+    Ok((target, origin))
+}
+
 fn read_target(cursor: &mut Cursor) -> Result<Destination, TargetError> {
     let network = match cursor.u8("network").map_err(TargetError::Truncated)? {
         NETWORK_TCP => Network::Tcp,
@@ -223,15 +303,60 @@ fn read_target(cursor: &mut Cursor) -> Result<Destination, TargetError> {
 }
 
 fn write_target(out: &mut Vec<u8>, target: &Destination) {
-    out.push(match target.network {
+    write_network(out, target.network);
+    write_port_address(out, &target.address, target.port);
+}
+
+fn write_network(out: &mut Vec<u8>, network: Network) {
+    out.push(match network {
         Network::Tcp => NETWORK_TCP,
         Network::Udp => NETWORK_UDP,
     });
-    write_port_address(out, &target.address, target.port);
+}
+
+/// The visitor's address, and the one that he connected to. Either may be
+/// missing; what follows them is ignored.
+fn read_origin(cursor: &mut Cursor) -> Result<Option<Origin>, OriginError> {
+    let source = is_next_known(cursor)?.then(|| read_port_ip(cursor));
+    let source = source.transpose().map_err(OriginError::Address)?;
+    let local = is_next_known(cursor)?.then(|| read_port_ip(cursor));
+    let local = local.transpose().map_err(OriginError::Address)?;
+    Ok(source.map(|source| Origin::new(source, local)))
+}
+
+fn is_next_known(cursor: &mut Cursor) -> Result<bool, OriginError> {
+    match cursor.u8("network").unwrap_or(NETWORK_NONE) {
+        NETWORK_NONE => Ok(false),
+        NETWORK_TCP | NETWORK_UDP => Ok(true),
+        other => Err(OriginError::UnknownNetwork(other)),
+    }
+}
+
+fn write_origin(out: &mut Vec<u8>, network: Network, origin: &Origin) {
+    for end in [Some(origin.source()), origin.local()] {
+        match end {
+            None => out.push(NETWORK_NONE),
+            Some(end) => {
+                write_network(out, network);
+                write_port_address(out, &end.ip().into(), end.port());
+            }
+        }
+    }
 }
 
 /// A New frame up to its payload: of `payload` bytes, or without a data part.
 pub fn new_header(session_id: u16, target: &Destination, payload: Option<usize>) -> Vec<u8> {
+    new_header_from(session_id, target, None, payload)
+}
+
+/// As [`new_header`], for a peer who wants to know where the session comes
+/// from.
+pub fn new_header_from(
+    session_id: u16,
+    target: &Destination,
+    origin: Option<&Origin>,
+    payload: Option<usize>,
+) -> Vec<u8> {
     let metadata = FrameMetadata {
         session_id,
         status: SessionStatus::New,
@@ -240,6 +365,7 @@ pub fn new_header(session_id: u16, target: &Destination, payload: Option<usize>)
             has_error: false,
         },
         target: Some(target.clone()),
+        origin: origin.copied().map(Box::new),
     };
     let mut out = Vec::with_capacity(MAX_METADATA);
     metadata.encode(&mut out);
@@ -283,6 +409,8 @@ fn data_length(len: usize) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -299,15 +427,34 @@ mod tests {
         })
     }
 
+    fn any_end() -> impl Strategy<Value = SocketAddr> {
+        let ip = prop_oneof![
+            any::<[u8; 4]>().prop_map(std::net::IpAddr::from),
+            any::<[u8; 16]>().prop_map(std::net::IpAddr::from),
+        ];
+        (ip, any::<u16>()).prop_map(SocketAddr::from)
+    }
+
+    fn any_origin() -> impl Strategy<Value = Origin> {
+        (any_end(), proptest::option::of(any_end()))
+            .prop_map(|(source, local)| Origin::new(source, local))
+    }
+
+    fn any_opening() -> impl Strategy<Value = (SessionStatus, Option<Destination>, Option<Origin>)>
+    {
+        (any_target(), proptest::option::of(any_origin()))
+            .prop_map(|(target, origin)| (SessionStatus::New, Some(target), origin))
+    }
+
     fn any_metadata() -> impl Strategy<Value = FrameMetadata> {
         let status = prop_oneof![
-            any_target().prop_map(|t| (SessionStatus::New, Some(t))),
-            Just((SessionStatus::Keep, None)),
-            Just((SessionStatus::End, None)),
-            Just((SessionStatus::KeepAlive, None)),
+            any_opening(),
+            Just((SessionStatus::Keep, None, None)),
+            Just((SessionStatus::End, None, None)),
+            Just((SessionStatus::KeepAlive, None, None)),
         ];
         (any::<u16>(), status, any::<bool>(), any::<bool>()).prop_map(
-            |(session_id, (status, target), has_data, has_error)| FrameMetadata {
+            |(session_id, (status, target, origin), has_data, has_error)| FrameMetadata {
                 session_id,
                 status,
                 option: FrameOption {
@@ -315,6 +462,7 @@ mod tests {
                     has_error,
                 },
                 target,
+                origin: origin.map(Box::new),
             },
         )
     }
@@ -326,12 +474,75 @@ mod tests {
             metadata.encode(&mut bytes);
             let (len, rest) = bytes.split_at(2);
             prop_assert_eq!(usize::from(u16::from_be_bytes([len[0], len[1]])), rest.len());
-            prop_assert_eq!(FrameMetadata::decode(rest), Ok(metadata));
+            prop_assert!(rest.len() <= MAX_METADATA);
+            prop_assert_eq!(FrameMetadata::decode_with_origin(rest), Ok(metadata.clone()));
+            let without = FrameMetadata { origin: None, ..metadata };
+            prop_assert_eq!(FrameMetadata::decode(rest), Ok(without));
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = FrameMetadata::decode(&bytes);
+            let _ = FrameMetadata::decode_with_origin(&bytes);
+        }
+    }
+
+    /// New for session 1 to tcp:192.0.2.9:80, and this behind it.
+    fn followed_by(bytes: &[u8]) -> Result<Option<Box<Origin>>, FrameError> {
+        let new = [0, 1, 1, 0, 1, 0, 80, 1, 192, 0, 2, 9];
+        FrameMetadata::decode_with_origin(&[&new, bytes].concat()).map(|m| m.origin)
+    }
+
+    #[test]
+    fn the_wire_form_of_an_origin_is_fixed() {
+        let target = Destination::tcp("192.0.2.9", 80).unwrap();
+        let source = "198.51.100.7:4660".parse().unwrap();
+        let local = "[2001:db8::1]:8080".parse().unwrap();
+        let header = |origin| new_header_from(1, &target, Some(&origin), None);
+        let plain = new_header(1, &target, None);
+        let both = header(Origin::new(source, Some(local)));
+        assert_eq!(both[1], plain[1] + 8 + 20);
+        let (start, behind) = both.split_at(plain.len());
+        assert_eq!(start[2..], plain[2..]);
+        assert_eq!(behind[..8], [1, 0x12, 0x34, 1, 198, 51, 100, 7]);
+        assert_eq!(behind[8..12], [1, 0x1f, 0x90, 3]);
+        let alone = header(Origin::new(source, None));
+        assert_eq!(alone[plain.len()..], [1, 0x12, 0x34, 1, 198, 51, 100, 7, 0]);
+    }
+
+    #[test]
+    fn an_origin_may_be_missing_in_parts_but_not_wrong() {
+        let source = [2, 0x12, 0x34, 1, 198, 51, 100, 7];
+        let known = |local: Option<&str>| {
+            let source = "198.51.100.7:4660".parse().unwrap();
+            let local = local.map(|text| text.parse().unwrap());
+            Some(Box::new(Origin::new(source, local)))
+        };
+        assert_eq!(followed_by(&[]), Ok(None));
+        assert_eq!(followed_by(&[0]), Ok(None));
+        assert_eq!(followed_by(&[[0].as_slice(), &source].concat()), Ok(None));
+        assert_eq!(followed_by(&source), Ok(known(None)));
+        assert_eq!(followed_by(&[&source[..], &[0]].concat()), Ok(known(None)));
+        let both = [source, source].concat();
+        assert_eq!(followed_by(&both), Ok(known(Some("198.51.100.7:4660"))));
+        let later = [&both[..], &[9, 9]].concat();
+        assert_eq!(followed_by(&later), followed_by(&both));
+
+        for wrong in [
+            &[3][..],
+            &source[..7],
+            &[1, 0, 1, 2, 1, b'a'],
+            &[1, 0, 1, 9],
+        ] {
+            let refused = followed_by(wrong).unwrap_err();
+            let FrameError::BadTarget {
+                session_id, reason, ..
+            } = refused
+            else {
+                panic!("{refused:?}")
+            };
+            assert_eq!(session_id, 1);
+            assert!(matches!(reason, TargetError::Origin(_)), "{wrong:?}");
         }
     }
 
@@ -345,6 +556,7 @@ mod tests {
                 has_error,
             },
             target: None,
+            origin: None,
         };
         let encoded = |metadata: FrameMetadata| {
             let mut bytes = Vec::new();

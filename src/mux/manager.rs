@@ -5,7 +5,7 @@ use super::{ClientWorker, MuxError, MuxStream, WorkerPicker};
 use crate::limits::PICK_TRIES;
 use crate::link::DispatchError;
 use crate::link::{Health, Link, Outbound, Request};
-use crate::net::Destination;
+use crate::net::{Destination, Origin};
 
 /// Opens sessions on whatever carriers its picker has.
 pub struct ClientManager {
@@ -37,8 +37,22 @@ impl ClientManager {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn connect(&self, target: &Destination) -> Result<Link, MuxError> {
+        self.connect_from(target, None)
+    }
+
+    /// As [`connect`](Self::connect). A peer who wants to know is told where
+    /// the session comes from.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn connect_from(
+        &self,
+        target: &Destination,
+        origin: Option<Origin>,
+    ) -> Result<Link, MuxError> {
         let opened = self.with_worker((), |worker, ()| {
-            worker.connect(target.clone()).map_err(|e| (e, ()))
+            let link = worker.connect_from(target.clone(), origin);
+            link.map_err(|e| (e, ()))
         });
         opened.map_err(|(e, ())| e)
     }
@@ -50,7 +64,22 @@ impl ClientManager {
     /// As [`open`](Self::open), or the session's failure; both halves of the
     /// link were aborted then.
     pub fn dispatch(&self, target: &Destination, link: Link) -> Result<(), MuxError> {
-        match self.with_worker(link, |worker, link| worker.dispatch(target, link)) {
+        self.dispatch_from(target, None, link)
+    }
+
+    /// As [`dispatch`](Self::dispatch). A peer who wants to know is told where
+    /// the session comes from.
+    ///
+    /// # Errors
+    /// As `dispatch`.
+    pub fn dispatch_from(
+        &self,
+        target: &Destination,
+        origin: Option<Origin>,
+        link: Link,
+    ) -> Result<(), MuxError> {
+        let attempt = |worker: Arc<ClientWorker>, link| worker.dispatch_from(target, origin, link);
+        match self.with_worker(link, attempt) {
             Ok(outcome) => outcome,
             Err((e, _link)) => Err(e),
         }

@@ -81,8 +81,8 @@ pub use error::MuxError;
 pub use extension::{ExtensionError, Hello, Message};
 pub use factory::{ClientWorkerFactory, DialingWorkerFactory};
 pub use frame::{
-    FrameError, FrameMetadata, FrameOption, SessionStatus, TargetError, end_frame, keep_header,
-    new_header,
+    FrameError, FrameMetadata, FrameOption, OriginError, SessionStatus, TargetError, end_frame,
+    keep_header, new_header, new_header_from,
 };
 pub use manager::{ClientManager, MuxOutbound};
 pub use options::{CarrierOptions, ClientOptions, LivenessTimes, OptionsError};

@@ -30,6 +30,11 @@ pub struct CarrierOptions {
     /// Whether to speak with muxcool peers what others read past: credit,
     /// pings, drain (section 11). On by default.
     pub extensions: bool,
+    /// Whether a server that dispatches sessions asks muxcool clients where
+    /// these come from, and believes it (section 15). Only for clients that
+    /// were dialled, such as portals: others could say anything. Needs
+    /// `extensions`; off by default, and on for bridges.
+    pub origins: bool,
     /// Bytes of each session's stream that a muxcool peer may send before it
     /// is granted more. [`LEAST_ROOM`] to `max_window`; defaults to
     /// [`INITIAL_WINDOW`].
@@ -195,6 +200,7 @@ impl Default for CarrierOptions {
     fn default() -> Self {
         Self {
             extensions: true,
+            origins: false,
             window: INITIAL_WINDOW,
             max_window: MAX_WINDOW,
             parked: PARKED_PER_SESSION,

@@ -21,6 +21,8 @@ pub(super) struct Peer {
     aware: AtomicBool,
     /// When something was last received.
     heard: Lately,
+    /// Something was received.
+    has_spoken: AtomicBool,
     /// It has been silent for too long to be given new sessions.
     suspect: AtomicBool,
     /// It wants no more sessions.
@@ -36,6 +38,7 @@ impl Peer {
             hello: OnceLock::new(),
             aware: AtomicBool::new(false),
             heard: Lately::new(now),
+            has_spoken: AtomicBool::new(false),
             suspect: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             held_up: AtomicUsize::new(0),
@@ -51,6 +54,11 @@ impl Peer {
     pub(super) fn largest_datagram(&self) -> usize {
         self.hello()
             .map_or(MAX_PLAIN_DATAGRAM, |hello| hello.datagram.into())
+    }
+
+    /// Whether it wants to know where sessions come from.
+    pub(super) fn wants_origins(&self) -> bool {
+        self.hello().is_some_and(Hello::wants_origins)
     }
 
     pub(super) fn is_plain(&self) -> bool {
@@ -75,10 +83,18 @@ impl Peer {
     /// Something was received.
     pub(super) fn hear(&self, now: Instant) {
         self.heard.note(now);
-        // A plain load first: the line stays shared while nothing changes.
+        // Plain loads first: the line stays shared while nothing changes.
+        if !self.has_spoken.load(Ordering::Relaxed) {
+            self.has_spoken.store(true, Ordering::Relaxed);
+        }
         if self.suspect.load(Ordering::Relaxed) {
             self.suspect.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Whether something was ever received of it.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken.load(Ordering::Relaxed)
     }
 
     /// When something was last received.
@@ -134,11 +150,13 @@ mod tests {
         let start = Instant::now();
         let peer = Peer::new(start);
         assert_eq!(peer.last_heard(), start);
+        assert!(!peer.has_spoken());
         assert!(peer.become_suspect());
         assert!(!peer.become_suspect());
         let later = start + Duration::from_millis(5);
         peer.hear(later);
         assert!(!peer.is_suspect());
+        assert!(peer.has_spoken());
         assert_eq!(peer.last_heard(), later);
     }
 }

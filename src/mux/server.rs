@@ -16,7 +16,7 @@ use super::stats::WorkerStats;
 use super::stream::MuxStream;
 use crate::limits::ACCEPT_BACKLOG;
 use crate::link::{Dispatcher, Link, Reader, Request};
-use crate::net::Destination;
+use crate::net::{Destination, Origin};
 use crate::sync::shim::{Receiver, Sender, bounded, select};
 use crate::sync::{Complaints, Quota, Share};
 
@@ -287,6 +287,16 @@ impl Dispatching {
         }
     }
 
+    /// A session that says where it comes from does not come from the carrier's
+    /// other end.
+    fn request(&self, target: &Destination, origin: Option<&Origin>) -> Request {
+        let request = self.origin.derive(target.clone());
+        match origin {
+            None => request,
+            Some(origin) => request.coming_from(*origin),
+        }
+    }
+
     fn enter(
         &self,
         carrier: &Arc<Carrier>,
@@ -308,11 +318,12 @@ impl Role for Dispatching {
         carrier: &Arc<Carrier>,
         id: u16,
         target: Destination,
+        origin: Option<Box<Origin>>,
     ) -> Option<Arc<Session>> {
         let (session, place) = self.enter(carrier, id, target)?;
         let work = Work {
             session: session.clone(),
-            request: self.origin.derive(session.target().clone()),
+            request: self.request(session.target(), origin.as_deref()),
             dispatcher: self.dispatcher.clone(),
             failures: self.failures.clone(),
         };
@@ -439,6 +450,7 @@ impl Role for Accepting {
         carrier: &Arc<Carrier>,
         id: u16,
         target: Destination,
+        _: Option<Box<Origin>>,
     ) -> Option<Arc<Session>> {
         if self.backlog.is_full() {
             debug!("session {}/{id} refused: too many wait", carrier.number());

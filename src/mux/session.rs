@@ -18,7 +18,7 @@ use super::flow::Flow;
 use super::inlet::Inlet;
 use crate::limits::DRAIN_QUIET;
 use crate::link::Handle;
-use crate::net::{Destination, Network};
+use crate::net::{Destination, Network, Origin};
 use crate::sync::shim::Mutex;
 use crate::sync::shim::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Done, Lately, Periodic};
@@ -28,6 +28,8 @@ use crate::sync::{Done, Lately, Periodic};
 pub(super) struct Session {
     id: u16,
     target: Destination,
+    /// Where it comes from, for a peer who wants to know.
+    origin: Option<Box<Origin>>,
     carrier: Arc<Carrier>,
     inlet: Inlet,
     flow: Flow,
@@ -92,8 +94,14 @@ impl From<Failure> for MuxError {
 
 impl Session {
     /// A session of this side's, to be [announced](Self::send_new).
-    pub(super) fn new(id: u16, target: Destination, carrier: Arc<Carrier>) -> Arc<Self> {
-        Self::with_ends(id, target, carrier, Ends::default())
+    pub(super) fn new(
+        id: u16,
+        target: Destination,
+        origin: Option<Origin>,
+        carrier: Arc<Carrier>,
+    ) -> Arc<Self> {
+        let origin = origin.map(Box::new);
+        Self::with_ends(id, (target, origin), carrier, Ends::default())
     }
 
     /// A session that the peer has announced.
@@ -102,10 +110,15 @@ impl Session {
             announced: true,
             ..Ends::default()
         };
-        Self::with_ends(id, target, carrier, ends)
+        Self::with_ends(id, (target, None), carrier, ends)
     }
 
-    fn with_ends(id: u16, target: Destination, carrier: Arc<Carrier>, ends: Ends) -> Arc<Self> {
+    fn with_ends(
+        id: u16,
+        (target, origin): (Destination, Option<Box<Origin>>),
+        carrier: Arc<Carrier>,
+        ends: Ends,
+    ) -> Arc<Self> {
         let peer = carrier.peer();
         let bound = peer.is_aware();
         Arc::new(Self {
@@ -114,6 +127,7 @@ impl Session {
             flow: Flow::new(peer, bound, carrier.options()),
             moved: Lately::new(carrier.timer().clock().now()),
             target,
+            origin,
             carrier,
             ends: Mutex::new(ends),
             arrivals: AtomicU64::new(0),

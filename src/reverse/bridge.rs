@@ -61,6 +61,7 @@ impl Bridge {
         ReverseError::check_names(&options.tag, &options.domain)?;
         options.carrier.check().map_err(ReverseError::Options)?;
         options.carrier.timer.get_or_insert_with(|| timer.clone());
+        options.carrier.origins = true; // it has chosen its portal
         let target = Destination::tcp(&options.domain, 0).map_err(ReverseError::BadDomain)?;
         let (nudge, nudged) = bounded(1);
         let name = format!("bridge-{}", options.tag);

@@ -11,7 +11,8 @@ use crate::sync::{Periodic, Timer};
 
 /// Picks among the carriers that bridges have opened: the one with the fewest
 /// sessions, and among equals the one whose bridge was heard last. One that
-/// drains, whose bridge does not answer in time, or that is in doubt, is taken
+/// drains, whose bridge does not answer in time, or has not been heard yet and
+/// so cannot be told where visitors come from, or that is in doubt, is taken
 /// only if there is no other; a closed one never.
 ///
 /// A worker leaves at once when its carrier ends (A34); the clean-up every

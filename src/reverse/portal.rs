@@ -212,14 +212,19 @@ impl Outbound for Handler {
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
         match self.admit(request)? {
             Kind::Bridge => Err(DispatchError::Refused("a bridge brings its own link")),
-            Kind::Visitor => Ok(self.client.connect(&request.target)?),
+            Kind::Visitor => Ok(self
+                .client
+                .connect_from(&request.target, request.origin())?),
         }
     }
 
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
         match self.admit(request)? {
             Kind::Bridge => Ok(self.serve_bridge(request, link)?),
-            Kind::Visitor => Ok(self.client.dispatch(&request.target, link)?),
+            Kind::Visitor => {
+                let (target, origin) = (&request.target, request.origin());
+                Ok(self.client.dispatch_from(target, origin, link)?)
+            }
         }
     }
 

@@ -89,8 +89,8 @@ impl PortalWorker {
 
     /// How much others are to be preferred: first those that are not in
     /// doubt, then those whose bridges do not leave, that answer in time, that
-    /// do not drain, that have fewer sessions; and among equals whoever was
-    /// heard last, for it is the least likely to have gone without a word.
+    /// do not drain, whose bridges have said by a word what they are, that have
+    /// fewer sessions; and among equals whoever was heard last, for it is the least likely to have gone without a word.
     pub(super) fn reluctance(&self) -> impl Ord + use<> {
         let client = &self.client;
         (
@@ -98,6 +98,7 @@ impl PortalWorker {
             client.peer_drains(),
             client.is_overdue(),
             client.is_draining(),
+            client.is_unknown(),
             client.active_connections(),
             Reverse(client.last_heard()),
         )

@@ -202,6 +202,26 @@ fn a35_a_silent_one_is_not_picked_while_another_answers() {
     threads.finish();
 }
 
+/// A new carrier has the fewest sessions. In the moment until its bridge has
+/// said HELLO, visitors who go there come from nowhere.
+#[test]
+fn a_bridge_that_was_never_heard_waits_for_its_visitors() {
+    let threads = ThreadCheck::begin();
+    let picking = Picking::new();
+    let [mut old, mut new] = [5, 0].map(|sessions| {
+        let member = picking.member_with(sessions, CarrierOptions::default());
+        assert!(picking.picker.add(member.worker.clone()));
+        member
+    });
+    picking.assert_picks(&new); // none is known
+    old.answer_probe();
+    picking.assert_picks(&old);
+    new.answer_probe();
+    picking.assert_picks(&new);
+    drop((old, new, picking));
+    threads.finish();
+}
+
 /// A42: after 9999 picks the reference had no worker any more.
 #[test]
 fn a42_picks_are_not_counted() {

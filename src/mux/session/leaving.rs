@@ -9,7 +9,7 @@ use super::{Failure, Session};
 use crate::buf::Buf;
 use crate::limits::{DIRECT_SIZE, FRAME_PAYLOAD};
 use crate::link::LinkError;
-use crate::mux::frame::{keep_header, new_header};
+use crate::mux::frame::{keep_header, new_header, new_header_from};
 use crate::net::Network;
 use crate::sync::Next;
 
@@ -46,7 +46,10 @@ impl Session {
     }
 
     fn new_frame(&self, payload: Option<Buf>) -> Buf {
-        let header = new_header(self.id, &self.target, payload.as_ref().map(Buf::len));
+        let wanted = self.carrier.peer().wants_origins();
+        let origin = self.origin.as_deref().filter(|_| wanted);
+        let len = payload.as_ref().map(Buf::len);
+        let header = new_header_from(self.id, &self.target, origin, len);
         let mut frame = payload.unwrap_or_else(|| Buf::with_capacity(header.len()));
         frame.prepend(&header);
         frame

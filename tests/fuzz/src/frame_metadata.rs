@@ -1,12 +1,16 @@
 //! Metadata of one frame, without its length.
 
 use muxcool::limits::{MAX_DOMAIN, MAX_METADATA, MIN_METADATA};
-use muxcool::mux::{FrameError, FrameMetadata, SessionStatus};
+use muxcool::mux::{FrameError, FrameMetadata, SessionStatus, TargetError};
 
 use super::hosts;
 
-/// Longest that we write: length, fixed fields, network, port, a domain.
-const LONGEST: usize = 2 + MIN_METADATA + 1 + 2 + 2 + MAX_DOMAIN;
+/// Longest that we write: length, fixed fields, network, port, a domain, and
+/// where it comes from.
+const LONGEST: usize = 2 + MIN_METADATA + 1 + 2 + 2 + MAX_DOMAIN + 2 * ORIGIN;
+
+/// Network, port, type, an IPv6 address.
+const ORIGIN: usize = 1 + 2 + 1 + 16;
 
 pub fn check(data: &[u8]) {
     let decoded = FrameMetadata::decode(data);
@@ -17,6 +21,28 @@ pub fn check(data: &[u8]) {
     if data.len() < MAX_METADATA && data.len() >= MIN_METADATA && decoded.is_ok() {
         let longer = [data, &[0xA5]].concat();
         assert_eq!(FrameMetadata::decode(&longer), decoded, "a later field");
+    }
+    check_origin(data, decoded);
+}
+
+/// Where a session comes from says nothing of where it goes.
+fn check_origin(data: &[u8], without: Result<FrameMetadata, FrameError>) {
+    match FrameMetadata::decode_with_origin(data) {
+        Ok(metadata) => {
+            is_read_back(&metadata);
+            let origin = None;
+            assert_eq!(Ok(FrameMetadata { origin, ..metadata }), without);
+        }
+        Err(e) => {
+            is_right(&e, data);
+            let FrameError::BadTarget { reason, .. } = &e else {
+                return assert_eq!(Err(e), without);
+            };
+            match (reason, &without) {
+                (TargetError::Origin(_), Ok(_)) => {}
+                _ => assert_eq!(Err(e), without),
+            }
+        }
     }
 }
 
@@ -31,7 +57,9 @@ fn is_read_back(metadata: &FrameMetadata) {
         usize::from(u16::from_be_bytes([length[0], length[1]])),
         rest.len()
     );
-    assert_eq!(FrameMetadata::decode(rest).as_ref(), Ok(metadata));
+    let read = FrameMetadata::decode_with_origin(rest);
+    assert_eq!(read.as_ref(), Ok(metadata));
+    assert!(is_new || metadata.origin.is_none());
     if let Some(target) = &metadata.target {
         hosts::check(&target.address);
     }
