@@ -22,6 +22,7 @@ use muxcool::router::{
     BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, Way,
 };
 use muxcool::sniff::SniffingOptions;
+use muxcool::transport::proxy_protocol::Version;
 use muxcool::transport::stream::{Framing, Security, StreamOptions};
 use muxcool::transport::tcp::{IdleTimes, ServerLimits};
 use muxcool::transport::tls::{self, Certificate, Pem, Usage};
@@ -218,6 +219,7 @@ fn outbounds_without_a_server() {
         redirect_address: Some(address("2001:db8::1")),
         redirect_port: 8443,
         send_through: local,
+        proxy_protocol: None,
     };
     assert_eq!(freedom("direct"), direct);
     assert_eq!(
@@ -237,6 +239,40 @@ fn outbounds_without_a_server() {
             outbound(&plan, tag).options,
             OutboundOptions::Blackhole(options)
         );
+    }
+}
+
+#[test]
+fn proxy_headers() {
+    let plan = valid("proxy-protocol.json");
+    let accepting: Vec<&str> = plan
+        .inbounds
+        .iter()
+        .filter(|inbound| inbound.stream.accept_proxy_protocol)
+        .map(|inbound| &*inbound.tag)
+        .collect();
+    let wanted = ["tcp", "raw", "sockopt", "ws", "datagrams", "open"];
+    assert_eq!(accepting, wanted);
+    let sending = |tag| match &outbound(&plan, tag).options {
+        OutboundOptions::Freedom(options) => options.proxy_protocol,
+        other => panic!("{other:?}"),
+    };
+    let versions = ["none", "v1", "v2", "client"].map(sending);
+    assert_eq!(versions, [None, Some(Version::V1), Some(Version::V2), None]);
+    let name = folder("tests/config/valid/proxy-protocol.json");
+    let warnings = plan.warnings.iter();
+    let warnings: Vec<_> = warnings
+        .map(|line| line.strip_prefix(&format!("{}:", name.display())).unwrap())
+        .collect();
+    let wanted = [
+        "13:84: inbounds[5].streamSettings.tcpSettings.acceptProxyProtocol: has no effect",
+        "38:63: outbounds[3].streamSettings.sockopt.acceptProxyProtocol: has no effect",
+        "21:25: inbounds[6].streamSettings: \"acceptProxyProtocol\" has no effect: datagrams",
+        "28:25: inbounds[7].streamSettings: with \"acceptProxyProtocol\" whoever can reach",
+    ];
+    assert_eq!(warnings.len(), wanted.len(), "{warnings:#?}");
+    for (line, start) in warnings.iter().zip(wanted) {
+        assert!(line.starts_with(start), "{line}\n{start}");
     }
 }
 
@@ -779,6 +815,7 @@ fn the_examples_are_sound() {
     for [bridge, portal] in [
         ["reverse-bridge.json", "reverse-portal.json"],
         ["vmess-bridge.json", "vmess-portal.json"],
+        ["proxy-protocol-bridge.json", "proxy-protocol-portal.json"],
     ] {
         let bridge = config::load(&folder("examples").join(bridge)).unwrap();
         let portal = config::load(&folder("examples").join(portal)).unwrap();

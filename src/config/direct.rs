@@ -9,10 +9,17 @@ use super::read::{Fields, Keys};
 use super::words::quoted;
 use crate::net::Address;
 use crate::proxy::{blackhole, freedom};
+use crate::transport::proxy_protocol::Version;
 
 const FREEDOM: Keys = Keys {
-    known: &["domainStrategy", "redirect", "timeout", "userLevel"],
-    unsupported: &[("fragment", ""), ("noises", ""), ("proxyProtocol", "")],
+    known: &[
+        "domainStrategy",
+        "redirect",
+        "proxyProtocol",
+        "timeout",
+        "userLevel",
+    ],
+    unsupported: &[("fragment", ""), ("noises", "")],
 };
 
 const BLACKHOLE: Keys = Keys {
@@ -65,10 +72,23 @@ pub(super) fn freedom(
         redirect_address,
         redirect_port,
         send_through,
+        proxy_protocol: fields.get("proxyProtocol").map_or(Ok(None), version)?,
     };
     let level = policy.of_settings(&fields)?;
     fields.finish()?;
     Ok((options, level))
+}
+
+/// 0, as in Xray, is none.
+fn version(node: &Node) -> Result<Option<Version>, ConfigError> {
+    match node.whole(0..=i64::MAX)? {
+        0 => Ok(None),
+        1 => Ok(Some(Version::V1)),
+        2 => Ok(Some(Version::V2)),
+        other => Err(node
+            .error(format!("there is no version {other} of the PROXY protocol"))
+            .help("use 1 or 2")),
+    }
 }
 
 /// Reads a blackhole outbound's settings.

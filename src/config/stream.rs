@@ -45,8 +45,8 @@ const STREAM: Keys = Keys {
 };
 
 const TCP: Keys = Keys {
-    known: &["header"],
-    unsupported: &[("acceptProxyProtocol", "")],
+    known: &["header", PROXIED],
+    unsupported: &[],
 };
 
 const HEADER: Keys = Keys {
@@ -55,11 +55,10 @@ const HEADER: Keys = Keys {
 };
 
 const SOCKOPT: Keys = Keys {
-    known: &["tproxy"],
+    known: &["tproxy", PROXIED],
     unsupported: &[
         ("mark", ""),
         ("tcpFastOpen", ""),
-        ("acceptProxyProtocol", ""),
         ("tcpKeepAliveInterval", "keepalives are always on"),
         ("tcpKeepAliveIdle", "keepalives are always on"),
         ("tcpUserTimeout", ""),
@@ -70,9 +69,14 @@ const SOCKOPT: Keys = Keys {
     ],
 };
 
+/// Whether PROXY headers are read.
+pub(super) const PROXIED: &str = "acceptProxyProtocol";
+
 const ONLY_TLS: &str = "use \"tls\"";
 const NO_TLS: &str = "has no effect: \"security\" is not \"tls\"";
 const NO_WS: &str = "has no effect: \"network\" is not \"ws\"";
+const NO_TCP: &str = "has no effect: \"network\" is not \"tcp\"";
+const NO_VISITORS: &str = "has no effect: nobody connects to an outbound";
 const ONLY_THESE: &str = "the networks are \"tcp\" and \"ws\"";
 
 /// What V2Ray and Xray can put a connection on, and we cannot.
@@ -103,26 +107,58 @@ pub(super) fn read(
         return Ok(options);
     };
     let fields = Fields::open(node, &STREAM)?;
-    options.framing = framing(&fields, notes)?;
+    let in_vain = (end == End::Client).then_some(NO_VISITORS);
+    let (framing, mut proxied) = framing(&fields, in_vain, notes)?;
+    options.framing = framing;
     options.security = security(&fields, end, notes)?;
-    fields.get("tcpSettings").map_or(Ok(()), tcp)?;
-    fields.get("rawSettings").map_or(Ok(()), tcp)?;
-    fields.get("sockopt").map_or(Ok(()), sockopt)?;
+    let is_ws = matches!(options.framing, Framing::Ws(_));
+    let on_tcp = in_vain.or(is_ws.then_some(NO_TCP));
+    for settings in [fields.get("tcpSettings"), fields.get("rawSettings")] {
+        proxied |= settings.map_or(Ok(false), |node| tcp(node, on_tcp, notes))?;
+    }
+    let socket = fields.get("sockopt");
+    proxied |= socket.map_or(Ok(false), |node| sockopt(node, in_vain, notes))?;
+    options.accept_proxy_protocol = proxied;
     fields.finish()?;
     Ok(options)
 }
 
-fn framing(fields: &Fields<'_>, notes: &mut Notes) -> Result<Framing, ConfigError> {
+/// Whether PROXY headers are to be read, if that is not in vain.
+pub(super) fn proxied(
+    fields: &Fields<'_>,
+    in_vain: Option<&str>,
+    notes: &mut Notes,
+) -> Result<bool, ConfigError> {
+    let Some(node) = fields.get(PROXIED) else {
+        return Ok(false);
+    };
+    let is_set = node.boolean()?;
+    if let Some(why) = in_vain.filter(|_| is_set) {
+        notes.add(&node.mark, why);
+        return Ok(false);
+    }
+    Ok(is_set)
+}
+
+/// What connections are framed in, and whether that reads PROXY headers.
+fn framing(
+    fields: &Fields<'_>,
+    in_vain: Option<&str>,
+    notes: &mut Notes,
+) -> Result<(Framing, bool), ConfigError> {
     let is_ws = fields.get("network").map_or(Ok(false), is_websocket)?;
     let settings = fields.get("wsSettings");
     if !is_ws {
         if let Some(settings) = settings.filter(|settings| !settings.is_empty()) {
             notes.add(&settings.mark, NO_WS);
         }
-        return Ok(Framing::None);
+        return Ok((Framing::None, false));
     }
-    let options = settings.map_or(Ok(Options::default()), ws::read);
-    Ok(Framing::Ws(options?))
+    let (options, proxied) = match settings {
+        Some(settings) => ws::read(settings, in_vain, notes)?,
+        None => (Options::default(), false),
+    };
+    Ok((Framing::Ws(options), proxied))
 }
 
 /// "raw" is Xray's newer name for "tcp".
@@ -175,14 +211,17 @@ fn is_tls(node: &Node) -> Result<bool, ConfigError> {
     }
 }
 
-fn tcp(node: &Node) -> Result<(), ConfigError> {
+/// Returns whether PROXY headers are read.
+fn tcp(node: &Node, in_vain: Option<&str>, notes: &mut Notes) -> Result<bool, ConfigError> {
     let fields = Fields::open(node, &TCP)?;
     if let Some(header) = fields.get("header") {
         let header = Fields::open(header, &HEADER)?;
         header.get("type").map_or(Ok(()), header_type)?;
         header.finish()?;
     }
-    fields.finish()
+    let proxied = proxied(&fields, in_vain, notes)?;
+    fields.finish()?;
+    Ok(proxied)
 }
 
 fn header_type(node: &Node) -> Result<(), ConfigError> {
@@ -192,7 +231,8 @@ fn header_type(node: &Node) -> Result<(), ConfigError> {
     node.choice("header", &[("none", ())])
 }
 
-fn sockopt(node: &Node) -> Result<(), ConfigError> {
+/// Returns whether PROXY headers are read.
+fn sockopt(node: &Node, in_vain: Option<&str>, notes: &mut Notes) -> Result<bool, ConfigError> {
     let fields = Fields::open(node, &SOCKOPT)?;
     if let Some(tproxy) = fields.get("tproxy") {
         let supported = tproxy.choice(
@@ -210,5 +250,7 @@ fn sockopt(node: &Node) -> Result<(), ConfigError> {
                 .help("use \"off\""));
         }
     }
-    fields.finish()
+    let proxied = proxied(&fields, in_vain, notes)?;
+    fields.finish()?;
+    Ok(proxied)
 }

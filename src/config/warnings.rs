@@ -122,8 +122,14 @@ fn sends_cleartext(outbound: &OutboundPlan) -> bool {
 }
 
 fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
+    if inbound.stream.accept_proxy_protocol && is_datagrams_only(inbound) {
+        notes.add_at(&inbound.stream_place, NO_STREAMS);
+    }
     if inbound.listen.is_loopback() {
         return;
+    }
+    if inbound.stream.accept_proxy_protocol {
+        notes.add_at(&inbound.stream_place, ANY_SOURCE);
     }
     let what = match &inbound.options {
         InboundOptions::Socks(socks) if socks.accounts.is_none() => OPEN_PROXY,
@@ -133,6 +139,10 @@ fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
         _ => return,
     };
     notes.add_at(&inbound.place, what);
+}
+
+fn is_datagrams_only(inbound: &InboundPlan) -> bool {
+    matches!(&inbound.options, InboundOptions::Dokodemo(door) if !door.tcp)
 }
 
 /// Whether what visitors say replaces the target.
@@ -175,6 +185,9 @@ const CLEARTEXT_SOCKS: &str = "its carriers go through SOCKS, which sends passwo
 const NO_PORTAL: &str = "its connection to the portal would leave by freedom or blackhole, which \
                          lead to no portal; a rule with this \"inboundTag\" and the \"domain\" \
                          should lead to an outbound that does";
+const ANY_SOURCE: &str = "with \"acceptProxyProtocol\" whoever can reach this port chooses the \
+                          address that he is known by: let nobody but the balancer reach it";
+const NO_STREAMS: &str = "\"acceptProxyProtocol\" has no effect: datagrams have no header";
 const USELESS_MUX: &str = "\"mux\" needs a server that understands it: a freedom outbound asks \
                            the Internet for v1.mux.cool";
 

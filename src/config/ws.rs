@@ -2,14 +2,15 @@
 
 use super::error::ConfigError;
 use super::json::{Member, Node};
+use super::notes::Notes;
 use super::read::{Fields, Keys};
+use super::stream::{self, PROXIED};
 use super::words::quoted;
 use crate::transport::ws::Options;
 
 const WS: Keys = Keys {
-    known: &["path", "headers", "host"],
+    known: &["path", "headers", "host", PROXIED],
     unsupported: &[
-        ("acceptProxyProtocol", ""),
         ("maxEarlyData", NO_EARLY_DATA),
         ("earlyDataHeaderName", NO_EARLY_DATA),
         ("useBrowserForwarding", ""),
@@ -19,8 +20,13 @@ const WS: Keys = Keys {
 
 const NO_EARLY_DATA: &str = "leave it out at both ends: there is no early data";
 
-/// Reads `wsSettings`.
-pub(super) fn read(node: &Node) -> Result<Options, ConfigError> {
+/// Reads `wsSettings`, and whether they have PROXY headers read, if that is not
+/// in vain.
+pub(super) fn read(
+    node: &Node,
+    in_vain: Option<&str>,
+    notes: &mut Notes,
+) -> Result<(Options, bool), ConfigError> {
     let fields = Fields::open(node, &WS)?;
     let mut options = Options::default();
     if let Some(node) = fields.get("path") {
@@ -34,8 +40,9 @@ pub(super) fn read(node: &Node) -> Result<Options, ConfigError> {
         options.headers.retain(|(name, _)| !is_host(name));
         options.headers.push(("Host".to_owned(), value(node)?));
     }
+    let proxied = stream::proxied(&fields, in_vain, notes)?;
     fields.finish()?;
-    Ok(options)
+    Ok((options, proxied))
 }
 
 /// V2Ray puts the slash in front where it is missing.

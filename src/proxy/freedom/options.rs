@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use crate::net::Address;
+use crate::transport::proxy_protocol::Version;
 
 /// Which addresses of a name are dialled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,4 +28,7 @@ pub struct OutboundOptions {
     pub redirect_port: u16,
     /// Local address to dial from (`sendThrough`).
     pub send_through: Option<IpAddr>,
+    /// Says in a PROXY header of this version, in front of each stream and
+    /// below all layers, where it comes from. Datagrams have none.
+    pub proxy_protocol: Option<Version>,
 }

@@ -8,7 +8,8 @@ use rand::seq::IndexedRandom;
 use super::{DomainStrategy, OutboundOptions};
 use crate::error::chain;
 use crate::link::{self, DispatchError, Link, Request};
-use crate::net::{Address, AllowedTargets, Destination, Network};
+use crate::net::{Address, AllowedTargets, Destination, Network, Origin};
+use crate::transport::proxy_protocol::Header;
 use crate::transport::stream::Dialer;
 use crate::transport::tcp::{DialOptions, Idle, resolve};
 use crate::transport::udp;
@@ -65,12 +66,23 @@ impl Outbound {
         Ok(chosen.map_or(found, |address| vec![address]))
     }
 
-    fn connect_tcp(&self, addresses: &[SocketAddr], server: &Address) -> io::Result<Link> {
+    fn connect_tcp(
+        &self,
+        addresses: &[SocketAddr],
+        server: &Address,
+        origin: Option<Origin>,
+    ) -> io::Result<Link> {
         let options = DialOptions {
             local: self.options.send_through,
             ..DialOptions::default()
         };
-        let connection = self.dialer.connect(addresses, server, &options)?;
+        let header = self.options.proxy_protocol.map(|version| {
+            let header = origin.map_or(Header::Unknown, Header::from);
+            header.encode(version)
+        });
+        let first = header.as_deref().unwrap_or_default();
+        let dialer = &self.dialer;
+        let connection = dialer.connect_saying(first, addresses, server, &options)?;
         Ok(connection.finish(Some(&self.idle)))
     }
 
@@ -87,14 +99,10 @@ impl Outbound {
         Ok(Link::new(reader, writer))
     }
 
-    fn connect_to(
-        &self,
-        target: &Destination,
-        allowed: Option<&AllowedTargets>,
-    ) -> Result<Link, DispatchError> {
-        let addresses = self.addresses(target, allowed)?;
+    fn connect_to(&self, target: &Destination, request: &Request) -> Result<Link, DispatchError> {
+        let addresses = self.addresses(target, request.allowed.as_deref())?;
         let link = match target.network {
-            Network::Tcp => self.connect_tcp(&addresses, &target.address),
+            Network::Tcp => self.connect_tcp(&addresses, &target.address, request.origin()),
             Network::Udp => self.connect_udp(&addresses),
         };
         link.map_err(DispatchError::Unreachable)
@@ -112,7 +120,7 @@ impl link::Outbound for Outbound {
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
         let target = self.redirected(&request.target);
-        let link = self.connect_to(&target, request.allowed.as_deref());
+        let link = self.connect_to(&target, request);
         link.inspect_err(|e| debug!("[{}] no connection to {target}: {}", self.tag, chain(e)))
     }
 }
