@@ -2,13 +2,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use log::debug;
+use log::{debug, warn};
 use rand::seq::IndexedRandom;
 
 use super::{DomainStrategy, OutboundOptions};
 use crate::error::chain;
 use crate::link::{self, DispatchError, Link, Request};
 use crate::net::{Address, AllowedTargets, Destination, Network, Origin};
+use crate::sync::Complaints;
 use crate::transport::proxy_protocol::Header;
 use crate::transport::stream::Dialer;
 use crate::transport::tcp::{DialOptions, Idle, resolve};
@@ -21,6 +22,7 @@ pub struct Outbound {
     options: OutboundOptions,
     idle: Idle,
     dialer: Dialer,
+    unreachable: Complaints,
 }
 
 impl Outbound {
@@ -31,6 +33,7 @@ impl Outbound {
             options,
             idle,
             dialer: Dialer::default(),
+            unreachable: Complaints::new(),
         }
     }
 
@@ -99,6 +102,20 @@ impl Outbound {
         Ok(Link::new(reader, writer))
     }
 
+    /// What it was set up to lead to should be there; what a visitor has
+    /// chosen need not.
+    fn note_failure(&self, target: &Destination, e: &DispatchError) {
+        let (tag, why) = (&self.tag, chain(e));
+        match self.options.redirect_address {
+            None => debug!("[{tag}] no connection to {target}: {why}"),
+            Some(_) => {
+                if let Some(unsaid) = self.unreachable.turn() {
+                    warn!("[{tag}] no connection to {target}: {why}{unsaid}");
+                }
+            }
+        }
+    }
+
     fn connect_to(&self, target: &Destination, request: &Request) -> Result<Link, DispatchError> {
         let addresses = self.addresses(target, request.allowed.as_deref())?;
         let link = match target.network {
@@ -121,7 +138,7 @@ impl link::Outbound for Outbound {
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
         let target = self.redirected(&request.target);
         let link = self.connect_to(&target, request);
-        link.inspect_err(|e| debug!("[{}] no connection to {target}: {}", self.tag, chain(e)))
+        link.inspect_err(|e| self.note_failure(&target, e))
     }
 }
 
