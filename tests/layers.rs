@@ -89,7 +89,7 @@ const DIRECT: &[&str] = &[
 const EVERYTHING: &str = "*";
 
 /// Single items that a room may use beyond its entry.
-const EXCEPTIONS: [(&str, &str, &str); 6] = [
+const EXCEPTIONS: [(&str, &str, &str); 8] = [
     (
         "proxy::http",
         "proxy::socks::Account",
@@ -107,6 +107,12 @@ const EXCEPTIONS: [(&str, &str, &str); 6] = [
         "a value of an option struct",
     ),
     ("cli", "transport::tls::Pin", "printed for configurations"),
+    (
+        "config",
+        "reverse::Announcement",
+        "a value of an option struct",
+    ),
+    ("cli", "reverse::Announcement", "the names of services"),
     (
         "config",
         "sniff::wire::Protocol",

@@ -5,11 +5,12 @@ use super::json::Node;
 use super::read::{Fields, Keys};
 use super::tags::Tags;
 use super::targets;
+use super::value::Item;
 use super::words::quoted;
 use crate::limits::{CONTROL_DOMAINS, MUX_DOMAIN};
 use crate::mux::CarrierOptions;
 use crate::net::Address;
-use crate::reverse::{BridgeOptions, PortalOptions};
+use crate::reverse::{Announcement, BridgeOptions, PortalOptions};
 
 const REVERSE: Keys = Keys {
     known: &["bridges", "portals"],
@@ -17,12 +18,12 @@ const REVERSE: Keys = Keys {
 };
 
 const BRIDGE: Keys = Keys {
-    known: &["tag", "domain", "allowTargets"],
+    known: &["tag", "domain", "allowTargets", "services", "standby"],
     unsupported: &[],
 };
 
 const PORTAL: Keys = Keys {
-    known: &["tag", "domain", "controlDomain"],
+    known: &["tag", "domain", "controlDomain", "services"],
     unsupported: &[],
 };
 
@@ -67,6 +68,7 @@ fn bridge(
     let fields = Fields::open(node, &BRIDGE)?;
     let mut bridge = BridgeOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
     bridge.allow_targets = fields.get("allowTargets").map(targets::read).transpose()?;
+    bridge.announcement = announcement(&fields, &bridge.domain)?;
     bridge.carrier = carrier.clone();
     fields.finish()?;
     Ok(bridge)
@@ -79,6 +81,7 @@ fn portal(
 ) -> Result<PortalOptions, ConfigError> {
     let fields = Fields::open(node, &PORTAL)?;
     let mut portal = PortalOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
+    portal.services = services(&fields)?;
     portal.carrier = carrier.clone();
     if let Some(control) = fields.get("controlDomain") {
         let names = CONTROL_DOMAINS.map(|name| (name, name));
@@ -86,6 +89,34 @@ fn portal(
     }
     fields.finish()?;
     Ok(portal)
+}
+
+/// What a bridge says of itself, if that can be said in a name.
+fn announcement(fields: &Fields<'_>, domain: &str) -> Result<Announcement, ConfigError> {
+    let announcement = Announcement {
+        services: services(fields)?,
+        standby: fields.flag("standby")?,
+    };
+    match fields.get("services") {
+        Some(node) if !announcement.fits(domain) => Err(node
+            .error("the names are too long to be announced together")
+            .help("use shorter ones, or a bridge for each half")),
+        _ => Ok(announcement),
+    }
+}
+
+/// Names of services, each a label.
+fn services(fields: &Fields<'_>) -> Result<Vec<String>, ConfigError> {
+    let Some(node) = fields.get("services") else {
+        return Ok(Vec::new());
+    };
+    let name = |item: Item<'_>| match Announcement::is_service(item.text) {
+        true => Ok(item.text.to_owned()),
+        false => Err(item
+            .error(format!("{} is no name of a service", quoted(item.text)))
+            .help("use small letters, digits and hyphens")),
+    };
+    node.strings()?.into_iter().map(name).collect()
 }
 
 fn tag(fields: &Fields<'_>, tags: &mut Tags) -> Result<String, ConfigError> {

@@ -207,7 +207,7 @@ fn leaves(options: &socks::OutboundOptions) -> bool {
 fn leads(rule: &Rule, bridge: &BridgeOptions) -> bool {
     rule.conditions.iter().all(|condition| match condition {
         Condition::InboundTag(tags) => tags.contains(&bridge.tag),
-        Condition::Domain(patterns) => patterns.iter().any(|p| matches(p, &bridge.domain)),
+        Condition::Domain(patterns) => patterns.iter().any(|p| matches(p, &bridge.asked())),
         Condition::Network { tcp, .. } => *tcp,
         Condition::Port(ports) => ports.iter().any(|range| range.contains(&0)),
         _ => false,

@@ -62,7 +62,7 @@ impl Bridge {
         options.carrier.check().map_err(ReverseError::Options)?;
         options.carrier.timer.get_or_insert_with(|| timer.clone());
         options.carrier.origins = true; // it has chosen its portal
-        let target = Destination::tcp(&options.domain, 0).map_err(ReverseError::BadDomain)?;
+        let target = Destination::tcp(&options.asked(), 0).map_err(ReverseError::BadDomain)?;
         let (nudge, nudged) = bounded(1);
         let name = format!("bridge-{}", options.tag);
         let shared = Arc::new(Shared {
@@ -124,7 +124,9 @@ impl Shared {
         let mut redial = Redial::new(timer.clock().clone());
         while !self.closed.is_done() {
             let ended = self.carriers.lock().sort_out(&mut redial);
-            drop(ended);
+            for carrier in ended {
+                self.note_end(&carrier);
+            }
             match self.wants_another() {
                 true if redial.wait().is_zero() => self.dial(&mut redial),
                 true => self.rest(&timer.clock().after(redial.wait()), nudged),
@@ -133,6 +135,17 @@ impl Shared {
         }
         let carriers = self.carriers.lock().all();
         close_all(carriers, |worker| worker.close());
+    }
+
+    /// A portal that takes a carrier speaks at once; one that does not know
+    /// the bridge ends it without a word, as a server of VLESS should.
+    fn note_end(&self, carrier: &Carrier) {
+        let tag = &self.options.tag;
+        match carrier.worker.was_taken() {
+            _ if self.leaving.load(Ordering::SeqCst) => {}
+            true => warn!("bridge {tag}: carrier to the portal has ended"),
+            false => warn!("bridge {tag}: carrier to the portal has ended unused: {UNUSED}"),
+        }
     }
 
     fn wants_another(&self) -> bool {
@@ -192,6 +205,9 @@ impl Shared {
         })
     }
 }
+
+/// Why a portal may not have taken a carrier.
+const UNUSED: &str = "does the portal know the bridge's id and domain, and is it a portal?";
 
 /// The carriers of one bridge.
 #[derive(Default)]

@@ -67,6 +67,11 @@ impl BridgeWorker {
         self.server.is_closed()
     }
 
+    /// Whether the portal has said anything on it.
+    pub(super) fn was_taken(&self) -> bool {
+        self.state.control.get().is_some()
+    }
+
     /// Sessions open now, the control session among them.
     pub(super) fn active_connections(&self) -> usize {
         self.server.active_connections() as usize

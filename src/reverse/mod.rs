@@ -1,5 +1,6 @@
 //! Reverse tunnels: portal and bridge (section 9).
 
+mod announcement;
 mod bridge;
 mod bridge_worker;
 mod control;
@@ -10,7 +11,9 @@ mod picker;
 mod portal;
 mod portal_worker;
 mod redial;
+mod services;
 
+pub use announcement::Announcement;
 pub use bridge::Bridge;
 pub use control::{Control, ControlError, State};
 pub use error::ReverseError;

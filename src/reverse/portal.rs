@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use log::{info, warn};
 
-use super::picker::StaticMuxPicker;
 use super::portal_worker::PortalWorker;
-use super::{PortalOptions, ReverseError, is_control_domain};
+use super::services::Carriers;
+use super::{Announcement, PortalOptions, ReverseError, is_control_domain};
 use crate::escape::Escaped;
 use crate::link::{DispatchError, Health, Link, Outbound, Request};
-use crate::mux::{ClientManager, MuxError, WorkerPicker};
+use crate::mux::MuxError;
 use crate::net::Network;
 use crate::router::OutboundManager;
 use crate::sync::{Complaints, Done, Timer};
@@ -39,15 +39,14 @@ impl Portal {
         ReverseError::check_names(&options.tag, &options.domain)?;
         options.carrier.check().map_err(ReverseError::Options)?;
         options.carrier.timer.get_or_insert_with(|| timer.clone());
-        let picker = Arc::new(StaticMuxPicker::new(timer));
         let handler = Arc::new(Handler {
+            carriers: Carriers::new(&options.services, timer),
             options,
-            client: ClientManager::new(picker.clone()),
-            picker,
             timer: timer.clone(),
             draining: AtomicBool::new(false),
             closed: Done::new(),
             refusals: Complaints::new(),
+            lonely: Complaints::new(),
         });
         outbounds
             .add_extra_handler(handler.clone())
@@ -61,14 +60,14 @@ impl Portal {
 
     /// Carriers that bridges have opened.
     pub fn carriers(&self) -> usize {
-        self.handler.picker.len()
+        self.handler.carriers.all().len()
     }
 
     /// Tells all bridges, also those that still come, to open carriers to
     /// somebody else. Those that are open go on.
     pub fn drain(&self) {
         self.handler.draining.store(true, Ordering::SeqCst);
-        self.handler.picker.drain();
+        self.handler.carriers.drain();
     }
 
     /// Removes the outbound, ends all carriers and waits for them.
@@ -95,17 +94,17 @@ impl fmt::Debug for Portal {
 
 struct Handler {
     options: PortalOptions,
-    picker: Arc<StaticMuxPicker>,
-    client: ClientManager,
+    carriers: Carriers,
     timer: Timer,
     draining: AtomicBool,
     closed: Done,
     refusals: Complaints,
+    lonely: Complaints,
 }
 
 /// What a link is to the portal.
 enum Kind {
-    Bridge,
+    Bridge(Announcement),
     Visitor,
 }
 
@@ -131,8 +130,8 @@ impl Handler {
         let Some(name) = request.target.address.domain() else {
             return Ok(Kind::Visitor);
         };
-        if name == self.options.domain {
-            return check_bridge(request).map(|()| Kind::Bridge);
+        if let Some(announced) = Announcement::read(name, &self.options.domain) {
+            return check_bridge(request).map(|()| Kind::Bridge(announced));
         }
         if is_control_domain(name) {
             return Err(DispatchError::Refused(
@@ -143,28 +142,74 @@ impl Handler {
     }
 
     /// Makes the link a carrier, for as long as it lives.
-    fn serve_bridge(&self, request: &Request, link: Link) -> Result<(), MuxError> {
+    fn serve_bridge(
+        &self,
+        request: &Request,
+        announced: &Announcement,
+        link: Link,
+    ) -> Result<(), MuxError> {
         let PortalOptions {
             tag,
             control_domain,
             carrier,
             ..
         } = &self.options;
-        let worker =
-            PortalWorker::with_options(link, control_domain, carrier.clone(), &self.timer)?;
-        if !self.picker.add(worker.clone()) {
+        let worker = PortalWorker::start(
+            link,
+            control_domain,
+            carrier.clone(),
+            &self.timer,
+            announced.standby,
+        )?;
+        if !self.carriers.add(&worker, announced) {
             worker.close();
             return Err(MuxError::Closed);
         }
         if self.draining.load(Ordering::SeqCst) {
             worker.drain();
         }
-        info!("[{}] portal {tag}: bridge has come", request.id);
+        self.greet(request, announced);
         worker.client().wait_closed(None);
-        self.picker.remove(&worker);
+        self.carriers.remove(&worker);
         worker.close();
-        warn!("[{}] portal {tag}: bridge has gone", request.id);
+        let from = from(request);
+        warn!("[{}] portal {tag}: bridge has gone{from}", request.id);
         Ok(())
+    }
+
+    fn greet(&self, request: &Request, announced: &Announcement) {
+        let (id, tag, from) = (request.id, &self.options.tag, from(request));
+        let standby = if announced.standby {
+            ", on standby"
+        } else {
+            ""
+        };
+        let serves = match announced.services.join(", ") {
+            none if none.is_empty() => none,
+            names => format!(", serves {names}"),
+        };
+        info!("[{id}] portal {tag}: bridge has come{from}{serves}{standby}");
+        let unknown = self.carriers.unknown(announced).join(", ");
+        if !unknown.is_empty() {
+            let known: Vec<&str> = self.carriers.known().collect();
+            let known = known.join(", ");
+            warn!(
+                "[{id}] portal {tag}: that bridge serves {unknown}, which nobody gets to here: this portal has {known}"
+            );
+        }
+    }
+
+    /// What becomes of a visitor for whom there is no carrier is worth a line.
+    fn note_no_bridge(&self, request: &Request, why: &MuxError) {
+        if matches!(why, MuxError::NoWorker)
+            && let Some(unsaid) = self.lonely.turn()
+        {
+            let Request { id, target, .. } = request;
+            let (tag, from) = (&self.options.tag, from(request));
+            warn!(
+                "[{id}] portal {tag}: there is no bridge for the visitor{from} to {target}{unsaid}"
+            );
+        }
     }
 }
 
@@ -187,6 +232,12 @@ fn check_bridge(request: &Request) -> Result<(), DispatchError> {
     Ok(())
 }
 
+/// ` from` its address, if that is known.
+fn from(request: &Request) -> String {
+    let source = request.source;
+    source.map_or_else(String::new, |source| format!(" from {source}"))
+}
+
 /// Where somebody comes from, as far as that is known.
 fn origin(request: &Request) -> String {
     let inbound = Escaped(request.inbound.as_bytes());
@@ -204,32 +255,37 @@ impl Outbound for Handler {
     /// Without a bridge it leads nowhere.
     fn health(&self) -> Option<Health> {
         Some(Health {
-            round_trip: self.client.round_trip(),
-            failed: self.picker.is_empty().then(Instant::now),
+            round_trip: self.carriers.all().client.round_trip(),
+            failed: self.carriers.all().is_empty().then(Instant::now),
         })
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
         match self.admit(request)? {
-            Kind::Bridge => Err(DispatchError::Refused("a bridge brings its own link")),
-            Kind::Visitor => Ok(self
-                .client
-                .connect_from(&request.target, request.origin())?),
+            Kind::Bridge(_) => Err(DispatchError::Refused("a bridge brings its own link")),
+            Kind::Visitor => {
+                let group = self.carriers.for_target(&request.target.address);
+                let link = group.client.connect_from(&request.target, request.origin());
+                Ok(link.inspect_err(|e| self.note_no_bridge(request, e))?)
+            }
         }
     }
 
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
         match self.admit(request)? {
-            Kind::Bridge => Ok(self.serve_bridge(request, link)?),
+            Kind::Bridge(announced) => Ok(self.serve_bridge(request, &announced, link)?),
             Kind::Visitor => {
-                let (target, origin) = (&request.target, request.origin());
-                Ok(self.client.dispatch_from(target, origin, link)?)
+                let group = self.carriers.for_target(&request.target.address);
+                let done = group
+                    .client
+                    .dispatch_from(&request.target, request.origin(), link);
+                Ok(done.inspect_err(|e| self.note_no_bridge(request, e))?)
             }
         }
     }
 
     fn close(&self) {
         self.closed.signal();
-        self.picker.close();
+        self.carriers.close();
     }
 }

@@ -20,6 +20,8 @@ use crate::sync::{Periodic, Timer};
 pub struct PortalWorker {
     client: Arc<ClientWorker>,
     beat: Arc<Mutex<Heartbeat>>,
+    /// Its bridge wants others to be preferred.
+    standby: bool,
     _timer: Periodic,
 }
 
@@ -48,6 +50,16 @@ impl PortalWorker {
         carrier: CarrierOptions,
         timer: &Timer,
     ) -> Result<Arc<Self>, MuxError> {
+        Self::start(link, control_domain, carrier, timer, false)
+    }
+
+    pub(super) fn start(
+        link: Link,
+        control_domain: &str,
+        carrier: CarrierOptions,
+        timer: &Timer,
+        standby: bool,
+    ) -> Result<Arc<Self>, MuxError> {
         let options = ClientOptions {
             keep_idle: true,
             carrier,
@@ -62,6 +74,7 @@ impl PortalWorker {
         Ok(Arc::new(Self {
             client,
             beat,
+            standby,
             _timer: timer,
         }))
     }
@@ -89,14 +102,16 @@ impl PortalWorker {
 
     /// How much others are to be preferred: first those that are not in
     /// doubt, then those whose bridges do not leave, that answer in time, that
-    /// do not drain, whose bridges have said by a word what they are, that have
-    /// fewer sessions; and among equals whoever was heard last, for it is the least likely to have gone without a word.
+    /// are not on standby, do not drain, whose bridges have said by a word what
+    /// they are, that have fewer sessions; and among equals whoever was heard
+    /// last, for it is the least likely to have gone without a word.
     pub(super) fn reluctance(&self) -> impl Ord + use<> {
         let client = &self.client;
         (
             client.is_doubtful(),
             client.peer_drains(),
             client.is_overdue(),
+            self.standby,
             client.is_draining(),
             client.is_unknown(),
             client.active_connections(),
