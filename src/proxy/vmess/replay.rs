@@ -153,7 +153,10 @@ mod tests {
         let known = replays.auth_ids.lock();
         let most = VMESS_CLOCK as usize + SPAN as usize + 1;
         assert!(known.count <= most, "{}", known.count);
-        assert_eq!(known.count, known.spans.values().map(HashSet::len).sum());
+        assert_eq!(
+            known.count,
+            known.spans.values().map(HashSet::len).sum::<usize>()
+        );
     }
 
     /// More than can be remembered: what was forgotten stays refused, by its
