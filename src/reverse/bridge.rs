@@ -143,6 +143,9 @@ impl Shared {
         let tag = &self.options.tag;
         match carrier.worker.was_taken() {
             _ if self.leaving.load(Ordering::SeqCst) => {}
+            true if carrier.worker.is_draining() => {
+                info!("bridge {tag}: carrier to the portal has ended, as it said");
+            }
             true => warn!("bridge {tag}: carrier to the portal has ended"),
             false => warn!("bridge {tag}: carrier to the portal has ended unused: {UNUSED}"),
         }

@@ -54,7 +54,12 @@ impl BridgeWorker {
 
     /// Whether the portal may open sessions on it for some time to come.
     pub(super) fn is_active(&self) -> bool {
-        !self.server.is_closed() && !self.state.draining.load(Ordering::Relaxed)
+        !self.server.is_closed() && !self.is_draining()
+    }
+
+    /// Whether the portal has said that it wants another in its place.
+    pub(super) fn is_draining(&self) -> bool {
+        self.state.draining.load(Ordering::Relaxed)
     }
 
     /// Whether the portal has been silent for too long.
