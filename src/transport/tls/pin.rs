@@ -22,6 +22,16 @@ impl Pin {
             .reduce(|chain, next| sha256(&[chain, next].concat()))
             .map(Self)
     }
+
+    /// The hash of a chain, computed elsewhere.
+    pub fn from_bytes(hash: [u8; SHA256_OUTPUT_LEN]) -> Self {
+        Self(hash)
+    }
+
+    /// The hash itself.
+    pub fn to_bytes(self) -> [u8; SHA256_OUTPUT_LEN] {
+        self.0
+    }
 }
 
 impl fmt::Display for Pin {

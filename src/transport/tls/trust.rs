@@ -160,13 +160,17 @@ fn is_authority(e: &Error) -> bool {
     matches!(other.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
+/// What may have happened.
+const HOW: &str = "it has a new certificate, and the pin or token here is an old one, or it is \
+                   somebody else";
+
 /// The chain's hash is none of those that are pinned.
 #[derive(Debug)]
 struct Unpinned(Pin);
 
 impl fmt::Display for Unpinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "its chain is not pinned: {}", self.0)
+        write!(f, "its chain is not pinned: {}; {HOW}", self.0)
     }
 }
 
