@@ -142,7 +142,9 @@ fn a_certificate_is_made_with_its_key_and_its_pin() {
 
 #[test]
 fn help_has_an_example_for_every_command() {
-    for command in ["run", "test", "demo", "uuid", "version"] {
+    for command in [
+        "run", "test", "demo", "portal", "bridge", "forward", "uuid", "version",
+    ] {
         let help = printed(&[command, "--help"]);
         let example = format!("\n  muxcool {command}");
         assert!(

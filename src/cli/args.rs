@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::oneline::args::{BridgeArgs, ForwardCommand, PortalArgs};
+
 /// Name, version, target and features of this program, on one line.
 pub(super) static VERSION_LINE: LazyLock<String> =
     LazyLock::new(|| format!("{} {}", env!("CARGO_PKG_NAME"), *VERSION));
@@ -66,6 +68,35 @@ Prints \"Configuration OK.\", or what is wrong and where; then the exit code is 
   muxcool demo                 open the printed address; Ctrl-C ends it
   muxcool demo --check         fetch through the tunnel once, compare, report")]
     Demo(DemoArgs),
+
+    /// Take visitors in for services elsewhere, and print the command for there
+    #[command(after_help = "Examples:
+  muxcool portal --listen 8443 --host portal.example.com --publish 8080=web
+  muxcool portal --listen 0.0.0.0:8443 --publish 8080=web --publish 2222=ssh --publish-udp 5353=dns
+
+Bridges come in by TLS, with an id; the printed token has both. It stays the
+same when the portal is started anew.")]
+    Portal(PortalArgs),
+
+    /// Bring services here to the visitors of a portal
+    #[command(after_help = "Examples:
+  muxcool bridge TOKEN --serve web=127.0.0.1:80 --serve ssh=22
+  muxcool bridge TOKEN@portal.example.com --serve web=80 --standby
+  muxcool bridge --token-file /etc/muxcool/tokens --serve db=db.internal:5432
+
+Visitors get to what is served, and to nothing else. Of several bridges that
+serve one name the least loaded is taken. With several tokens one bridge serves
+several portals.")]
+    Bridge(BridgeArgs),
+
+    /// Reach from here what another machine reaches
+    #[command(subcommand)]
+    #[command(after_help = "Examples:
+  muxcool forward serve --listen 8443 --host gate.example.com     on that machine
+  muxcool forward dial TOKEN --socks 1080                         on this one
+
+All connections share one, which is encrypted.")]
+    Forward(ForwardCommand),
 
     /// Print a new UUID (version 4), such as VLESS users have
     #[command(after_help = "Example:

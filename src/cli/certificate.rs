@@ -32,7 +32,7 @@ pub(super) fn make(args: &CertArgs) -> Result<String, Failure> {
 }
 
 /// The certificate and its key, in DER.
-fn self_signed(names: &[String]) -> Result<(Vec<u8>, Vec<u8>), rcgen::Error> {
+pub(super) fn self_signed(names: &[String]) -> Result<(Vec<u8>, Vec<u8>), rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     if let Some(first) = names.first() {
         params
@@ -55,7 +55,7 @@ fn write(path: &Path, text: &str, secret: bool) -> Result<(), Failure> {
 }
 
 /// Nobody but its owner can read a secret file, from the beginning.
-fn create(path: &Path, secret: bool) -> io::Result<File> {
+pub(super) fn create(path: &Path, secret: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -65,7 +65,8 @@ fn create(path: &Path, secret: bool) -> io::Result<File> {
     options.open(path)
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+/// As files and configurations have it.
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut out = format!("-----BEGIN {label}-----\n");
     for at in (0..text.len()).step_by(LINE) {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::args::{Command, DemoArgs, SourceArgs, TlsCommand, VERSION_LINE};
 use super::certificate;
 use super::failure::Failure;
+use super::oneline;
 use super::readers;
 use super::signals::StopSignals;
 use crate::app::{App, demo, logging};
@@ -18,6 +19,9 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         Command::Run(sources) => run(&sources),
         Command::Test(sources) => test(&sources),
         Command::Demo(args) => show(&args),
+        Command::Portal(args) => oneline::portal(&args),
+        Command::Bridge(args) => oneline::bridge(&args),
+        Command::Forward(command) => oneline::forward(&command),
         Command::Uuid(args) => say(make_id(args.input.as_deref())),
         Command::Tls(TlsCommand::Cert(args)) => say(certificate::make(&args)?),
         Command::Version => say(&*VERSION_LINE),
@@ -33,7 +37,15 @@ fn make_id(text: Option<&str>) -> Uuid {
 }
 
 fn run(sources: &SourceArgs) -> Result<(), Failure> {
-    let plan = load(sources)?;
+    run_plan(load(sources)?, |_| Ok(()))
+}
+
+/// Runs a plan until it is told to stop. `started` is called when it is at
+/// work.
+pub(super) fn run_plan(
+    plan: Plan,
+    started: impl FnOnce(&App) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     start_logging(&plan.log)?;
     for warning in &plan.warnings {
         warn!("{warning}");
@@ -43,6 +55,7 @@ fn run(sources: &SourceArgs) -> Result<(), Failure> {
     let app = App::start(plan)?;
     // As important as in V2Ray, so that a default configuration shows it.
     warn!("{} started", *VERSION_LINE);
+    started(&app)?;
     signals.to_stop().wait();
     app.drain(drain, signals.to_hurry());
     app.close();
@@ -100,7 +113,7 @@ fn log_to_file(level: LevelFilter, path: &Path) -> Result<(), Failure> {
 }
 
 /// Prints to standard output.
-fn say(text: impl Display) -> Result<(), Failure> {
+pub(super) fn say(text: impl Display) -> Result<(), Failure> {
     let written = writeln!(io::stdout(), "{text}");
     written.map_err(|e| Failure::System("cannot print", e))
 }

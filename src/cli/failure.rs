@@ -11,6 +11,9 @@ use crate::error::chain;
 /// Tells systemd's units of the family not to start the program again.
 const BAD_CONFIGURATION: u8 = 23;
 
+/// As clap's.
+const USAGE: u8 = 2;
+
 /// Why a command ended in vain.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -32,6 +35,12 @@ pub(super) enum Failure {
     Certificate(rcgen::Error),
     /// A file cannot be written.
     Write(PathBuf, io::Error),
+    /// Arguments that do not go together, or say too little.
+    Usage(String),
+    /// What the arguments ask for cannot be had.
+    Wrong(String),
+    /// There is no folder for what should be kept.
+    NoState,
     /// The system refused what every run needs.
     System(&'static str, io::Error),
 }
@@ -43,6 +52,7 @@ impl Failure {
             | Failure::Certificate(_)
             | Failure::Write(..)
             | Failure::System(..) => ExitCode::FAILURE,
+            Failure::Usage(_) => ExitCode::from(USAGE),
             _ => ExitCode::from(BAD_CONFIGURATION),
         }
     }
@@ -64,6 +74,11 @@ impl fmt::Display for Failure {
             Failure::Check(e) => f.write_str(&chain(e)),
             Failure::Certificate(e) => write!(f, "no certificate can be made: {e}"),
             Failure::Write(path, e) => write!(f, "{} cannot be written: {e}", path.display()),
+            Failure::Usage(what) | Failure::Wrong(what) => f.write_str(what),
+            Failure::NoState => f.write_str(
+                "HOME is not set, so there is no place for the id and the certificate: name one \
+                 with --state, or use --ephemeral",
+            ),
             Failure::System(what, e) => write!(f, "{what}: {e}"),
         }
     }

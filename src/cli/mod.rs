@@ -12,6 +12,7 @@ mod argv;
 mod certificate;
 mod commands;
 mod failure;
+mod oneline;
 mod readers;
 mod signals;
 mod sources;

@@ -1,0 +1,58 @@
+use std::env;
+use std::fs;
+
+use super::args::TokenArgs;
+use super::token::{Purpose, Token};
+use crate::cli::failure::Failure;
+
+/// Where a token is looked for that is not given otherwise.
+const VARIABLE: &str = "MUXCOOL_TOKEN";
+
+/// All tokens that are given, at least one, each with a host.
+pub(super) fn read(args: &TokenArgs, purpose: Purpose) -> Result<Vec<Token>, Failure> {
+    let texts = texts(args)?;
+    if texts.is_empty() {
+        let what = format!(
+            "no token: give the one that the other machine printed, or put it into {VARIABLE} or \
+             a --token-file"
+        );
+        return Err(Failure::Usage(what));
+    }
+    let tokens = texts.iter().map(|text| token(text, purpose));
+    tokens.collect()
+}
+
+fn texts(args: &TokenArgs) -> Result<Vec<String>, Failure> {
+    let mut texts = args.tokens.clone();
+    for path in &args.files {
+        let text = fs::read_to_string(path);
+        let text = text.map_err(|e| Failure::Wrong(format!("{}: {e}", path.display())))?;
+        let lines = text.lines().map(str::trim);
+        let tokens = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        texts.extend(tokens.map(str::to_owned));
+    }
+    if texts.is_empty() {
+        let given = env::var(VARIABLE).unwrap_or_default();
+        texts.extend(given.split_ascii_whitespace().map(str::to_owned));
+    }
+    Ok(texts)
+}
+
+fn token(text: &str, purpose: Purpose) -> Result<Token, Failure> {
+    let token: Token = text.parse().map_err(|e| Failure::Usage(format!("{e}")))?;
+    if token.purpose != purpose {
+        let command = match token.purpose {
+            Purpose::Bridge => "muxcool bridge",
+            Purpose::Forward => "muxcool forward dial",
+        };
+        return Err(Failure::Usage(format!("this token is for `{command}`")));
+    }
+    match token.hosts.is_empty() {
+        true => Err(Failure::Usage(
+            "the token does not say where to dial: write TOKEN@HOST, with the name or address of \
+             the machine that printed it"
+                .into(),
+        )),
+        false => Ok(token),
+    }
+}
