@@ -306,6 +306,23 @@ fn a_token_outlives_the_portal_that_keeps_its_state() {
     );
 }
 
+#[test]
+fn systemds_state_directory_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let options = ["portal", "--listen", &listen, "--publish", "0=web"];
+    let kept = [("STATE_DIRECTORY", directory.path().to_str().unwrap())];
+    let token = Line::start_with(&options, &kept).token();
+    assert!(
+        directory
+            .path()
+            .join(format!("portal-{port}.pem"))
+            .is_file()
+    );
+    assert_eq!(Line::start_with(&options, &kept).token(), token);
+}
+
 /// With another id at the same certificate the portal must not say a word.
 #[test]
 fn a_bridge_that_the_portal_does_not_know_says_so() {
@@ -347,10 +364,11 @@ fn wrong_turns_say_where_to_go() {
         "--ephemeral",
         "--host",
     ];
-    let cases: [(&[&str], i32, &str); 11] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["bridge", cut], USAGE, "the token is cut off"),
         (&["bridge", "A!"], USAGE, "as its character 2"),
         (&["bridge"], USAGE, "MUXCOOL_TOKEN"),
+        (&["bridge", &token, &token], USAGE, "two tokens lead to"),
         (&["bridge", &token], USAGE, "--serve web=HOST:PORT"),
         (
             &["bridge", &token, "--serve", "web"],

@@ -49,7 +49,7 @@ pub(crate) struct BridgeArgs {
     pub(super) standby: bool,
 
     /// Visitors at once, of all services together; more are refused
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5_500))]
     pub(super) max_conns: Option<u16>,
 
     #[command(flatten)]

@@ -19,7 +19,21 @@ pub(super) fn read(args: &TokenArgs, purpose: Purpose) -> Result<Vec<Token>, Fai
         return Err(Failure::Usage(what));
     }
     let tokens = texts.iter().map(|text| token(text, purpose));
-    tokens.collect()
+    let tokens: Vec<Token> = tokens.collect::<Result<_, _>>()?;
+    check_places(&tokens)?;
+    Ok(tokens)
+}
+
+/// One of two that lead to the same place is an old one.
+fn check_places(tokens: &[Token]) -> Result<(), Failure> {
+    for (index, token) in tokens.iter().enumerate() {
+        let place = token.place();
+        if tokens[..index].iter().any(|other| other.place() == place) {
+            let what = format!("two tokens lead to {place}: one will do");
+            return Err(Failure::Usage(what));
+        }
+    }
+    Ok(())
 }
 
 fn texts(args: &TokenArgs) -> Result<Vec<String>, Failure> {
