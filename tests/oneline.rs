@@ -173,6 +173,31 @@ fn one_bridge_serves_several_portals() {
     }
 }
 
+/// What comes first is a line that says who the visitor is.
+#[test]
+fn a_service_is_told_who_visits() {
+    let web = TcpTarget::echo();
+    let portal = portal(&["--publish", "0=web"]);
+    let services = [serve("web", web.address())];
+    let _bridge = bridge(&portal.token(), &services, &["--proxy-protocol", "v1"]);
+    let address = portal.address("web/tcp");
+    let visit = || -> io::Result<(SocketAddr, String)> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut said = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(&stream), &mut said)?;
+        Ok((stream.local_addr()?, said))
+    };
+    // Until bridge and portal have told each other what they are, it is not known.
+    let known = || match visit() {
+        Ok((from, said)) if !said.is_empty() && !said.contains("UNKNOWN") => Ok((from, said)),
+        other => Err(other),
+    };
+    let (from, said) = eventually(Instant::now() + PATIENCE, known).unwrap();
+    let expected = format!("PROXY TCP4 {} {} {}", from.ip(), address.ip(), from.port());
+    assert!(said.starts_with(&expected), "{said} for {from}");
+}
+
 #[test]
 fn visitors_beyond_the_bound_are_refused() {
     let web = TcpTarget::echo();

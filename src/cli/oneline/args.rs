@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::forms::{Allow, Listen, Local, Publish, Serve};
 
@@ -51,6 +51,12 @@ pub(crate) struct BridgeArgs {
     /// Visitors at once, of all services together; more are refused
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5_500))]
     pub(super) max_conns: Option<u16>,
+
+    /// Tell the services each visitor's address in a PROXY header
+    ///
+    /// They must expect it. Datagrams have none.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
 
     #[command(flatten)]
     pub(super) export: ExportArgs,
@@ -143,6 +149,13 @@ pub(super) struct StateArgs {
     /// Keep nothing: the token is another one at each start
     #[arg(long, conflicts_with = "state")]
     pub(super) ephemeral: bool,
+}
+
+/// Form of the header: text or binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProxyProtocol {
+    V1 = 1,
+    V2 = 2,
 }
 
 /// Where tokens come from.

@@ -87,7 +87,7 @@ fn configuration(args: &BridgeArgs, tokens: &[Token]) -> Json {
     let bridges: Json = tags.iter().map(|tag| bridge(tag, args)).collect();
     parts.extend([
         ("reverse", object! { "bridges": bridges }),
-        ("outbounds", Json::List(outbounds(&args.serve, tokens))),
+        ("outbounds", Json::List(outbounds(args, tokens))),
         (
             "routing",
             object! { "rules": Json::List(rules(&args.serve, &tags)) },
@@ -126,16 +126,20 @@ fn bridge(tag: &str, args: &BridgeArgs) -> Json {
     Json::Object(members)
 }
 
-fn outbounds(serve: &[Serve], tokens: &[Token]) -> Vec<Json> {
+fn outbounds(args: &BridgeArgs, tokens: &[Token]) -> Vec<Json> {
     let ways = tokens.iter().map(|token| {
         let tag = way_tag(&token.place());
         Json::Object(pieces::way_to(&tag, token))
     });
-    let services = serve.iter().map(|one| {
+    let services = args.serve.iter().map(|one| {
+        let mut settings = vec![("redirect", Json::text(&one.target))];
+        if let Some(version) = args.proxy_protocol {
+            settings.push(("proxyProtocol", Json::Number(version as u64)));
+        }
         object! {
             "tag": Json::text(one),
             "protocol": "freedom",
-            "settings": object! { "redirect": Json::text(&one.target) },
+            "settings": Json::Object(settings),
         }
     });
     let nowhere = [pieces::nowhere()].into_iter();
