@@ -71,6 +71,8 @@
 //! | `log` | process that logs | lines | condition variable | never: it lives as long as the process, which waits for its last lines, 1 s |
 //! | `lookup` | name that is looked up | the system's resolver | its answer; nothing else can | nobody: its asker leaves after 20 s |
 //! | `access-log` | access log | lines | channel; `Done` | the log's close |
+//! | `control` | control socket | clients | shutdown of the socket | the socket's close |
+//! | `control-N` | its client | a request; room for the answer | data; room; deadline; shutdown | the socket's close |
 //! | `signals` | process | SIGINT, SIGTERM | signal; close of the watch | the watch's drop |
 //! | `spare` | thread that has done its task, 64 at the most | another task, 3 s | a task, upon which it gets its name; clock | nobody: it ends by itself or with the process |
 //! | `timer` | process | the next deadline | channel | never: it lives as long as the process |

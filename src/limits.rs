@@ -556,6 +556,24 @@ pub const ACCESS_QUEUE: usize = 4_096;
 pub const ACCESS_GATHERING: Duration = Duration::from_millis(20);
 
 // ---------------------------------------------------------------------------
+// Our choice: control and status
+// ---------------------------------------------------------------------------
+
+/// Longest request on the control socket, in bytes: a command and a few words.
+pub const CONTROL_REQUEST: usize = 4_096;
+
+/// Longest answer that is read from a control socket, in bytes: much more than
+/// [`STATUS_STREAMS`] take.
+pub const CONTROL_ANSWER: usize = 16 * 1024 * 1024;
+
+/// Clients of a control socket at once; more are closed.
+pub const CONTROL_CLIENTS: usize = 16;
+
+/// In which a client of the control socket must have sent its request, and as
+/// much again in which it must have taken the answer.
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+
+// ---------------------------------------------------------------------------
 // Our choice: configuration
 // ---------------------------------------------------------------------------
 

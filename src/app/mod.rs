@@ -1,6 +1,8 @@
 //! From a [`Plan`] to running objects and threads, and back to none.
 
 pub mod access;
+#[cfg(feature = "cli")]
+pub mod control;
 pub mod demo;
 mod drain;
 mod error;

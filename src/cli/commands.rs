@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::oneline;
 use super::readers;
 use super::signals::StopSignals;
+use crate::app::control::{Commands, ControlSocket};
 use crate::app::{App, demo, logging};
 use crate::config::{LogPlan, LogTarget, Plan, load_all};
 
@@ -51,8 +52,9 @@ pub(super) fn run_plan(
         warn!("{warning}");
     }
     let signals = catch_signals()?;
-    let drain = plan.drain;
+    let (drain, control) = (plan.drain, plan.control.clone());
     let app = App::start(plan)?;
+    let _control = ControlSocket::open(&control, Commands::new());
     // As important as in V2Ray, so that a default configuration shows it.
     warn!("{} started", *VERSION_LINE);
     started(&app)?;

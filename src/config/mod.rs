@@ -23,6 +23,7 @@
 mod balancers;
 mod carriers;
 mod conditions;
+mod control;
 mod direct;
 mod dokodemo;
 mod error;
@@ -63,7 +64,8 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Place};
 pub use plan::{
-    InboundOptions, InboundPlan, LogPlan, LogTarget, MuxPlan, OutboundOptions, OutboundPlan, Plan,
+    ControlPlan, InboundOptions, InboundPlan, LogPlan, LogTarget, MuxPlan, OutboundOptions,
+    OutboundPlan, Plan,
 };
 
 /// Reads and checks the configuration in a file; `stdin:` is standard input.

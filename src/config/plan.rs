@@ -21,6 +21,8 @@ use crate::transport::tcp::{IdleTimes, ServerLimits};
 pub struct Plan {
     /// What is logged, and where to.
     pub log: LogPlan,
+    /// Where the program can be asked and told things while it runs.
+    pub control: ControlPlan,
     /// Where visitors come in, in the order of the text.
     pub inbounds: Vec<InboundPlan>,
     /// Where connections go out. The first takes what no rule decides; if
@@ -87,6 +89,18 @@ pub enum LogTarget {
     Console,
     /// Appended to this file.
     File(PathBuf),
+}
+
+/// Where the control socket is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ControlPlan {
+    /// Where this user's programs have theirs, under the process's number.
+    #[default]
+    ByProcess,
+    /// Nowhere.
+    Off,
+    /// Here.
+    At(PathBuf),
 }
 
 /// One listener, or several that differ in nothing but their port.

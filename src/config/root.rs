@@ -9,7 +9,7 @@ use super::read::{Fields, Keys};
 use super::routing::{self, Names};
 use super::tags::Tags;
 use super::warnings::Whole;
-use super::{inbound, logging, outbound, reverse};
+use super::{control, inbound, logging, outbound, reverse};
 
 /// The keys of the whole.
 pub(super) const ROOT: Keys = Keys {
@@ -22,6 +22,7 @@ pub(super) const ROOT: Keys = Keys {
         "reverse",
         "observatory",
         "burstObservatory",
+        "control",
     ],
     unsupported: &[
         ("dns", "names are resolved by the system"),
@@ -55,6 +56,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
     let (mut inbound_tags, mut outbound_tags) = (Tags::inbound(), Tags::outbound());
 
     let log = logging::read(fields.get("log"))?;
+    let control = control::read(fields.get("control"))?;
     let policy = Policy::read(fields.get("policy"), &mut notes)?;
     let inbounds = entries(fields.list("inbounds")?, |node| {
         inbound::read(node, &policy, &mut inbound_tags, &mut notes)
@@ -91,6 +93,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
     whole.warn(&mut notes);
     Ok(Plan {
         log,
+        control,
         inbounds,
         outbounds,
         router,
