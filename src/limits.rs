@@ -573,6 +573,32 @@ pub const CONTROL_CLIENTS: usize = 16;
 /// much again in which it must have taken the answer.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Streams that are told of in one answer; how many there are is always told.
+pub const STATUS_STREAMS: usize = 10_000;
+
+/// How long `muxcool status` waits for an answer.
+pub const STATUS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it looks when it watches.
+pub const STATUS_WATCH: Duration = Duration::from_secs(1);
+
+/// Head of a monitor's request, in bytes, and how many header fields it may
+/// have.
+pub const METRICS_HEAD: usize = 8_192;
+/// See [`METRICS_HEAD`].
+pub const METRICS_HEADERS: usize = 64;
+
+/// Monitors that are answered at once; more are closed.
+pub const METRICS_CLIENTS: usize = 32;
+
+/// In which a monitor must have sent its request, and as much again in which it
+/// must have taken the answer.
+pub const METRICS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Carriers of each service that have metrics of their own: their peers choose
+/// how many there are. All of them are in the service's sums.
+pub const METRICS_CARRIERS: usize = 64;
+
 // ---------------------------------------------------------------------------
 // Our choice: configuration
 // ---------------------------------------------------------------------------

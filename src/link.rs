@@ -15,6 +15,7 @@ mod pipes;
 mod relay;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,12 @@ pub trait Reader: Send {
     /// reads on although the connection goes on. Who waits for the connection's
     /// own end to shorten an idle time does so now.
     fn conclude(&mut self) {}
+
+    /// The address at the other end of the connection that this half is of, or
+    /// is layered on; `None` if it is of none.
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
 
     /// Interrupts this half: a read that waits fails. The other half of the
     /// link may go on, if it does not depend on this one.

@@ -8,6 +8,7 @@ use log::{info, warn};
 
 use super::App;
 use super::inbounds::RunningInbound;
+use super::status::Phase;
 use crate::limits::{DRAIN_HANDSHAKES, DRAIN_LOOK, DRAIN_REPORT};
 use crate::mux::Left;
 use crate::reverse::{Bridge, Portal};
@@ -23,6 +24,7 @@ impl App {
     /// [quiet](crate::limits::DRAIN_QUIET), and whoever has not said
     /// [soon](crate::limits::DRAIN_HANDSHAKES) what he wants is not waited for.
     pub fn drain(&self, limit: Duration, hurry: &Done) -> Left {
+        self.census.come_to(Phase::Draining);
         self.inbounds
             .iter()
             .for_each(RunningInbound::stop_accepting);

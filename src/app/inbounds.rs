@@ -107,7 +107,7 @@ pub(super) fn acceptor(plan: &InboundPlan) -> Result<Acceptor, StartError> {
     Ok(acceptor.map_err(|e| ConfigError::at(plan.stream_place.clone(), chain(&e)))?)
 }
 
-fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError {
+pub(super) fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError {
     let hint = match e.kind() {
         io::ErrorKind::AddrInUse => "; another program has the port: choose a free one",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",

@@ -13,6 +13,8 @@ mod log_queue;
 pub mod logging;
 mod outbounds;
 mod stamp;
+pub mod status;
+mod timed;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ pub use error::StartError;
 
 use access::AccessLog;
 
-use crate::config::{InboundPlan, LogTarget, Plan};
+use crate::config::{InboundPlan, LogTarget, MetricsPlan, Plan};
 use crate::link::{Access, Dispatcher};
 use crate::mux::{CarrierOptions, MuxDispatcher};
 use crate::reverse::{Bridge, Portal};
@@ -29,6 +31,7 @@ use crate::router::{OutboundManager, Router};
 use crate::sniff::Sniffer;
 use crate::sync::{Done, Timer};
 use inbounds::RunningInbound;
+use status::{Census, Kind, MetricsServer, Phase};
 
 /// A configuration at work. Closing it, or dropping it, ends everything.
 pub struct App {
@@ -38,6 +41,8 @@ pub struct App {
     entrances: Vec<Arc<MuxDispatcher>>,
     outbounds: Arc<OutboundManager>,
     access: Option<Arc<AccessLog>>,
+    census: Arc<Census>,
+    metrics: Option<MetricsServer>,
     closed: Done,
 }
 
@@ -49,6 +54,7 @@ impl App {
     pub fn start(plan: Plan) -> Result<Self, StartError> {
         let timer = Timer::global()?;
         let outbounds = Arc::new(OutboundManager::new());
+        let census = Census::new();
         let mut app = Self {
             inbounds: Vec::new(),
             bridges: Vec::new(),
@@ -56,12 +62,19 @@ impl App {
             entrances: Vec::new(),
             outbounds: outbounds.clone(),
             access: open_access_log(&plan.log.access)?,
+            metrics: plan
+                .metrics
+                .map(|plan| metrics(plan, &census))
+                .transpose()?,
+            census: census.clone(),
             closed: Done::new(),
         };
         for outbound in plan.outbounds {
-            outbounds.add_handler(outbounds::build(outbound, &plan.mux, &timer)?)?;
+            let carrier = census.enter(Kind::Outbound, &outbound.tag, &plan.mux);
+            outbounds.add_handler(outbounds::build(outbound, &carrier, &timer)?)?;
         }
-        for portal in plan.portals {
+        for mut portal in plan.portals {
+            portal.carrier = census.enter(Kind::Portal, &portal.tag, &portal.carrier);
             app.portals
                 .push(Portal::new(portal, outbounds.clone(), &timer)?);
         }
@@ -69,15 +82,18 @@ impl App {
         let access = app.access.clone().map(|log| log as Arc<dyn Access>);
         for inbound in plan.inbounds {
             let limits = plan.listeners;
-            let entrance = Arc::new(entrance(&router, &inbound, &plan.mux));
+            let carrier = census.enter(Kind::Inbound, &name(&inbound), &plan.mux);
+            let entrance = Arc::new(entrance(&router, &inbound, carrier));
             app.entrances.push(entrance.clone());
             let running = inbounds::start(inbound, limits, entrance, access.as_ref(), &timer)?;
             app.inbounds.extend(running);
         }
-        for bridge in plan.bridges {
+        for mut bridge in plan.bridges {
+            bridge.carrier = census.enter(Kind::Bridge, &bridge.tag, &bridge.carrier);
             app.bridges
                 .push(Bridge::new(bridge, router.clone(), &timer)?);
         }
+        census.come_to(Phase::Running);
         Ok(app)
     }
 
@@ -107,6 +123,16 @@ impl App {
         self.portals.iter().map(Portal::carriers).sum()
     }
 
+    /// How it does.
+    pub fn census(&self) -> &Arc<Census> {
+        &self.census
+    }
+
+    /// Where monitors find it, if the plan says that they may.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsServer::local_addr)
+    }
+
     /// Waits until it has been closed.
     pub fn wait(&self) {
         self.closed.wait();
@@ -125,6 +151,9 @@ impl App {
         if let Some(access) = &self.access {
             access.close();
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.close();
+        }
         self.closed.signal();
     }
 }
@@ -140,13 +169,26 @@ impl Drop for App {
 fn entrance(
     router: &Arc<dyn Dispatcher>,
     inbound: &InboundPlan,
-    mux: &CarrierOptions,
+    mux: CarrierOptions,
 ) -> MuxDispatcher {
     let inner = match &inbound.sniffing {
         Some(options) => Arc::new(Sniffer::new(router.clone(), options.clone())),
         None => router.clone(),
     };
-    MuxDispatcher::new(inner, mux.clone())
+    MuxDispatcher::new(inner, mux)
+}
+
+/// Its tag, or the port of one without.
+fn name(inbound: &InboundPlan) -> String {
+    match &*inbound.tag {
+        "" => inbound.ports.start().to_string(),
+        tag => tag.to_owned(),
+    }
+}
+
+fn metrics(plan: MetricsPlan, census: &Arc<Census>) -> Result<MetricsServer, StartError> {
+    let server = MetricsServer::start(plan.listen, census.clone());
+    server.map_err(|e| inbounds::cannot_listen(plan.place, plan.listen, &e))
 }
 
 fn open_access_log(target: &LogTarget) -> Result<Option<Arc<AccessLog>>, StartError> {

@@ -63,6 +63,16 @@ The log's level is that of the configuration; RUST_LOG=debug overrides it.")]
 Prints \"Configuration OK.\", or what is wrong and where; then the exit code is 23.")]
     Test(SourceArgs),
 
+    /// Show how a running muxcool does: its carriers and their streams
+    #[command(after_help = "Examples:
+  muxcool status               the only one of this user, or a list of them
+  muxcool status --watch       the same every second, with what flows; Ctrl-C ends it
+  muxcool status --json | jq '.services[].carriers[].state'
+  muxcool status --pid 4242 --streams 100
+
+Exit code 1 if none is running.")]
+    Status(StatusArgs),
+
     /// Show a reverse tunnel at work, on this machine and without configuration
     #[command(after_help = "Examples:
   muxcool demo                 open the printed address; Ctrl-C ends it
@@ -156,6 +166,39 @@ pub(super) struct SourceArgs {
     /// Directory whose .json files are read after the named ones, by name
     #[arg(long = "confdir", value_name = "DIR")]
     pub(super) directory: Option<PathBuf>,
+}
+
+/// Which of the programs that are running.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct TargetArgs {
+    /// The number of its process
+    #[arg(long, value_name = "N")]
+    pub(super) pid: Option<u32>,
+
+    /// Its control socket, if the configuration has put it elsewhere
+    #[arg(long, value_name = "PATH", conflicts_with = "pid")]
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// What to show.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+
+    /// Show it again every second, until Ctrl-C
+    #[arg(long)]
+    pub(super) watch: bool,
+
+    /// Print JSON, on one line
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// How many streams to show, those with the most bytes first
+    ///
+    /// 20 if not given, with --json all.
+    #[arg(long, value_name = "N")]
+    pub(super) streams: Option<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq, Args)]

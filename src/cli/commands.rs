@@ -8,9 +8,8 @@ use uuid::Uuid;
 use super::args::{Command, DemoArgs, SourceArgs, TlsCommand, VERSION_LINE};
 use super::certificate;
 use super::failure::Failure;
-use super::oneline;
-use super::readers;
 use super::signals::StopSignals;
+use super::{oneline, readers, status};
 use crate::app::control::{Commands, ControlSocket};
 use crate::app::{App, demo, logging};
 use crate::config::{LogPlan, LogTarget, Plan, load_all};
@@ -19,6 +18,7 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(sources) => run(&sources),
         Command::Test(sources) => test(&sources),
+        Command::Status(args) => status::show(&args),
         Command::Demo(args) => show(&args),
         Command::Portal(args) => oneline::portal(&args),
         Command::Bridge(args) => oneline::bridge(&args),
@@ -54,7 +54,8 @@ pub(super) fn run_plan(
     let signals = catch_signals()?;
     let (drain, control) = (plan.drain, plan.control.clone());
     let app = App::start(plan)?;
-    let _control = ControlSocket::open(&control, Commands::new());
+    let commands = Commands::new().with("status", status::command(app.census().clone()));
+    let _control = ControlSocket::open(&control, commands);
     // As important as in V2Ray, so that a default configuration shows it.
     warn!("{} started", *VERSION_LINE);
     started(&app)?;

@@ -3,7 +3,9 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::target::TargetError;
 use crate::app::StartError;
+use crate::app::control::AskError;
 use crate::app::demo::CheckError;
 use crate::config::ConfigError;
 use crate::error::chain;
@@ -41,6 +43,10 @@ pub(super) enum Failure {
     Wrong(String),
     /// There is no folder for what should be kept.
     NoState,
+    /// It is not clear which program is meant, or there is none.
+    Target(TargetError),
+    /// The program that listens there did not do what it was asked.
+    Ask(PathBuf, AskError),
     /// The system refused what every run needs.
     System(&'static str, io::Error),
 }
@@ -51,6 +57,8 @@ impl Failure {
             Failure::Check(_)
             | Failure::Certificate(_)
             | Failure::Write(..)
+            | Failure::Target(_)
+            | Failure::Ask(..)
             | Failure::System(..) => ExitCode::FAILURE,
             Failure::Usage(_) => ExitCode::from(USAGE),
             _ => ExitCode::from(BAD_CONFIGURATION),
@@ -79,6 +87,8 @@ impl fmt::Display for Failure {
                 "HOME is not set, so there is no place for the id and the certificate: name one \
                  with --state, or use --ephemeral",
             ),
+            Failure::Target(e) => e.fmt(f),
+            Failure::Ask(path, e) => write!(f, "{}: {}", path.display(), chain(e)),
             Failure::System(what, e) => write!(f, "{what}: {e}"),
         }
     }
@@ -93,6 +103,12 @@ impl From<ConfigError> for Failure {
 impl From<StartError> for Failure {
     fn from(e: StartError) -> Self {
         Failure::Start(e)
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(e: TargetError) -> Self {
+        Failure::Target(e)
     }
 }
 

@@ -16,6 +16,8 @@ mod oneline;
 mod readers;
 mod signals;
 mod sources;
+mod status;
+mod target;
 
 use std::env;
 use std::ffi::OsString;

@@ -62,7 +62,7 @@ pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Result<CarrierOpti
         sessions: count(&fields, "sessions", MAX_SESSION_ID.into(), default.sessions)?,
         dialling: count(&fields, "dialling", MAX_SESSION_ID.into(), default.dialling)?,
         all_sessions: all_sessions(&fields)?,
-        timer: None,
+        ..default
     };
     options.check().map_err(|e| blame(&fields, &options, e))?;
     note_what_is_idle(&fields, &options, notes);

@@ -36,6 +36,7 @@ mod json;
 mod listeners;
 mod logging;
 mod merge;
+mod metrics;
 mod notes;
 mod outbound;
 mod plan;
@@ -64,8 +65,8 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Place};
 pub use plan::{
-    ControlPlan, InboundOptions, InboundPlan, LogPlan, LogTarget, MuxPlan, OutboundOptions,
-    OutboundPlan, Plan,
+    ControlPlan, InboundOptions, InboundPlan, LogPlan, LogTarget, MetricsPlan, MuxPlan,
+    OutboundOptions, OutboundPlan, Plan,
 };
 
 /// Reads and checks the configuration in a file; `stdin:` is standard input.

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub struct Plan {
     pub log: LogPlan,
     /// Where the program can be asked and told things while it runs.
     pub control: ControlPlan,
+    /// Where monitors can ask how it does.
+    pub metrics: Option<MetricsPlan>,
     /// Where visitors come in, in the order of the text.
     pub inbounds: Vec<InboundPlan>,
     /// Where connections go out. The first takes what no rule decides; if
@@ -101,6 +103,15 @@ pub enum ControlPlan {
     Off,
     /// Here.
     At(PathBuf),
+}
+
+/// A listener for monitors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsPlan {
+    /// Where it listens. Port 0 asks the system for a free one.
+    pub listen: SocketAddr,
+    /// Where that stands in the configuration.
+    pub place: Place,
 }
 
 /// One listener, or several that differ in nothing but their port.

@@ -9,7 +9,7 @@ use super::read::{Fields, Keys};
 use super::routing::{self, Names};
 use super::tags::Tags;
 use super::warnings::Whole;
-use super::{control, inbound, logging, outbound, reverse};
+use super::{control, inbound, logging, metrics, outbound, reverse};
 
 /// The keys of the whole.
 pub(super) const ROOT: Keys = Keys {
@@ -23,6 +23,7 @@ pub(super) const ROOT: Keys = Keys {
         "observatory",
         "burstObservatory",
         "control",
+        "metrics",
     ],
     unsupported: &[
         ("dns", "names are resolved by the system"),
@@ -38,7 +39,6 @@ pub(super) const ROOT: Keys = Keys {
         ("outbound", OLD_OUTBOUND),
         ("outboundDetour", OLD_OUTBOUND),
         ("fakedns", ""),
-        ("metrics", ""),
         ("browserForwarder", ""),
         ("services", ""),
         ("env", ""),
@@ -57,6 +57,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
 
     let log = logging::read(fields.get("log"))?;
     let control = control::read(fields.get("control"))?;
+    let metrics = metrics::read(fields.get("metrics"), &mut notes)?;
     let policy = Policy::read(fields.get("policy"), &mut notes)?;
     let inbounds = entries(fields.list("inbounds")?, |node| {
         inbound::read(node, &policy, &mut inbound_tags, &mut notes)
@@ -94,6 +95,7 @@ pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
     Ok(Plan {
         log,
         control,
+        metrics,
         inbounds,
         outbounds,
         router,

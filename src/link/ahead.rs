@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ impl Reader for Ahead {
 
     fn conclude(&mut self) {
         self.inner.conclude();
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.inner.peer()
     }
 
     fn handle(&self) -> Handle {

@@ -1,6 +1,7 @@
 //! Boxed halves are halves, so that layers can stand on any.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ impl<R: Reader + ?Sized> Reader for Box<R> {
 
     fn conclude(&mut self) {
         (**self).conclude();
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        (**self).peer()
     }
 
     fn handle(&self) -> Handle {

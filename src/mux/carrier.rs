@@ -1,7 +1,10 @@
 //! One link that carries sessions: its writer thread, its peer, and how it
 //! ends.
 
+mod status;
+
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -18,6 +21,7 @@ use super::options::{CarrierOptions, LivenessTimes};
 use super::outgoing::Outgoing;
 use super::peer::Peer;
 use super::probes::Probe;
+use super::roster::Totals;
 use super::session::Session;
 use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
@@ -52,7 +56,12 @@ pub(super) struct Carrier {
     end: End,
     options: CarrierOptions,
     timer: Timer,
+    since: Instant,
+    /// The other end of the connection below.
+    address: Option<SocketAddr>,
     counters: Arc<Counters>,
+    /// What its roster knows of what it has done.
+    counted: Mutex<Totals>,
     bounds: Bounds,
     peer: Peer,
     /// Looks whether the peer is still there.
@@ -91,14 +100,16 @@ impl Carrier {
         if options.extensions && end == End::Client {
             outgoing.greet(hello(options, end));
         }
+        let address = link.reader.peer();
         let carrier = Arc::new(Self::new(
-            (link.reader.handle(), writer),
+            (link.reader.handle(), writer, address),
             end,
             options,
             timer,
             outgoing,
         ));
         carrier.start_writer()?;
+        options.roster.enter(&carrier);
         if let Some(times) = options.liveness {
             carrier.start_watch(times);
         }
@@ -106,7 +117,7 @@ impl Carrier {
     }
 
     fn new(
-        (reader, writer): (Handle, Handle),
+        (reader, writer, address): (Handle, Handle, Option<SocketAddr>),
         end: End,
         options: &CarrierOptions,
         timer: Timer,
@@ -114,14 +125,18 @@ impl Carrier {
     ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let counters = Arc::<Counters>::default();
+        let now = timer.clock().now();
         Self {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             end,
             options: options.clone(),
-            peer: Peer::new(timer.clock().now()),
+            peer: Peer::new(now),
             timer,
+            since: now,
+            address,
             bounds: Bounds::new(options, counters.clone()),
             counters,
+            counted: Mutex::default(),
             watch: Mutex::new(None),
             outgoing,
             sessions: Mutex::default(),
@@ -157,7 +172,7 @@ impl Carrier {
         &self.bounds
     }
 
-    pub(super) fn counters(&self) -> &Counters {
+    pub(super) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -178,6 +193,7 @@ impl Carrier {
             held_up: self.peer.is_held_up(),
             hold_ups: self.counters.hold_ups.get(),
             stalled: self.counters.stalled.get(),
+            credit_waits: self.counters.credit_waits.get(),
             dropped: self.counters.dropped.get(),
         }
     }
@@ -463,6 +479,7 @@ impl Carrier {
             self.outgoing.close();
         }
         self.reader.interrupt();
+        self.leave_roster();
     }
 
     /// Ends the carrier and waits for its threads.

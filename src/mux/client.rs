@@ -17,7 +17,6 @@ use crate::limits::IDLE_CHECK;
 use crate::link::{Link, LinkError, Nowhere, Reader};
 use crate::net::{Destination, Origin};
 use crate::sync::Clock;
-use crate::sync::shim::atomic::{AtomicBool, Ordering};
 use crate::sync::shim::select;
 
 /// A carrier on which this side opens sessions.
@@ -28,7 +27,6 @@ use crate::sync::shim::select;
 pub struct ClientWorker {
     carrier: Arc<Carrier>,
     options: ClientOptions,
-    draining: Arc<AtomicBool>,
 }
 
 impl ClientWorker {
@@ -38,11 +36,7 @@ impl ClientWorker {
     /// [`MuxError::Options`], [`MuxError::Thread`].
     pub fn new(link: Link, options: ClientOptions) -> Result<Self, MuxError> {
         let (carrier, reader) = Carrier::start(link, End::Client, &options.carrier)?;
-        let worker = Self {
-            carrier,
-            options,
-            draining: Arc::default(),
-        };
+        let worker = Self { carrier, options };
         // On an error, dropping the worker ends what has been started.
         worker.start_threads(reader).map_err(MuxError::Thread)?;
         info!("carrier {} opened", worker.carrier.number());
@@ -57,10 +51,10 @@ impl ClientWorker {
         })?;
         let carrier = self.carrier.clone();
         let clock = carrier.timer().clock().clone();
-        let (keep_idle, draining) = (self.options.keep_idle, self.draining.clone());
+        let keep_idle = self.options.keep_idle;
         self.carrier.spawn(&format!("mux-mon-{number}"), move || {
             monitor(&carrier, &clock, || {
-                !keep_idle || draining.load(Ordering::Relaxed)
+                !keep_idle || carrier.draining().is_retired()
             });
         })
     }
@@ -185,12 +179,12 @@ impl ClientWorker {
     /// check that finds no session open. It still takes sessions itself, for
     /// there may be no other.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.carrier.draining().retire();
     }
 
     /// Whether it was told to drain, by this side or by the peer.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed) || self.peer_drains()
+        self.carrier.draining().is_retired() || self.peer_drains()
     }
 
     /// Whether the peer wants no more sessions: it is about to end.

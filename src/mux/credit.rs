@@ -57,6 +57,11 @@ impl SendCredit {
         self.sent = self.sent.saturating_sub(len as u64);
     }
 
+    /// Bytes that were taken and not given back.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     fn left(&self) -> u64 {
         self.granted.saturating_sub(self.sent)
     }
@@ -128,6 +133,11 @@ impl ReceiveCredit {
         }
         self.granted = free;
         Some(free)
+    }
+
+    /// Bytes that have arrived.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
     /// Bytes by which the window is larger than at first.

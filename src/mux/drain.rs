@@ -55,13 +55,31 @@ impl std::iter::Sum for Left {
     }
 }
 
-/// What a server has done about a drain of its carrier.
+/// What has been done about a drain of a carrier.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
+    /// Its client opens sessions elsewhere as far as it can.
+    retired: AtomicBool,
     wanted: AtomicBool,
     told: AtomicBool,
     /// Sessions ever made, if none was in use at the last look.
     unused: Mutex<Option<u32>>,
+}
+
+impl Drain {
+    /// Sessions are opened elsewhere from now on.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether this side, the server, wants the carrier to end.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
 }
 
 type Table = SessionManager<Arc<Session>>;

@@ -1,6 +1,7 @@
 //! A session's flow control at work: the senders that wait for credit, and
 //! what is granted as the consumer takes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -9,9 +10,10 @@ use super::credit::{ReceiveCredit, SendCredit};
 use super::options::CarrierOptions;
 use super::part::Part;
 use super::peer::Peer;
+use super::stats::Counters;
 use crate::limits::{GROWN_PER_PROCESS, PARKED_PER_PROCESS};
 use crate::link::LinkError;
-use crate::sync::shim::{Condvar, Mutex};
+use crate::sync::shim::{Condvar, Mutex, MutexGuard};
 
 /// Both directions' credit of one stream.
 pub(super) struct Flow {
@@ -19,6 +21,7 @@ pub(super) struct Flow {
     /// Credit has come, or the session is over.
     changed: Condvar,
     receive: Mutex<Receiving>,
+    counters: Arc<Counters>,
 }
 
 /// What the arrival of payload means for the credit.
@@ -36,6 +39,8 @@ pub(super) enum Received {
 struct Sending {
     credit: SendCredit,
     over: bool,
+    /// Senders that wait for credit.
+    waiting: usize,
 }
 
 struct Receiving {
@@ -52,10 +57,26 @@ fn windows_may_grow() -> bool {
     parked_in_process() < PARKED_PER_PROCESS && grown < GROWN_PER_PROCESS
 }
 
+impl Sending {
+    /// `None` if there is no credit.
+    fn take(&mut self, wanted: usize) -> Option<Result<usize, LinkError>> {
+        if self.over {
+            return Some(Err(LinkError::Reset));
+        }
+        let taken = self.credit.take(wanted);
+        (taken > 0).then_some(Ok(taken))
+    }
+}
+
 impl Flow {
     /// For a session on a carrier with this peer, which is `bound` to keep to
     /// its credit or not yet.
-    pub(super) fn new(peer: &Peer, bound: bool, options: &CarrierOptions) -> Self {
+    pub(super) fn new(
+        peer: &Peer,
+        bound: bool,
+        options: &CarrierOptions,
+        counters: Arc<Counters>,
+    ) -> Self {
         let mut credit = SendCredit::plain();
         if let Some(hello) = peer.hello() {
             credit.limit_to(hello.window);
@@ -64,7 +85,9 @@ impl Flow {
             send: Mutex::new(Sending {
                 credit,
                 over: false,
+                waiting: 0,
             }),
+            counters,
             changed: Condvar::new(),
             receive: Mutex::new(Receiving {
                 credit: ReceiveCredit::new(options.window, options.max_window, bound),
@@ -81,22 +104,48 @@ impl Flow {
         deadline: Option<Instant>,
     ) -> Result<usize, LinkError> {
         let mut send = self.send.lock();
-        loop {
-            if send.over {
-                return Err(LinkError::Reset);
-            }
-            let taken = send.credit.take(wanted);
-            if taken > 0 {
-                return Ok(taken);
-            }
-            match deadline {
-                None => self.changed.wait(&mut send),
-                Some(at) if self.changed.wait_until(&mut send, at).timed_out() => {
-                    return Err(LinkError::TimedOut);
-                }
-                Some(_) => {}
-            }
+        match send.take(wanted) {
+            None => self.wait_and_take(&mut send, wanted, deadline),
+            Some(taken) => taken,
         }
+    }
+
+    fn wait_and_take(
+        &self,
+        send: &mut MutexGuard<'_, Sending>,
+        wanted: usize,
+        deadline: Option<Instant>,
+    ) -> Result<usize, LinkError> {
+        self.counters.credit_waits.add(1);
+        send.waiting += 1;
+        let outcome = loop {
+            let in_time = match deadline {
+                None => {
+                    self.changed.wait(send);
+                    true
+                }
+                Some(at) => !self.changed.wait_until(send, at).timed_out(),
+            };
+            if !in_time {
+                break Err(LinkError::TimedOut);
+            }
+            if let Some(taken) = send.take(wanted) {
+                break taken;
+            }
+        };
+        send.waiting -= 1;
+        outcome
+    }
+
+    /// Bytes that were sent and received so far.
+    pub(super) fn moved(&self) -> (u64, u64) {
+        let sent = self.send.lock().credit.sent();
+        (sent, self.receive.lock().credit.received())
+    }
+
+    /// Whether somebody waits for credit.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.send.lock().waiting > 0
     }
 
     /// `len` bytes that were taken have not been sent after all.

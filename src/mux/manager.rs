@@ -146,7 +146,8 @@ impl Outbound for MuxOutbound {
     }
 
     fn dispatch(&self, request: &Request, link: Link) -> Result<(), DispatchError> {
-        Ok(self.manager.dispatch(&request.target, link)?)
+        let origin = request.origin();
+        Ok(self.manager.dispatch_from(&request.target, origin, link)?)
     }
 
     /// A carrier whose peer answers tells more than how it was made.

@@ -65,11 +65,13 @@ mod part;
 mod peer;
 mod picker;
 mod probes;
+mod roster;
 #[cfg(all(test, feature = "schedules"))]
 mod schedules;
 mod server;
 mod session;
 mod stats;
+mod status;
 mod stream;
 mod table;
 
@@ -87,7 +89,9 @@ pub use frame::{
 pub use manager::{ClientManager, MuxOutbound};
 pub use options::{CarrierOptions, ClientOptions, LivenessTimes, OptionsError};
 pub use picker::{IncrementalWorkerPicker, WorkerPicker};
+pub use roster::{Roster, RosterReport, Totals};
 pub use server::{MuxServer, ServerWorker};
 pub use stats::WorkerStats;
+pub use status::{CarrierState, CarrierStatus, StreamStatus};
 pub use stream::MuxStream;
 pub use table::{ClientStrategy, SessionManager, TableError};

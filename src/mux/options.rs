@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::ClientStrategy;
+use super::{ClientStrategy, Roster};
 use crate::limits::{
     DEAD_AFTER, DIALLING_PER_CARRIER, END_QUIET, FIRST_PAYLOAD_WAIT, INITIAL_WINDOW,
     LARGEST_WINDOW, LEAST_ROOM, LONGEST_WAIT, MAX_SESSION_ID, MAX_WINDOW, PARKED_PER_PROCESS,
@@ -68,6 +68,9 @@ pub struct CarrierOptions {
     /// Sessions at once of all carriers that share this. By default those of
     /// the process do, and there may be [`SESSIONS_PER_PROCESS`].
     pub all_sessions: Option<Arc<Quota>>,
+    /// Where the carriers are listed that these options are for. By default a
+    /// roster of their own.
+    pub roster: Arc<Roster>,
     /// Runs the probes. By default the process's timer.
     pub timer: Option<Timer>,
 }
@@ -210,6 +213,7 @@ impl Default for CarrierOptions {
             dialling: DIALLING_PER_CARRIER,
             all_sessions: None,
             liveness: Some(LivenessTimes::default()),
+            roster: Roster::new(),
             timer: None,
         }
     }

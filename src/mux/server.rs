@@ -143,6 +143,11 @@ impl ServerWorker {
         self.carrier.peer().is_suspect()
     }
 
+    /// Notes that the client means to open its sessions elsewhere.
+    pub(crate) fn retire(&self) {
+        self.carrier.draining().retire();
+    }
+
     /// Asks the client for no more sessions; those that are open finish, and
     /// the client ends the carrier then. A plain client does not understand it:
     /// what it still opens is served, and this side ends the carrier at the
@@ -192,9 +197,10 @@ fn admit(
     carrier: &Arc<Carrier>,
     id: u16,
     target: Destination,
+    origin: Option<Box<Origin>>,
     limit: usize,
 ) -> Option<Arc<Session>> {
-    let session = Session::of_peer(id, target, carrier.clone());
+    let session = Session::of_peer(id, target, origin, carrier.clone());
     let entry = session.clone();
     match carrier.with_sessions(|table| table.insert(id, entry, limit)) {
         Ok(()) => {
@@ -302,12 +308,13 @@ impl Dispatching {
         carrier: &Arc<Carrier>,
         id: u16,
         target: Destination,
+        origin: Option<Box<Origin>>,
     ) -> Option<(Arc<Session>, Place)> {
         let Some(place) = self.limits.place(carrier) else {
             refuse(carrier, id);
             return None;
         };
-        let session = admit(carrier, id, target, self.limits.sessions)?;
+        let session = admit(carrier, id, target, origin, self.limits.sessions)?;
         Some((session, place))
     }
 }
@@ -320,10 +327,10 @@ impl Role for Dispatching {
         target: Destination,
         origin: Option<Box<Origin>>,
     ) -> Option<Arc<Session>> {
-        let (session, place) = self.enter(carrier, id, target)?;
+        let (session, place) = self.enter(carrier, id, target, origin)?;
         let work = Work {
             session: session.clone(),
-            request: self.request(session.target(), origin.as_deref()),
+            request: self.request(session.target(), session.origin()),
             dispatcher: self.dispatcher.clone(),
             failures: self.failures.clone(),
         };
@@ -450,14 +457,14 @@ impl Role for Accepting {
         carrier: &Arc<Carrier>,
         id: u16,
         target: Destination,
-        _: Option<Box<Origin>>,
+        origin: Option<Box<Origin>>,
     ) -> Option<Arc<Session>> {
         if self.backlog.is_full() {
             debug!("session {}/{id} refused: too many wait", carrier.number());
             refuse(carrier, id);
             return None;
         }
-        let session = admit(carrier, id, target.clone(), self.sessions)?;
+        let session = admit(carrier, id, target.clone(), origin, self.sessions)?;
         let stream = MuxStream::new(session.clone());
         // Only this thread sends, so there is still room; if the application
         // is gone, dropping the stream ends the session.

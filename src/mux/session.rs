@@ -6,6 +6,7 @@
 
 mod arriving;
 mod leaving;
+mod status;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use super::MuxError;
 use super::carrier::Carrier;
 use super::flow::Flow;
 use super::inlet::Inlet;
+use super::stats::Datagrams;
 use crate::limits::DRAIN_QUIET;
 use crate::link::Handle;
 use crate::net::{Destination, Network, Origin};
@@ -28,11 +30,13 @@ use crate::sync::{Done, Lately, Periodic};
 pub(super) struct Session {
     id: u16,
     target: Destination,
-    /// Where it comes from, for a peer who wants to know.
+    /// Where it comes from, if that is known at this end.
     origin: Option<Box<Origin>>,
     carrier: Arc<Carrier>,
+    since: Instant,
     inlet: Inlet,
     flow: Flow,
+    datagrams: Datagrams,
     ends: Mutex<Ends>,
     /// Pieces that have arrived; a change of it shows that more does.
     arrivals: AtomicU64,
@@ -105,12 +109,17 @@ impl Session {
     }
 
     /// A session that the peer has announced.
-    pub(super) fn of_peer(id: u16, target: Destination, carrier: Arc<Carrier>) -> Arc<Self> {
+    pub(super) fn of_peer(
+        id: u16,
+        target: Destination,
+        origin: Option<Box<Origin>>,
+        carrier: Arc<Carrier>,
+    ) -> Arc<Self> {
         let ends = Ends {
             announced: true,
             ..Ends::default()
         };
-        Self::with_ends(id, (target, None), carrier, ends)
+        Self::with_ends(id, (target, origin), carrier, ends)
     }
 
     fn with_ends(
@@ -121,11 +130,14 @@ impl Session {
     ) -> Arc<Self> {
         let peer = carrier.peer();
         let bound = peer.is_aware();
+        let now = carrier.timer().clock().now();
         Arc::new(Self {
             id,
+            since: now,
+            datagrams: Datagrams::default(),
             inlet: Inlet::new(target.network, bound, carrier.bounds().clone()),
-            flow: Flow::new(peer, bound, carrier.options()),
-            moved: Lately::new(carrier.timer().clock().now()),
+            flow: Flow::new(peer, bound, carrier.options(), carrier.counters().clone()),
+            moved: Lately::new(now),
             target,
             origin,
             carrier,
@@ -144,6 +156,10 @@ impl Session {
 
     pub(super) fn target(&self) -> &Destination {
         &self.target
+    }
+
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 
     pub(super) fn network(&self) -> Network {

@@ -32,6 +32,8 @@ pub struct WorkerStats {
     /// Sessions that were [ended](super::CarrierOptions::stalled_session) for
     /// it.
     pub stalled: u64,
+    /// How often a sender had to wait for credit of its session.
+    pub credit_waits: u64,
     /// Datagrams that were dropped: too many waited for their consumer, or
     /// they were too large for the peer.
     pub dropped: u64,
@@ -77,6 +79,14 @@ pub(super) struct Counters {
     pub(super) hold_ups: Counter,
     pub(super) stalled: Counter,
     pub(super) dropped: Counter,
+    pub(super) credit_waits: Counter,
+}
+
+/// Payload of one datagram session.
+#[derive(Debug, Default)]
+pub(super) struct Datagrams {
+    pub(super) sent: Counter,
+    pub(super) received: Counter,
 }
 
 #[cfg(test)]
@@ -96,6 +106,7 @@ mod tests {
             held_up: false,
             hold_ups: 7,
             stalled: 8,
+            credit_waits: 10,
             dropped: 9,
         };
         let line = "3 sessions, 40 bytes sent, 50 received, \

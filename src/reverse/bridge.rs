@@ -236,6 +236,7 @@ impl Carriers {
         self.active = active;
         for carrier in others {
             redial.lost(carrier.since);
+            carrier.worker.retire();
             self.draining.push(carrier);
         }
         let all = std::mem::take(&mut self.draining);

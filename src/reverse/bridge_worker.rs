@@ -82,6 +82,11 @@ impl BridgeWorker {
         self.server.active_connections() as usize
     }
 
+    /// Notes that the portal means to use it no more.
+    pub(super) fn retire(&self) {
+        self.server.retire();
+    }
+
     /// Asks the portal for no more sessions, and says what is left of it; see
     /// [`ServerWorker::drain`].
     pub(super) fn drain(&self) -> Left {

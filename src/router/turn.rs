@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ impl Reader for During {
 
     fn conclude(&mut self) {
         self.inner.conclude();
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.inner.peer()
     }
 
     fn handle(&self) -> Handle {

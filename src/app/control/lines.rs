@@ -1,10 +1,12 @@
 //! One line each way, within a time.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+
+use super::super::timed::Timed;
 
 /// Reads up to the end of a line, which is not part of what is returned, or of
 /// all that comes.
@@ -12,61 +14,25 @@ use serde_json::Value;
 /// # Errors
 /// [`ErrorKind::TimedOut`] after `limit`, [`ErrorKind::InvalidData`] for more
 /// than `most` bytes, and what the system says.
-pub(super) fn read(mut stream: &UnixStream, most: usize, limit: Duration) -> io::Result<Vec<u8>> {
-    let deadline = Instant::now() + limit;
+pub(super) fn read(stream: &UnixStream, most: usize, limit: Duration) -> io::Result<Vec<u8>> {
+    let bounded = Timed::new(stream, limit).take(most as u64 + 1);
     let mut line = Vec::new();
-    let mut piece = [0; 4096];
-    while line.len() <= most {
-        stream.set_read_timeout(Some(left(deadline)?))?;
-        let bytes = match stream.read(&mut piece) {
-            Ok(0) => return Ok(line),
-            Ok(count) => piece.get(..count).unwrap_or_default(),
-            Err(e) => goes_on(e).map(|()| &[][..])?,
-        };
-        match bytes.iter().position(|&byte| byte == b'\n') {
-            Some(end) => {
-                line.extend_from_slice(bytes.get(..end).unwrap_or_default());
-                return Ok(line);
-            }
-            None => line.extend_from_slice(bytes),
-        }
+    BufReader::new(bounded).read_until(b'\n', &mut line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
     }
-    Err(ErrorKind::InvalidData.into())
+    match line.len() <= most {
+        true => Ok(line),
+        false => Err(ErrorKind::InvalidData.into()),
+    }
 }
 
 /// Writes `value` and the end of the line.
 ///
 /// # Errors
 /// [`ErrorKind::TimedOut`] after `limit`, and what the system says.
-pub(super) fn write(mut stream: &UnixStream, value: &Value, limit: Duration) -> io::Result<()> {
-    let deadline = Instant::now() + limit;
-    let line = format!("{value}\n");
-    let mut rest = line.as_bytes();
-    while !rest.is_empty() {
-        stream.set_write_timeout(Some(left(deadline)?))?;
-        match stream.write(rest) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-            Err(e) => goes_on(e)?,
-        }
-    }
-    Ok(())
-}
-
-/// Whether the deadline decides, or it was another failure.
-fn goes_on(e: io::Error) -> io::Result<()> {
-    match e.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),
-        _ => Err(e),
-    }
-}
-
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    match left.is_zero() {
-        true => Err(ErrorKind::TimedOut.into()),
-        false => Ok(left),
-    }
+pub(super) fn write(stream: &UnixStream, value: &Value, limit: Duration) -> io::Result<()> {
+    Timed::new(stream, limit).write_all(format!("{value}\n").as_bytes())
 }
 
 #[cfg(test)]

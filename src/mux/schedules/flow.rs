@@ -22,7 +22,12 @@ fn flow() -> Arc<Flow> {
         datagram: 0,
         capabilities: 0,
     });
-    Arc::new(Flow::new(&peer, true, &CarrierOptions::default()))
+    Arc::new(Flow::new(
+        &peer,
+        true,
+        &CarrierOptions::default(),
+        Arc::default(),
+    ))
 }
 
 /// Takes up to `wanted` bytes in pieces; returns how many it got.

@@ -79,6 +79,7 @@ impl Session {
             Network::Tcp => self.flow.receive(len, self.carrier.peer().is_aware()),
             Network::Udp => {
                 self.datagram_moves();
+                self.datagrams.received.add(len);
                 Received::Fine
             }
         }

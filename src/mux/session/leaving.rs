@@ -46,9 +46,12 @@ impl Session {
     }
 
     fn new_frame(&self, payload: Option<Buf>) -> Buf {
-        let wanted = self.carrier.peer().wants_origins();
-        let origin = self.origin.as_deref().filter(|_| wanted);
         let len = payload.as_ref().map(Buf::len);
+        if self.network() == Network::Udp {
+            self.datagrams.sent.add(len.unwrap_or_default());
+        }
+        let wanted = self.carrier.peer().wants_origins();
+        let origin = self.origin().filter(|_| wanted);
         let header = new_header_from(self.id, &self.target, origin, len);
         let mut frame = payload.unwrap_or_else(|| Buf::with_capacity(header.len()));
         frame.prepend(&header);
@@ -143,7 +146,10 @@ impl Session {
     ) -> Result<(), LinkError> {
         self.datagram_moves();
         match self.fits(&payload) {
-            true => self.send_keep(payload, limit),
+            true => {
+                self.datagrams.sent.add(payload.len());
+                self.send_keep(payload, limit)
+            }
             false => {
                 self.drop_datagram(&payload);
                 Ok(())

@@ -1,6 +1,7 @@
 //! Headers that wait for their first payload, on both sides of a connection.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -233,6 +234,10 @@ impl<R: Reader> Reader for ResponseReader<R> {
         if self.header.is_none() {
             self.inner.prefer(len);
         }
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.inner.peer()
     }
 
     fn handle(&self) -> Handle {

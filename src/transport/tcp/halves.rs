@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -346,6 +346,10 @@ impl Reader for TcpReader {
 
     fn conclude(&mut self) {
         self.socket.read_ended();
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.socket.stream.peer_addr().ok()
     }
 
     fn handle(&self) -> Handle {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,10 @@ impl Reader for WsReader {
 
     fn prefer(&mut self, len: usize) {
         self.inner.prefer(self.decoder.bytes_for(len));
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.inner.peer()
     }
 
     fn handle(&self) -> Handle {
