@@ -1,0 +1,108 @@
+//! What `muxcool status` shows.
+
+use std::io::Write;
+use std::time::Instant;
+
+use crate::rig::{Rig, printed, service};
+use crate::support::bytes::KeyedBytes;
+use crate::support::client::echo;
+use crate::support::{PATIENCE, eventually};
+
+const SENT: usize = 300_000;
+
+#[test]
+fn a_live_stream_is_shown_at_both_ends_with_its_bytes() {
+    let rig = Rig::start();
+    let bridge = rig.bridge();
+    let mut visitor = rig.entry.connect().unwrap();
+    echo(&mut visitor, &KeyedBytes::vec(7, SENT)).unwrap();
+
+    // The visit that tried the tunnel may be in its last moments.
+    let alone = eventually(Instant::now() + PATIENCE, || {
+        let snapshot = rig.json(&rig.portal);
+        match service(&snapshot, "portal")["carriers"][0]["sessions"] == 1 {
+            true => Ok(snapshot),
+            false => Err(snapshot),
+        }
+    });
+    let snapshot = alone.expect("one stream");
+    let portal = service(&snapshot, "portal");
+    let carrier = &portal["carriers"][0];
+    let stream = &carrier["streams"][0];
+    assert_eq!(portal["name"], "portal");
+    assert_eq!(stream["visitor"], visitor.local_addr().unwrap().to_string());
+    assert_eq!(
+        [&stream["sent_bytes"], &stream["received_bytes"]],
+        [SENT, SENT]
+    );
+    let far = service(&rig.json(&bridge), "bridge");
+    let far_stream = &far["carriers"][0]["streams"][0];
+    assert_eq!(far_stream["target"], stream["target"]);
+    assert_eq!(
+        [&far_stream["sent_bytes"], &far_stream["received_bytes"]],
+        [SENT, SENT]
+    );
+    assert!(far_stream["visitor"].is_null());
+    for (end, peer_is_listener) in [(carrier, false), (&far["carriers"][0], true)] {
+        assert_eq!(end["state"], "healthy");
+        assert_eq!(end["has_muxcool_peer"], true);
+        assert!(end["totals"]["sent_bytes"].as_u64().unwrap() > SENT as u64);
+        assert!(end["totals"]["received_bytes"].as_u64().unwrap() > SENT as u64);
+        assert!(end["round_trip_seconds"].as_f64().unwrap() > 0.0);
+        let peer = end["peer"].as_str().unwrap();
+        assert!(peer.starts_with("127.0.0.1:"), "{peer}");
+        assert_eq!(peer.ends_with(&carrier_port(&rig)), peer_is_listener);
+    }
+
+    let pid = rig.portal.pid().unwrap().to_string();
+    let table = printed(&rig.ask(&["status", "--pid", &pid]));
+    let headline = format!("muxcool {}, process {pid}, up ", env!("CARGO_PKG_VERSION"));
+    assert!(
+        table.starts_with(&headline) && table.contains(": ready\n"),
+        "{table}"
+    );
+    let row = table
+        .lines()
+        .find(|line| line.starts_with("portal portal "));
+    let row = row.unwrap_or_else(|| panic!("{table}"));
+    assert!(row.contains(carrier["peer"].as_str().unwrap()) && row.contains(" healthy "));
+    let row = table
+        .lines()
+        .find(|line| line.contains(stream["target"].as_str().unwrap()));
+    let row = row.unwrap_or_else(|| panic!("{table}"));
+    assert!(row.contains(stream["visitor"].as_str().unwrap()));
+    assert_eq!(row.matches(" 300 kB").count(), 2, "{row}");
+    visitor.write_all(b"still open").unwrap();
+    drop(visitor);
+    bridge.finish();
+    rig.portal.finish();
+}
+
+/// Of the portal's inbound that bridges come by.
+fn carrier_port(rig: &Rig) -> String {
+    let log = rig.portal.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("[carrier] listening on"));
+    let port = line.and_then(|line| line.rsplit(':').next());
+    format!(":{}", port.expect("a port"))
+}
+
+#[test]
+fn a_silent_peer_is_suspect_and_a_stopping_one_drains() {
+    let rig = Rig::start();
+    let bridge = rig.bridge();
+    rig.wait_for_state(&rig.portal, "portal", "healthy");
+    bridge.freeze();
+    rig.wait_for_state(&rig.portal, "portal", "suspect");
+    bridge.thaw();
+    rig.wait_for_state(&rig.portal, "portal", "healthy");
+    let mut visitor = rig.entry.connect().unwrap();
+    echo(&mut visitor, b"here").unwrap();
+    bridge.ask_to_stop();
+    rig.wait_for_state(&rig.portal, "portal", "draining");
+    rig.wait_for_state(&bridge, "bridge", "draining");
+    assert_eq!(rig.json(&bridge)["phase"], "draining");
+    drop(visitor);
+    rig.portal.finish();
+}
