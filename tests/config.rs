@@ -11,8 +11,8 @@ use log::LevelFilter;
 use proptest::prelude::*;
 
 use muxcool::config::{
-    self, ConfigError, InboundOptions, InboundPlan, LogTarget, MuxPlan, OutboundOptions,
-    OutboundPlan, Plan,
+    self, ConfigError, ControlPlan, InboundOptions, InboundPlan, LogTarget, MuxPlan,
+    OutboundOptions, OutboundPlan, Plan,
 };
 use muxcool::mux::{CarrierOptions, LivenessTimes};
 use muxcool::net::{Address, Domain};
@@ -139,6 +139,29 @@ fn log_targets() {
     let none = valid("log-none.json").log;
     assert_eq!((none.access, none.error), (LogTarget::Off, LogTarget::Off));
     assert_eq!(none.level, LevelFilter::Off);
+}
+
+#[test]
+fn where_it_can_be_asked_how_it_does() {
+    let plan = valid("control.json");
+    assert_eq!(plan.control, ControlPlan::At("/run/portal.sock".into()));
+    let listen = plan.metrics.map(|metrics| metrics.listen);
+    assert_eq!(listen, Some("0.0.0.0:9090".parse().unwrap()));
+    let public = "3:26: metrics.listen: whoever can reach this address can see the names of the \
+                  tunnels, who is at their other ends, and how much goes through: listen on 127.0.0.1";
+    assert!(plan.warnings[0].ends_with(public), "{:?}", plan.warnings);
+    assert_eq!(plan.warnings.len(), 1);
+    for (text, control) in [
+        ("{}", ControlPlan::ByProcess),
+        (r#"{ "control": {} }"#, ControlPlan::ByProcess),
+        (r#"{ "control": { "socket": "none" } }"#, ControlPlan::Off),
+    ] {
+        let plan = config::parse("c", text).unwrap();
+        assert_eq!((plan.control, plan.metrics), (control, None), "{text}");
+    }
+    let loopback = r#"{ "metrics": { "listen": "[::1]:9090" } }"#;
+    let warnings = config::parse("c", loopback).unwrap().warnings;
+    assert!(!warnings.iter().any(|line| line.contains("metrics")));
 }
 
 #[test]

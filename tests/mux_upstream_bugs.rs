@@ -109,7 +109,7 @@ fn a4_sessions_beyond_the_limit_are_refused_and_the_carrier_lives() {
     for id in limit..limit + 3 {
         server.script.expect(Frame::end(id, true));
     }
-    assert_eq!(server.worker.active_connections(), limit.into());
+    assert_eq!(server.worker.active_connections(), u32::from(limit));
     let mut held: Vec<_> = (0..limit).map(|_| next(&server.targets)).collect();
     // One that ends makes room for one; the limit itself is no offence.
     held.pop().unwrap().abort();

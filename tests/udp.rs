@@ -571,7 +571,7 @@ mod flows {
         for round in 1..=5 {
             assert_eq!(ask(&visitor, &[1, round]), [b'r', b'e', b':', round]);
             eventually("the flow ends", || flows.live() == 0);
-            assert_eq!(flows.stats().opened, round.into());
+            assert_eq!(flows.stats().opened, u64::from(round));
         }
     }
 

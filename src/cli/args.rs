@@ -259,8 +259,19 @@ mod tests {
         };
         let test = ["test", "--confdir", "conf.d", "-c", "stdin:"];
         assert_eq!(parse(&test), Ok(Command::Test(confdir)));
+        let status = StatusArgs {
+            target: TargetArgs {
+                pid: Some(7),
+                socket: None,
+            },
+            json: true,
+            ..StatusArgs::default()
+        };
+        let of_7 = ["status", "--json", "--pid", "7"];
+        assert_eq!(parse(&of_7), Ok(Command::Status(status)));
         for wrong in [
-            &["demo", "--port", "65536"][..],
+            &["status", "--pid", "7", "--socket", "s"][..],
+            &["demo", "--port", "65536"],
             &["uuid", "-c", "x"],
             &["-c", "x", "run"],
             &["walk"],

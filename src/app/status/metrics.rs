@@ -179,7 +179,7 @@ const TOTALS: [Total; 8] = [
     ),
     (
         "sessions_opened_total",
-        "Streams and flows that there have been.",
+        "Sessions that there have been, the carriers' own among them.",
         |t| t.sessions,
     ),
     ("sent_bytes_total", "Bytes written to carriers.", |t| {
