@@ -26,6 +26,8 @@ pub struct Rig {
     /// Where this run's programs have their directories.
     home: TempDir,
     pub entry: Entry,
+    /// For other targets.
+    pub proxy: SocketAddr,
     pub metrics: SocketAddr,
     _target: TcpTarget,
 }
@@ -35,9 +37,9 @@ impl Rig {
     pub fn start() -> Self {
         let home = TempDir::new().unwrap();
         let target = TcpTarget::echo();
-        let door = free_port();
+        let (door, proxy) = (free_port(), free_port());
         let entrances = Entrances {
-            socks: free_port(),
+            socks: proxy,
             doors: vec![(door, target.address())],
         };
         let endpoint = Endpoint::new(Carrier::Vless, free_port());
@@ -49,6 +51,7 @@ impl Rig {
             bridge_config: quick(config::bridge(&endpoint)),
             home,
             entry: Entry::Door(loopback(door)),
+            proxy: loopback(proxy),
             metrics,
             _target: target,
         }

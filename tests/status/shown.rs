@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use crate::rig::{Rig, printed, service};
 use crate::support::bytes::KeyedBytes;
-use crate::support::client::echo;
+use crate::support::client::{Entry, echo};
+use crate::support::target::UdpEcho;
 use crate::support::{PATIENCE, eventually};
 
 const SENT: usize = 300_000;
@@ -86,6 +87,32 @@ fn carrier_port(rig: &Rig) -> String {
         .find(|line| line.contains("[carrier] listening on"));
     let port = line.and_then(|line| line.rsplit(':').next());
     format!(":{}", port.expect("a port"))
+}
+
+#[test]
+fn a_flow_of_datagrams_is_shown_with_its_bytes() {
+    let rig = Rig::start();
+    let bridge = rig.bridge();
+    let target = UdpEcho::start();
+    let flow = Entry::socks(rig.proxy, target.address())
+        .datagrams()
+        .unwrap();
+    for round in 1..=3 {
+        flow.send(&[round; 100]).unwrap();
+        assert_eq!(flow.receive().unwrap(), [round; 100]);
+    }
+    for (program, kind) in [(&rig.portal, "portal"), (&bridge, "bridge")] {
+        let service = service(&rig.json(program), kind);
+        let streams = service["carriers"][0]["streams"].as_array().unwrap();
+        let name = format!("udp:{}", target.address());
+        let shown = streams.iter().find(|stream| stream["target"] == name);
+        let shown = shown.unwrap_or_else(|| panic!("{streams:?}"));
+        assert_eq!([&shown["sent_bytes"], &shown["received_bytes"]], [300, 300]);
+        assert_eq!(shown["visitor"].is_null(), kind == "bridge");
+    }
+    drop(flow);
+    bridge.finish();
+    rig.portal.finish();
 }
 
 #[test]
