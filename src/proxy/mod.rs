@@ -10,6 +10,7 @@ pub mod vless;
 pub mod vmess;
 
 mod error;
+mod order;
 mod stream;
 #[cfg(test)]
 mod timing;

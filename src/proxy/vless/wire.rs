@@ -8,18 +8,13 @@ use std::fmt;
 use protobuf::CodedInputStream;
 use uuid::Uuid;
 
-use crate::limits::{MAX_PLAIN_DATAGRAM, MUX_DOMAIN};
-use crate::net::{
-    Address, AddressError, Destination, Domain, Network, read_port_address, write_port_address,
-};
+use crate::limits::MAX_PLAIN_DATAGRAM;
+use crate::net::{AddressError, Destination};
+use crate::proxy::order::{self, OrderError, write_order};
 use crate::wire::{Cursor, Truncated};
 
 /// The only version there is.
 const VERSION: u8 = 0;
-
-const COMMAND_TCP: u8 = 1;
-const COMMAND_UDP: u8 = 2;
-const COMMAND_MUX: u8 = 3;
 
 /// Tags of the addons' fields: number and wire type as protobuf packs them.
 const FLOW_TAG: u32 = (1 << 3) | 2;
@@ -87,11 +82,12 @@ impl From<Truncated> for HeaderError {
     }
 }
 
-impl From<AddressError> for HeaderError {
-    fn from(e: AddressError) -> Self {
+impl From<OrderError> for HeaderError {
+    fn from(e: OrderError) -> Self {
         match e {
-            AddressError::Truncated(inner) => HeaderError::Truncated(inner),
-            other => HeaderError::Address(other),
+            OrderError::Truncated(inner) => HeaderError::Truncated(inner),
+            OrderError::Command(command) => HeaderError::Command(command),
+            OrderError::Address(inner) => HeaderError::Address(inner),
         }
     }
 }
@@ -141,14 +137,7 @@ pub fn read_id(cursor: &mut Cursor) -> Result<Uuid, HeaderError> {
 /// See [`HeaderError`].
 pub fn read_order(cursor: &mut Cursor) -> Result<(Addons, Destination), HeaderError> {
     let addons = read_addons(cursor)?;
-    let network = match cursor.u8("command")? {
-        COMMAND_TCP => Network::Tcp,
-        COMMAND_UDP => Network::Udp,
-        COMMAND_MUX => return Ok((addons, mux_target()?)),
-        other => return Err(HeaderError::Command(other)),
-    };
-    let (address, port) = read_port_address(cursor)?;
-    Ok((addons, Destination::new(network, address, port)))
+    Ok((addons, order::read_order(cursor)?))
 }
 
 /// Reads a whole request header. What follows is its payload.
@@ -167,15 +156,7 @@ pub fn write_request(out: &mut Vec<u8>, id: &Uuid, target: &Destination) {
     out.push(VERSION);
     out.extend_from_slice(id.as_bytes());
     out.push(0);
-    if target.address.domain() == Some(MUX_DOMAIN) {
-        out.push(COMMAND_MUX);
-        return;
-    }
-    out.push(match target.network {
-        Network::Tcp => COMMAND_TCP,
-        Network::Udp => COMMAND_UDP,
-    });
-    write_port_address(out, &target.address, target.port);
+    write_order(out, target);
 }
 
 /// Reads a response header. What follows is its payload.
@@ -230,16 +211,13 @@ fn parse_addons(bytes: &[u8]) -> protobuf::Result<Addons> {
     Ok(addons)
 }
 
-fn mux_target() -> Result<Destination, AddressError> {
-    let address = Address::Domain(Domain::new(MUX_DOMAIN)?);
-    Ok(Destination::new(Network::Tcp, address, 0))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::MUX_DOMAIN;
+    use crate::net::{Address, Network};
 
     fn any_target() -> impl Strategy<Value = Destination> {
         let network = prop_oneof![Just(Network::Tcp), Just(Network::Udp)];
@@ -319,7 +297,7 @@ mod tests {
         let mut bytes = Vec::new();
         let target = Destination::tcp(MUX_DOMAIN, 9527).unwrap();
         write_request(&mut bytes, &Uuid::nil(), &target);
-        assert_eq!(bytes[17..], [0, COMMAND_MUX]);
+        assert_eq!(bytes[17..], [0, 3]);
         let header = read_request(&mut Cursor::new(&bytes)).unwrap();
         assert_eq!(header.target, Destination::tcp(MUX_DOMAIN, 0).unwrap());
     }

@@ -6,18 +6,12 @@ use super::aead::{AeadKey, NonceBytes};
 use super::auth_id::AuthId;
 use super::kdf::{kdf_part, sha256};
 pub use super::options::Security;
-use crate::limits::MUX_DOMAIN;
-use crate::net::{
-    Address, AddressError, Destination, Domain, Network, read_port_address, write_port_address,
-};
+use crate::net::{AddressError, Destination};
+use crate::proxy::order::{OrderError, read_order, write_order};
 use crate::wire::{Cursor, Put, Truncated};
 
 /// What we write; nobody checks it.
 const VERSION: u8 = 1;
-
-const COMMAND_TCP: u8 = 1;
-const COMMAND_UDP: u8 = 2;
-const COMMAND_MUX: u8 = 3;
 
 /// Bytes of an authentication tag.
 pub const TAG: usize = 16;
@@ -179,11 +173,12 @@ impl From<Truncated> for HeaderError {
     }
 }
 
-impl From<AddressError> for HeaderError {
-    fn from(e: AddressError) -> Self {
+impl From<OrderError> for HeaderError {
+    fn from(e: OrderError) -> Self {
         match e {
-            AddressError::Truncated(inner) => HeaderError::Truncated(inner),
-            other => HeaderError::Address(other),
+            OrderError::Truncated(inner) => HeaderError::Truncated(inner),
+            OrderError::Command(command) => HeaderError::Command(command),
+            OrderError::Address(inner) => HeaderError::Address(inner),
         }
     }
 }
@@ -201,7 +196,7 @@ pub fn write_header(out: &mut Vec<u8>, header: &RequestHeader, padding: &[u8]) {
     out.push(header.options.0);
     out.push((padding.len() as u8) << 4 | header.security.to_wire());
     out.push(0);
-    write_target(out, &header.target);
+    write_order(out, &header.target);
     out.extend_from_slice(padding);
     let checksum = fnv1a(&out[start..]);
     out.put_u32(checksum);
@@ -220,8 +215,8 @@ pub fn read_header(plain: &[u8]) -> Result<RequestHeader, HeaderError> {
     let options = Options(cursor.u8("options")?);
     let packed = cursor.u8("padding and encryption")?;
     cursor.u8("reserved byte")?;
-    let target = read_target(&mut cursor);
-    if let Err(HeaderError::Truncated(inner)) = target {
+    let target = read_order(&mut cursor);
+    if let Err(OrderError::Truncated(inner)) = target {
         return Err(inner.into());
     }
     cursor.take(usize::from(packed >> 4), "padding")?;
@@ -266,32 +261,6 @@ fn checked(options: Options, security: Security) -> Result<Options, HeaderError>
         true => Err(HeaderError::Options(options.0)),
         false => Ok(options),
     }
-}
-
-fn write_target(out: &mut Vec<u8>, target: &Destination) {
-    if target.address.domain() == Some(MUX_DOMAIN) {
-        out.push(COMMAND_MUX);
-        return;
-    }
-    out.push(match target.network {
-        Network::Tcp => COMMAND_TCP,
-        Network::Udp => COMMAND_UDP,
-    });
-    write_port_address(out, &target.address, target.port);
-}
-
-fn read_target(cursor: &mut Cursor) -> Result<Destination, HeaderError> {
-    let network = match cursor.u8("command")? {
-        COMMAND_TCP => Network::Tcp,
-        COMMAND_UDP => Network::Udp,
-        COMMAND_MUX => {
-            let address = Address::Domain(Domain::new(MUX_DOMAIN)?);
-            return Ok(Destination::new(Network::Tcp, address, 0));
-        }
-        other => return Err(HeaderError::Command(other)),
-    };
-    let (address, port) = read_port_address(cursor)?;
-    Ok(Destination::new(network, address, port))
 }
 
 fn fnv1a(bytes: &[u8]) -> u32 {
