@@ -321,8 +321,8 @@ fn outbounds_with_servers() {
         (&vless.servers[0].address, vless.servers[0].port),
         (&Address::LOCALHOST, 443)
     );
-    assert_eq!(vless.servers[0].ids.len(), 2);
-    assert_eq!(vless.servers[0].ids[0].to_string(), ID);
+    assert_eq!(vless.servers[0].users.len(), 2);
+    assert_eq!(vless.servers[0].users[0].to_string(), ID);
 }
 
 #[test]

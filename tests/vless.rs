@@ -46,7 +46,7 @@ fn outbound(servers: &[SocketAddr]) -> Outbound {
     let server = |address: &SocketAddr| Server {
         address: address.ip().into(),
         port: address.port(),
-        ids: vec![ID],
+        users: vec![ID],
     };
     let options = OutboundOptions {
         servers: servers.iter().map(server).collect(),

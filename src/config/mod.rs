@@ -22,6 +22,7 @@
 
 mod balancers;
 mod carriers;
+mod clients;
 mod conditions;
 mod control;
 mod direct;
@@ -47,6 +48,7 @@ mod read;
 mod reverse;
 mod root;
 mod routing;
+mod servers;
 mod sniffing;
 mod socks;
 mod stream;

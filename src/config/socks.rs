@@ -8,9 +8,10 @@ use super::json::Node;
 use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
+use super::servers::{self, Form};
 use super::words::quoted;
 use crate::limits::MAX_SOCKS_CREDENTIAL;
-use crate::proxy::socks::{Account, InboundOptions, OutboundOptions, Server};
+use crate::proxy::socks::{Account, InboundOptions, OutboundOptions};
 
 const INBOUND: Keys = Keys {
     known: &["auth", "accounts", "udp", "ip", "timeout", "userLevel"],
@@ -27,14 +28,13 @@ const OUTBOUND: Keys = Keys {
     unsupported: &[("version", "servers are spoken to in SOCKS 5")],
 };
 
-const SERVER: Keys = Keys {
-    known: &["address", "port", "users"],
-    unsupported: &[],
-};
-
-const USER: Keys = Keys {
-    known: &["user", "pass", "level", "email"],
-    unsupported: &[],
+const SERVERS: Form = Form {
+    list: "servers",
+    user: Keys {
+        known: &["user", "pass", "level", "email"],
+        unsupported: &[],
+    },
+    needs_user: false,
 };
 
 /// Reads an inbound's settings.
@@ -75,15 +75,9 @@ pub(super) fn outbound(
 ) -> Result<(OutboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &OUTBOUND)?;
     let mut levels = Levels::default();
-    let list = fields.need("servers")?;
-    let servers: Vec<Server> = list
-        .elements()?
-        .iter()
-        .map(|node| server(node, policy, &mut levels))
-        .collect::<Result<_, _>>()?;
-    if servers.is_empty() {
-        return Err(list.error("at least one server is needed"));
-    }
+    let servers = servers::read(&fields, &SERVERS, |fields| {
+        user(fields, policy, &mut levels)
+    })?;
     fields.finish()?;
     Ok((OutboundOptions { servers }, levels.one(policy)))
 }
@@ -130,27 +124,10 @@ impl Levels {
     }
 }
 
-fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, ConfigError> {
-    let fields = Fields::open(node, &SERVER)?;
-    let server = Server {
-        address: fields.need("address")?.address()?,
-        port: fields.need("port")?.port()?,
-        users: fields
-            .list("users")?
-            .iter()
-            .map(|node| user(node, policy, levels))
-            .collect::<Result<_, _>>()?,
-    };
-    fields.finish()?;
-    Ok(server)
-}
-
-fn user(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Account, ConfigError> {
-    let fields = Fields::open(node, &USER)?;
-    let account = account(&fields)?;
+fn user(fields: &Fields<'_>, policy: &Policy, levels: &mut Levels) -> Result<Account, ConfigError> {
+    let account = account(fields)?;
     fields.text("email")?;
-    levels.add(&fields, policy)?;
-    fields.finish()?;
+    levels.add(fields, policy)?;
     Ok(account)
 }
 

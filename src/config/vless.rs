@@ -1,18 +1,18 @@
 //! Settings of VLESS inbounds and outbounds (section 1.5).
 
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::clients;
 use super::error::ConfigError;
 use super::json::Node;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
+use super::servers::{self, Form};
 use super::socks::Levels;
 use super::words::quoted;
-use crate::proxy::vless::{Client, InboundOptions, OutboundOptions, Server};
+use crate::proxy::vless::{InboundOptions, OutboundOptions};
 
 const INBOUND: Keys = Keys {
     known: &["clients", "decryption"],
@@ -45,14 +45,13 @@ const OUTBOUND: Keys = Keys {
     ],
 };
 
-const SERVER: Keys = Keys {
-    known: &["address", "port", "users"],
-    unsupported: &[],
-};
-
-const USER: Keys = Keys {
-    known: &["id", "encryption", "level", "email"],
-    unsupported: &[("flow", NO_FLOW)],
+const SERVERS: Form = Form {
+    list: "vnext",
+    user: Keys {
+        known: &["id", "encryption", "level", "email"],
+        unsupported: &[("flow", NO_FLOW)],
+    },
+    needs_user: true,
 };
 
 const NO_FLOW: &str = "leave it out, there is no XTLS here";
@@ -67,13 +66,9 @@ pub(super) fn inbound(
     let fields = Fields::open(node, &INBOUND)?;
     must_be_none(&fields, "decryption")?;
     let mut levels = Levels::default();
-    let mut clients = Vec::new();
-    let mut seen = Seen::default();
-    for node in fields.list("clients")? {
-        let client = client(node, policy, &mut levels)?;
-        seen.add(node, &client)?;
-        clients.push(client);
-    }
+    let clients = clients::read(fields.list("clients")?, &CLIENT, |client| {
+        levels.add(client, policy)
+    })?;
     fields.finish()?;
     let level = Level {
         handshake: policy.level(0).handshake,
@@ -90,84 +85,21 @@ pub(super) fn outbound(
 ) -> Result<(OutboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &OUTBOUND)?;
     let mut levels = Levels::default();
-    let mut servers = Vec::new();
-    for node in fields.list("vnext")? {
-        servers.push(server(node, policy, &mut levels)?);
-    }
-    let list = fields.get("vnext").unwrap_or(node);
-    fields.finish()?;
-    if servers.is_empty() {
-        return Err(list
-            .error("at least one server is needed")
-            .help("\"vnext\" lists them"));
-    }
     let options = OutboundOptions {
-        servers,
+        servers: servers::read(&fields, &SERVERS, |fields| {
+            user(fields, policy, &mut levels)
+        })?,
         send_through,
     };
+    fields.finish()?;
     Ok((options, levels.one(policy)))
 }
 
-fn client(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Client, ConfigError> {
-    let fields = Fields::open(node, &CLIENT)?;
-    let client = Client {
-        id: fields.need("id")?.id()?,
-        email: Arc::from(fields.text("email")?),
-    };
-    levels.add(&fields, policy)?;
-    fields.finish()?;
-    Ok(client)
-}
-
-/// What the clients before had.
-#[derive(Default)]
-struct Seen {
-    ids: HashSet<Uuid>,
-    emails: HashSet<String>,
-}
-
-impl Seen {
-    /// V2Ray refuses a second use of an e-mail address, in any case; of an id
-    /// it silently keeps the last.
-    fn add(&mut self, node: &Node, client: &Client) -> Result<(), ConfigError> {
-        if !self.ids.insert(client.id) {
-            return Err(node.error("another client has the same \"id\""));
-        }
-        let email = client.email.to_lowercase();
-        if !email.is_empty() && !self.emails.insert(email) {
-            let what = format!("another client has the \"email\" {}", quoted(&client.email));
-            return Err(node.error(what));
-        }
-        Ok(())
-    }
-}
-
-fn server(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Server, ConfigError> {
-    let fields = Fields::open(node, &SERVER)?;
-    let users = fields.need("users")?;
-    let server = Server {
-        address: fields.need("address")?.address()?,
-        port: fields.need("port")?.port()?,
-        ids: users
-            .elements()?
-            .iter()
-            .map(|node| user(node, policy, levels))
-            .collect::<Result<_, _>>()?,
-    };
-    fields.finish()?;
-    if server.ids.is_empty() {
-        return Err(users.error("at least one user is needed"));
-    }
-    Ok(server)
-}
-
-fn user(node: &Node, policy: &Policy, levels: &mut Levels) -> Result<Uuid, ConfigError> {
-    let fields = Fields::open(node, &USER)?;
+fn user(fields: &Fields<'_>, policy: &Policy, levels: &mut Levels) -> Result<Uuid, ConfigError> {
     let id = fields.need("id")?.id()?;
-    must_be_none(&fields, "encryption")?;
+    must_be_none(fields, "encryption")?;
     fields.text("email")?;
-    levels.add(&fields, policy)?;
-    fields.finish()?;
+    levels.add(fields, policy)?;
     Ok(id)
 }
 

@@ -1,19 +1,17 @@
 //! Settings of VMess inbounds and outbounds (section 2.7).
 
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use uuid::Uuid;
-
+use super::clients;
 use super::error::ConfigError;
 use super::json::{Mark, Node};
 use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
+use super::servers::{self, Form};
 use super::socks::Levels;
 use super::words::quoted;
-use crate::proxy::vmess::{Client, InboundOptions, OutboundOptions, Security, Server, User};
+use crate::proxy::vmess::{InboundOptions, OutboundOptions, Security, User};
 
 const INBOUND: Keys = Keys {
     known: &["clients", "disableInsecureEncryption"],
@@ -42,14 +40,13 @@ const OUTBOUND: Keys = Keys {
     ],
 };
 
-const SERVER: Keys = Keys {
-    known: &["address", "port", "users"],
-    unsupported: &[],
-};
-
-const USER: Keys = Keys {
-    known: &["id", "alterId", "security", "experiments", "level", "email"],
-    unsupported: &[],
+const SERVERS: Form = Form {
+    list: "vnext",
+    user: Keys {
+        known: &["id", "alterId", "security", "experiments", "level", "email"],
+        unsupported: &[],
+    },
+    needs_user: true,
 };
 
 const NO_DETOUR: &str = "connections stay on the port that they came to";
@@ -78,15 +75,12 @@ pub(super) fn inbound(
 ) -> Result<(InboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &INBOUND)?;
     let mut common = Common::new(policy);
-    let mut clients = Vec::new();
-    let mut seen = Seen::default();
-    for node in fields.list("clients")? {
-        let client = client(node, &mut common)?;
-        seen.add(node, &client)?;
-        clients.push(client);
-    }
     let options = InboundOptions {
-        clients,
+        clients: clients::read(fields.list("clients")?, &CLIENT, |client| {
+            // What the client uses decides; V2Ray reads past it here.
+            security(client)?;
+            common.add(client)
+        })?,
         only_encrypted: fields.flag("disableInsecureEncryption")?,
     };
     fields.finish()?;
@@ -106,21 +100,11 @@ pub(super) fn outbound(
 ) -> Result<(OutboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &OUTBOUND)?;
     let mut common = Common::new(policy);
-    let mut servers = Vec::new();
-    for node in fields.list("vnext")? {
-        servers.push(server(node, &mut common)?);
-    }
-    let list = fields.get("vnext").unwrap_or(node);
-    fields.finish()?;
-    if servers.is_empty() {
-        return Err(list
-            .error("at least one server is needed")
-            .help("\"vnext\" lists them"));
-    }
     let options = OutboundOptions {
-        servers,
+        servers: servers::read(&fields, &SERVERS, |fields| user(fields, &mut common))?,
         send_through,
     };
+    fields.finish()?;
     Ok((options, common.level(OLD_SERVERS, notes)))
 }
 
@@ -160,70 +144,15 @@ impl<'a> Common<'a> {
     }
 }
 
-/// What the client uses decides over `security`; V2Ray reads past it here.
-fn client(node: &Node, common: &mut Common<'_>) -> Result<Client, ConfigError> {
-    let fields = Fields::open(node, &CLIENT)?;
-    let client = Client {
-        id: fields.need("id")?.id()?,
-        email: Arc::from(fields.text("email")?),
-    };
-    security(&fields)?;
-    common.add(&fields)?;
-    fields.finish()?;
-    Ok(client)
-}
-
-/// What the clients before had.
-#[derive(Default)]
-struct Seen {
-    ids: HashSet<Uuid>,
-    emails: HashSet<String>,
-}
-
-impl Seen {
-    fn add(&mut self, node: &Node, client: &Client) -> Result<(), ConfigError> {
-        if !self.ids.insert(client.id) {
-            return Err(node.error("another client has the same \"id\""));
-        }
-        let email = client.email.to_lowercase();
-        if !email.is_empty() && !self.emails.insert(email) {
-            let what = format!("another client has the \"email\" {}", quoted(&client.email));
-            return Err(node.error(what));
-        }
-        Ok(())
-    }
-}
-
-fn server(node: &Node, common: &mut Common<'_>) -> Result<Server, ConfigError> {
-    let fields = Fields::open(node, &SERVER)?;
-    let users = fields.need("users")?;
-    let server = Server {
-        address: fields.need("address")?.address()?,
-        port: fields.need("port")?.port()?,
-        users: users
-            .elements()?
-            .iter()
-            .map(|node| user(node, common))
-            .collect::<Result<_, _>>()?,
-    };
-    fields.finish()?;
-    if server.users.is_empty() {
-        return Err(users.error("at least one user is needed"));
-    }
-    Ok(server)
-}
-
-fn user(node: &Node, common: &mut Common<'_>) -> Result<User, ConfigError> {
-    let fields = Fields::open(node, &USER)?;
-    let security = security(&fields)?;
+fn user(fields: &Fields<'_>, common: &mut Common<'_>) -> Result<User, ConfigError> {
+    let security = security(fields)?;
     let user = User {
         id: fields.need("id")?.id()?,
         security,
-        sealed_sizes: sealed_sizes(&fields, security)?,
+        sealed_sizes: sealed_sizes(fields, security)?,
     };
     fields.text("email")?;
-    common.add(&fields)?;
-    fields.finish()?;
+    common.add(fields)?;
     Ok(user)
 }
 

@@ -9,8 +9,10 @@ pub mod socks;
 pub mod vless;
 pub mod vmess;
 
+mod client;
 mod error;
 mod order;
+mod servers;
 mod stream;
 #[cfg(test)]
 mod timing;
@@ -18,7 +20,9 @@ mod timing;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use client::Client;
 pub use error::ProxyError;
+pub use servers::Server;
 
 use crate::link::{Access, Dispatcher, Request};
 use crate::net::{Destination, Origin};

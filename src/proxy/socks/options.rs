@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::net::Address;
+use crate::proxy;
 
 /// A user name and its password.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,13 +37,5 @@ pub struct OutboundOptions {
     pub servers: Vec<Server>,
 }
 
-/// One SOCKS server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Its host.
-    pub address: Address,
-    /// Its port.
-    pub port: u16,
-    /// Who we are there; one of these at random, nobody if empty.
-    pub users: Vec<Account>,
-}
+/// One SOCKS server. Without users we are nobody there.
+pub type Server = proxy::Server<Account>;

@@ -1,11 +1,7 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-use log::debug;
-use rand::seq::IndexedRandom;
 
 use super::handshake::read_message;
 use super::tunnel::tunnel;
@@ -13,19 +9,18 @@ use super::{Account, OutboundOptions, Server, wire};
 use crate::link::{self, DispatchError, Link, Request};
 use crate::net::{Address, Destination, Network};
 use crate::proxy::ProxyError;
-use crate::transport::stream::{Connection, Dialer, Handshake};
-use crate::transport::tcp::{DialOptions, Idle, resolve};
+use crate::proxy::servers::Servers;
+use crate::transport::stream::{Dialer, Handshake};
+use crate::transport::tcp::{Idle, resolve};
 use crate::transport::udp;
 
 /// The way out through SOCKS5 servers (section 3.2), in turn; one that cannot
 /// be reached is passed over.
 pub struct Outbound {
     tag: Arc<str>,
-    options: OutboundOptions,
+    servers: Servers<Account>,
     idle: Idle,
-    dialer: Dialer,
     send_through: Option<IpAddr>,
-    next: AtomicUsize,
 }
 
 impl Outbound {
@@ -39,20 +34,20 @@ impl Outbound {
         handshake: Duration,
         send_through: Option<IpAddr>,
     ) -> Self {
+        let dialer = Dialer::bare(handshake);
         Self {
+            servers: Servers::new(tag.clone(), options.servers, dialer, send_through),
             tag,
-            options,
             idle,
-            dialer: Dialer::bare(handshake),
             send_through,
-            next: AtomicUsize::new(0),
         }
     }
 
     /// The same, whose connections are made by `dialer`, and negotiated within
     /// the time that it has.
     pub fn over(self, dialer: Dialer) -> Self {
-        Self { dialer, ..self }
+        let servers = self.servers.over(dialer);
+        Self { servers, ..self }
     }
 }
 
@@ -62,7 +57,7 @@ impl link::Outbound for Outbound {
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        let (server, connection) = self.dial()?;
+        let (server, connection) = self.servers.dial()?;
         let session = Session {
             outbound: self,
             peer: Handshake::new(connection),
@@ -71,35 +66,6 @@ impl link::Outbound for Outbound {
             Network::Tcp => session.open_stream(server, &request.target),
             Network::Udp => session.open_datagrams(server, &request.target),
         }
-    }
-}
-
-impl Outbound {
-    /// Tries each server once, beginning with the one whose turn it is.
-    fn dial(&self) -> Result<(&Server, Connection), DispatchError> {
-        let servers = &self.options.servers;
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut failure = DispatchError::Refused("no SOCKS server is configured");
-        for offset in 0..servers.len() {
-            let server = &servers[first.wrapping_add(offset) % servers.len()];
-            match self.dial_server(server) {
-                Ok(connection) => return Ok((server, connection)),
-                Err(e) => {
-                    debug!("[{}] {}:{}: {e}", self.tag, server.address, server.port);
-                    failure = DispatchError::Unreachable(e);
-                }
-            }
-        }
-        Err(failure)
-    }
-
-    fn dial_server(&self, server: &Server) -> io::Result<Connection> {
-        let options = DialOptions {
-            local: self.send_through,
-            ..DialOptions::default()
-        };
-        let addresses = resolve(&server.address, server.port)?;
-        self.dialer.connect(&addresses, &server.address, &options)
     }
 }
 
@@ -152,7 +118,7 @@ impl Session<'_> {
         target: &Destination,
     ) -> Result<Bound, DispatchError> {
         let peer = &mut self.peer;
-        let user = server.users.choose(&mut rand::rng());
+        let user = server.any_user();
         match greet(peer, user).and_then(|()| ask(peer, command, target)) {
             Ok(bound) => Ok(bound),
             Err(ProxyError::Refused(why)) => Err(DispatchError::Refused(why)),

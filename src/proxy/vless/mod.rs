@@ -13,6 +13,8 @@ mod packets;
 
 pub use datagrams::oversized_datagrams;
 pub use inbound::Inbound;
-pub use options::{Client, InboundOptions, OutboundOptions, Server};
+pub use options::{InboundOptions, OutboundOptions, Server};
 pub use outbound::Outbound;
 pub use packets::{PacketDecoder, frame_packet};
+
+pub use super::Client;

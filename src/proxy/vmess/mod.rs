@@ -26,7 +26,9 @@ pub use auth_id::{AuthId, AuthIdReader, make_auth_id};
 pub use inbound::Inbound;
 pub use kdf::{command_key, kdf};
 pub use opener::{BodyError, Opener};
-pub use options::{Client, InboundOptions, OutboundOptions, Security, Server, User};
+pub use options::{InboundOptions, OutboundOptions, Security, Server, User};
 pub use outbound::Outbound;
 pub use sealer::Sealer;
 pub use writer::{MAX_SENT_PACKET, oversized_datagrams};
+
+pub use super::Client;

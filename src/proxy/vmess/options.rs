@@ -1,26 +1,8 @@
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::net::Address;
-
-/// One who may use an inbound.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Client {
-    /// The secret.
-    pub id: Uuid,
-    /// The name in routing rules and access lines; empty if it has none.
-    pub email: Arc<str>,
-}
-
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("email", &self.email)
-            .finish_non_exhaustive()
-    }
-}
+use crate::proxy::{self, Client};
 
 /// Settings of a VMess inbound (section 2.7).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,16 +23,8 @@ pub struct OutboundOptions {
     pub send_through: Option<IpAddr>,
 }
 
-/// One VMess server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Its host.
-    pub address: Address,
-    /// Its port.
-    pub port: u16,
-    /// Who we are there: one of these at random; at least one.
-    pub users: Vec<User>,
-}
+/// One VMess server, with at least one user.
+pub type Server = proxy::Server<User>;
 
 /// Who we are at a server, and how we speak.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,9 +1,5 @@
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use log::debug;
-use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
 use super::auth_id::make_auth_id;
@@ -16,11 +12,12 @@ use super::wire::{
     BodyKeys, Direction, Options, RequestHeader, Security, seal_request, write_header,
 };
 use super::writer::{Body, BodyWriter, Head};
-use super::{OutboundOptions, Server, User};
+use super::{OutboundOptions, User};
 use crate::link::{self, DispatchError, Link, Request};
 use crate::net::Destination;
+use crate::proxy::servers::Servers;
 use crate::transport::stream::Dialer;
-use crate::transport::tcp::{DialOptions, Idle, resolve};
+use crate::transport::tcp::Idle;
 
 /// Most bytes of padding in a header: its length has 4 bits.
 const MAX_HEADER_PADDING: usize = 15;
@@ -33,29 +30,27 @@ const MAX_HEADER_PADDING: usize = 15;
 /// beyond [`MAX_SENT_PACKET`](super::MAX_SENT_PACKET) are dropped.
 pub struct Outbound {
     tag: Arc<str>,
-    options: OutboundOptions,
+    servers: Servers<User>,
     idle: Idle,
-    dialer: Dialer,
-    turn: AtomicUsize,
     now: UnixClock,
 }
 
 impl Outbound {
     /// An outbound to the servers that `options` names.
     pub fn new(tag: Arc<str>, options: OutboundOptions, idle: Idle) -> Self {
+        let (servers, local) = (options.servers, options.send_through);
         Self {
+            servers: Servers::new(tag.clone(), servers, Dialer::default(), local),
             tag,
-            options,
             idle,
-            dialer: Dialer::default(),
-            turn: AtomicUsize::new(0),
             now: clock::system(),
         }
     }
 
     /// The same, whose connections are made by `dialer`.
     pub fn over(self, dialer: Dialer) -> Self {
-        Self { dialer, ..self }
+        let servers = self.servers.over(dialer);
+        Self { servers, ..self }
     }
 
     /// The same with another clock, in seconds since 1970. For tests.
@@ -64,30 +59,6 @@ impl Outbound {
             now: Arc::new(now),
             ..self
         }
-    }
-
-    /// All servers, from the one whose turn it is.
-    fn servers(&self) -> impl Iterator<Item = &Server> {
-        let servers = &self.options.servers;
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % servers.len().max(1);
-        servers.iter().cycle().skip(first).take(servers.len())
-    }
-
-    fn try_server(&self, server: &Server, target: &Destination) -> Result<Link, DispatchError> {
-        let user = server.users.choose(&mut rand::rng());
-        let user = user.ok_or(DispatchError::Refused("no user for the server"))?;
-        self.connect_to(server, user, target)
-            .map_err(DispatchError::Unreachable)
-    }
-
-    fn connect_to(&self, server: &Server, user: &User, target: &Destination) -> io::Result<Link> {
-        let addresses = resolve(&server.address, server.port)?;
-        let options = DialOptions {
-            local: self.options.send_through,
-            ..DialOptions::default()
-        };
-        let connection = self.dialer.connect(&addresses, &server.address, &options)?;
-        Ok(self.body(connection.finish(Some(&self.idle)), user, target))
     }
 
     fn body(&self, link: Link, user: &User, target: &Destination) -> Link {
@@ -111,18 +82,10 @@ impl link::Outbound for Outbound {
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        let mut outcome = Err(DispatchError::Refused("no server"));
-        for server in self.servers() {
-            outcome = self.try_server(server, &request.target);
-            match &outcome {
-                Ok(_) => break,
-                Err(e) => debug!(
-                    "[{}] {}:{} was passed over: {e}",
-                    self.tag, server.address, server.port
-                ),
-            }
-        }
-        outcome
+        let (server, connection) = self.servers.dial()?;
+        let user = server.any_user();
+        let user = user.ok_or(DispatchError::Refused("no user for the server"))?;
+        Ok(self.body(connection.finish(Some(&self.idle)), user, &request.target))
     }
 }
 

@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
         let server = Server {
             address: addr.ip().into(),
             port: addr.port(),
-            ids: vec![Uuid::nil()],
+            users: vec![Uuid::nil()],
         };
         let options = OutboundOptions {
             servers: vec![server],

@@ -1,0 +1,107 @@
+//! The servers of an outbound.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use log::debug;
+use rand::seq::IndexedRandom;
+
+use crate::link::DispatchError;
+use crate::net::Address;
+use crate::transport::stream::{Connection, Dialer};
+use crate::transport::tcp::{DialOptions, resolve};
+
+/// One server, and who we may be there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server<User> {
+    /// Its host.
+    pub address: Address,
+    /// Its port.
+    pub port: u16,
+    /// Who we are there: one of these at random.
+    pub users: Vec<User>,
+}
+
+impl<User> Server<User> {
+    /// Who we are this time; nobody if no user is known.
+    pub(super) fn any_user(&self) -> Option<&User> {
+        self.users.choose(&mut rand::rng())
+    }
+}
+
+/// Not the users, who are secrets.
+impl<User> fmt::Debug for Server<User> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All servers of an outbound, whose turn it is, and what dials them.
+pub(super) struct Servers<User> {
+    tag: Arc<str>,
+    all: Vec<Server<User>>,
+    turn: AtomicUsize,
+    dialer: Dialer,
+    send_through: Option<IpAddr>,
+}
+
+impl<User> Servers<User> {
+    /// The servers of the outbound `tag`, dialled from `send_through` if it is
+    /// given.
+    pub(super) fn new(
+        tag: Arc<str>,
+        all: Vec<Server<User>>,
+        dialer: Dialer,
+        send_through: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            tag,
+            all,
+            turn: AtomicUsize::new(0),
+            dialer,
+            send_through,
+        }
+    }
+
+    /// The same, dialled by `dialer`.
+    pub(super) fn over(self, dialer: Dialer) -> Self {
+        Self { dialer, ..self }
+    }
+
+    /// A connection to the server whose turn it is, or to the next one that can
+    /// be reached.
+    pub(super) fn dial(&self) -> Result<(&Server<User>, Connection), DispatchError> {
+        let mut failure = DispatchError::Refused("no server");
+        for server in self.in_turn() {
+            match self.dial_one(server) {
+                Ok(connection) => return Ok((server, connection)),
+                Err(e) => {
+                    let (address, port) = (&server.address, server.port);
+                    debug!("[{}] {address}:{port} was passed over: {e}", self.tag);
+                    failure = DispatchError::Unreachable(e);
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    fn in_turn(&self) -> impl Iterator<Item = &Server<User>> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.all.len().max(1);
+        self.all.iter().cycle().skip(first).take(self.all.len())
+    }
+
+    fn dial_one(&self, server: &Server<User>) -> io::Result<Connection> {
+        let options = DialOptions {
+            local: self.send_through,
+            ..DialOptions::default()
+        };
+        let addresses = resolve(&server.address, server.port)?;
+        self.dialer.connect(&addresses, &server.address, &options)
+    }
+}
