@@ -28,6 +28,9 @@ use muxcool::transport::tcp::{IdleTimes, ServerLimits};
 use muxcool::transport::tls::{self, Certificate, Pem, Usage};
 use muxcool::transport::ws;
 
+#[path = "config/xray.rs"]
+mod xray;
+
 const ID: &str = "b831381d-6324-4d53-ad4f-8cda48b30811";
 
 fn folder(name: &str) -> PathBuf {
@@ -241,6 +244,7 @@ fn outbounds_without_a_server() {
         domain_strategy: freedom::DomainStrategy::UseIpv4,
         redirect_address: Some(address("2001:db8::1")),
         redirect_port: 8443,
+        final_rules: Vec::new(),
         send_through: local,
         proxy_protocol: None,
     };

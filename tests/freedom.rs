@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 use loopback::{PATIENCE, Target, closed_port, idle, read_exactly, read_to_end, write};
 use muxcool::link::{DispatchError, Link, LinkError, Outbound as _, Request};
 use muxcool::net::{Destination, Network};
-use muxcool::proxy::freedom::{DomainStrategy, Outbound, OutboundOptions};
+use muxcool::proxy::freedom::{DomainStrategy, FinalRule, Outbound, OutboundOptions};
 
 fn connect(options: OutboundOptions, target: Destination) -> Result<Link, DispatchError> {
     Outbound::new("direct".into(), options, idle()).connect(&Request::new(target))
@@ -81,6 +81,44 @@ fn every_strategy_reaches_a_name_that_the_system_knows() {
         };
         echoes(options, Destination::tcp(name, echo.port()).unwrap());
     }
+}
+
+/// A name as well as an address: what it stands for is looked at.
+#[test]
+fn final_rules_are_about_what_is_dialled() {
+    let (service, other) = (Target::echo(), Target::echo());
+    let rule = |allow, ports: &[u16]| FinalRule {
+        allow,
+        tcp: true,
+        udp: true,
+        ports: ports.iter().map(|port| *port..=*port).collect(),
+        nets: Vec::new(),
+    };
+    let options = OutboundOptions {
+        final_rules: vec![rule(true, &[service.port()]), rule(false, &[])],
+        ..OutboundOptions::default()
+    };
+    for name in ["127.0.0.1", "localhost"] {
+        echoes(
+            options.clone(),
+            Destination::tcp(name, service.port()).unwrap(),
+        );
+        let forbidden = Destination::tcp(name, other.port()).unwrap();
+        let outcome = connect(options.clone(), forbidden);
+        assert!(
+            matches!(outcome, Err(DispatchError::Forbidden(_))),
+            "{name}"
+        );
+    }
+    let redirected = OutboundOptions {
+        redirect_port: other.port(),
+        ..options
+    };
+    let outcome = connect(
+        redirected,
+        Destination::tcp("127.0.0.1", service.port()).unwrap(),
+    );
+    assert!(matches!(outcome, Err(DispatchError::Forbidden(_))));
 }
 
 #[test]

@@ -22,6 +22,33 @@ const HTTP: &str = "http/1.1";
 const DOMAIN_FILES: [&str; 3] = ["geosite", "ext", "ext-domain"];
 const IP_FILES: [&str; 3] = ["geoip", "ext", "ext-ip"];
 
+/// The one list of addresses that is known without its file.
+const PRIVATE_LIST: &str = "geoip:private";
+
+/// What is in it in V2Ray's file, and the unspecified address of IPv6, which
+/// leads to this machine.
+const PRIVATE: [&str; 19] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/127",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
+];
+
 /// Reads all conditions of a rule; an empty list is none.
 pub(super) fn conditions(
     fields: &Fields<'_>,
@@ -38,9 +65,9 @@ pub(super) fn conditions(
     let all = [
         some(tags, Condition::InboundTag),
         some(patterns, Condition::Domain),
-        some(each(fields, "ip", network)?, Condition::Ip),
+        some(ranges(fields, "ip")?, Condition::Ip),
         some(ports("port")?, Condition::Port),
-        some(each(fields, "source", network)?, Condition::Source),
+        some(ranges(fields, "source")?, Condition::Source),
         some(ports("sourcePort")?, Condition::SourcePort),
         networks(fields)?,
         some(users, Condition::User),
@@ -157,7 +184,20 @@ fn unknown_kind(item: Item<'_>, kind: &str) -> ConfigError {
     }
 }
 
-/// An IP address, or a range in CIDR notation.
+/// Reads a list of addresses, ranges and the one list that is known here.
+pub(super) fn ranges(fields: &Fields<'_>, key: &str) -> Result<Vec<IpNet>, ConfigError> {
+    let lists = each(fields, key, networks_of)?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
+/// An IP address, a range in CIDR notation, or all that are private.
+fn networks_of(item: Item<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    match item.text.eq_ignore_ascii_case(PRIVATE_LIST) {
+        true => Ok(PRIVATE.into_iter().filter_map(address_range).collect()),
+        false => Ok(vec![network(item)?]),
+    }
+}
+
 fn network(item: Item<'_>) -> Result<IpNet, ConfigError> {
     if let Some((kind, _)) = item
         .text

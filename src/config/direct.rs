@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::conditions::ranges;
 use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
 use super::words::quoted;
@@ -11,15 +13,26 @@ use crate::net::Address;
 use crate::proxy::{blackhole, freedom};
 use crate::transport::proxy_protocol::Version;
 
+const ALLOWS_THE_REST: &str = "lets through what none of its rules holds for, private addresses \
+                               as well, which Xray keeps from users of other machines; say at the \
+                               end what is meant: {\"action\": \"block\"} or {\"action\": \
+                               \"allow\"}";
+
 const FREEDOM: Keys = Keys {
     known: &[
         "domainStrategy",
         "redirect",
         "proxyProtocol",
+        "finalRules",
         "timeout",
         "userLevel",
     ],
     unsupported: &[("fragment", ""), ("noises", "")],
+};
+
+const FINAL_RULE: Keys = Keys {
+    known: &["action", "network", "port", "ip"],
+    unsupported: &[("blockDelay", "what is blocked fails at once")],
 };
 
 const BLACKHOLE: Keys = Keys {
@@ -57,6 +70,7 @@ pub(super) fn freedom(
     node: &Node,
     send_through: Option<IpAddr>,
     policy: &Policy,
+    notes: &mut Notes,
 ) -> Result<(freedom::OutboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &FREEDOM)?;
     let strategy = fields.get("domainStrategy");
@@ -71,6 +85,7 @@ pub(super) fn freedom(
             .unwrap_or_default(),
         redirect_address,
         redirect_port,
+        final_rules: final_rules(&fields, notes)?,
         send_through,
         proxy_protocol: fields.get("proxyProtocol").map_or(Ok(None), version)?,
     };
@@ -89,6 +104,35 @@ fn version(node: &Node) -> Result<Option<Version>, ConfigError> {
             .error(format!("there is no version {other} of the PROXY protocol"))
             .help("use 1 or 2")),
     }
+}
+
+fn final_rules(
+    fields: &Fields<'_>,
+    notes: &mut Notes,
+) -> Result<Vec<freedom::FinalRule>, ConfigError> {
+    let nodes = fields.list("finalRules")?;
+    let rules: Vec<_> = nodes.iter().map(final_rule).collect::<Result<_, _>>()?;
+    if let Some(list) = fields.get("finalRules")
+        && rules.last().is_some_and(|rule| !rule.is_for_all())
+    {
+        notes.add(&list.mark, ALLOWS_THE_REST);
+    }
+    Ok(rules)
+}
+
+fn final_rule(node: &Node) -> Result<freedom::FinalRule, ConfigError> {
+    let fields = Fields::open(node, &FINAL_RULE)?;
+    let actions = [("allow", true), ("block", false)];
+    let networks = fields.get("network").map(Node::networks).transpose()?;
+    let rule = freedom::FinalRule {
+        allow: fields.need("action")?.choice("action", &actions)?,
+        tcp: networks.as_ref().is_none_or(|n| n.tcp || !n.udp),
+        udp: networks.as_ref().is_none_or(|n| n.udp || !n.tcp),
+        ports: fields.get("port").map_or(Ok(Vec::new()), Node::port_list)?,
+        nets: ranges(&fields, "ip")?,
+    };
+    fields.finish()?;
+    Ok(rule)
 }
 
 /// Reads a blackhole outbound's settings.

@@ -8,11 +8,24 @@ use super::value::Networks;
 use crate::proxy::dokodemo::InboundOptions;
 
 const INBOUND: Keys = Keys {
-    known: &["address", "port", "network", "timeout", "userLevel"],
-    unsupported: &[("followRedirect", "give \"address\" and \"port\" instead")],
+    known: &[
+        "address",
+        "rewriteAddress",
+        "port",
+        "rewritePort",
+        "network",
+        "allowedNetwork",
+        "timeout",
+        "userLevel",
+    ],
+    unsupported: &[
+        ("followRedirect", "give \"address\" and \"port\" instead"),
+        ("portMap", "use an inbound for each target"),
+    ],
 };
 
-/// Reads an inbound's settings. The networks are TCP alone unless they say
+/// Reads an inbound's settings, with the names of V2Ray or those that Xray has
+/// for its protocol "tunnel". The networks are TCP alone unless they say
 /// otherwise.
 pub(super) fn inbound(
     node: &Node,
@@ -20,11 +33,11 @@ pub(super) fn inbound(
 ) -> Result<(InboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &INBOUND)?;
     let networks = fields
-        .get("network")
+        .either("network", "allowedNetwork")?
         .map_or(Ok(Networks::default()), Node::networks)?;
     let options = InboundOptions {
-        address: fields.need("address")?.address()?,
-        port: fields.need("port")?.port()?,
+        address: fields.need_either("address", "rewriteAddress")?.address()?,
+        port: fields.need_either("port", "rewritePort")?.port()?,
         tcp: networks.tcp || !networks.udp,
         udp: networks.udp,
     };

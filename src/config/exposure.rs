@@ -23,7 +23,9 @@ impl Whole<'_> {
     /// Visitors name the targets, and freedom goes there.
     pub(super) fn warn_of_reach(&self, bridge: &BridgeOptions, notes: &mut Notes) {
         let goes_anywhere = |outbound: &&OutboundPlan| match &outbound.options {
-            OutboundOptions::Freedom(freedom) => freedom.redirect_address.is_none(),
+            OutboundOptions::Freedom(freedom) => {
+                freedom.redirect_address.is_none() && freedom.final_rules.is_empty()
+            }
             _ => false,
         };
         let reaches_all = self.takers(&bridge.tag).iter().any(goes_anywhere);

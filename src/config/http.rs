@@ -8,7 +8,13 @@ use super::socks::accounts;
 use crate::proxy::http::InboundOptions;
 
 const INBOUND: Keys = Keys {
-    known: &["accounts", "allowTransparent", "timeout", "userLevel"],
+    known: &[
+        "accounts",
+        "users",
+        "allowTransparent",
+        "timeout",
+        "userLevel",
+    ],
     unsupported: &[],
 };
 
@@ -19,7 +25,7 @@ pub(super) fn inbound(
 ) -> Result<(InboundOptions, Level), ConfigError> {
     let fields = Fields::open(node, &INBOUND)?;
     let options = InboundOptions {
-        accounts: accounts(fields.list("accounts")?)?,
+        accounts: accounts(fields.list_either("accounts", "users")?)?,
         allow_transparent: fields.flag("allowTransparent")?,
     };
     let level = policy.of_settings(&fields)?;

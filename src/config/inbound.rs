@@ -51,6 +51,7 @@ const PROTOCOLS: Known<Protocol> = Known {
         ("vless", Protocol::Vless),
         ("vmess", Protocol::Vmess),
     ],
+    newer: &[("tunnel", Protocol::Dokodemo)],
     unsupported: &[
         "trojan",
         "shadowsocks",
@@ -59,7 +60,6 @@ const PROTOCOLS: Known<Protocol> = Known {
         "tun",
         "hysteria",
         "mixed",
-        "tunnel",
     ],
 };
 

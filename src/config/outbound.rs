@@ -54,6 +54,10 @@ const PROTOCOLS: Known<Protocol> = Known {
         ("vless", Protocol::Vless),
         ("vmess", Protocol::Vmess),
     ],
+    newer: &[
+        ("direct", Protocol::Freedom),
+        ("block", Protocol::Blackhole),
+    ],
     unsupported: &[
         "trojan",
         "shadowsocks",
@@ -63,8 +67,6 @@ const PROTOCOLS: Known<Protocol> = Known {
         "loopback",
         "wireguard",
         "hysteria",
-        "direct",
-        "block",
     ],
 };
 
@@ -105,7 +107,7 @@ fn options(
 ) -> Result<(OutboundOptions, Level), ConfigError> {
     Ok(match protocol {
         Protocol::Freedom => {
-            let (options, level) = direct::freedom(settings, send_through, policy)?;
+            let (options, level) = direct::freedom(settings, send_through, policy, notes)?;
             (OutboundOptions::Freedom(options), level)
         }
         Protocol::Blackhole => {

@@ -20,14 +20,18 @@ const POLICY: Keys = Keys {
 };
 
 const SYSTEM: Keys = Keys {
-    known: &[],
-    unsupported: &[
-        ("statsInboundUplink", NO_STATISTICS),
-        ("statsInboundDownlink", NO_STATISTICS),
-        ("statsOutboundUplink", NO_STATISTICS),
-        ("statsOutboundDownlink", NO_STATISTICS),
-    ],
+    known: &SYSTEM_STATISTICS,
+    unsupported: &[],
 };
+
+const SYSTEM_STATISTICS: [&str; 4] = [
+    "statsInboundUplink",
+    "statsInboundDownlink",
+    "statsOutboundUplink",
+    "statsOutboundDownlink",
+];
+
+const USER_STATISTICS: [&str; 3] = ["statsUserUplink", "statsUserDownlink", "statsUserOnline"];
 
 const LEVEL: Keys = Keys {
     known: &[
@@ -36,15 +40,15 @@ const LEVEL: Keys = Keys {
         "uplinkOnly",
         "downlinkOnly",
         "bufferSize",
+        USER_STATISTICS[0],
+        USER_STATISTICS[1],
+        USER_STATISTICS[2],
     ],
-    unsupported: &[
-        ("statsUserUplink", NO_STATISTICS),
-        ("statsUserDownlink", NO_STATISTICS),
-        ("statsUserOnline", NO_STATISTICS),
-    ],
+    unsupported: &[],
 };
 
-const NO_STATISTICS: &str = "leave it out, no statistics are kept";
+/// In V2Ray they show in its API alone, which is refused.
+const NO_STATISTICS: &str = "has no effect: no statistics are kept";
 
 /// V2Ray's `connIdle` for level 1 where there is no `policy` at all.
 const LEVEL_1_IDLE: Duration = Duration::from_secs(600);
@@ -74,7 +78,9 @@ impl Policy {
         };
         let fields = Fields::open(node, &POLICY)?;
         if let Some(system) = fields.get("system") {
-            Fields::open(system, &SYSTEM)?.finish()?;
+            let system = Fields::open(system, &SYSTEM)?;
+            statistics(&system, &SYSTEM_STATISTICS, notes)?;
+            system.finish()?;
         }
         let mut levels = HashMap::new();
         for member in fields.get("levels").map_or(Ok(&[][..]), Node::members)? {
@@ -187,6 +193,7 @@ impl Level {
                 "has no effect: the buffers of muxcool are of fixed size",
             );
         }
+        statistics(&fields, &USER_STATISTICS, notes)?;
         fields.finish()?;
         Ok(level)
     }
@@ -204,6 +211,17 @@ impl Default for Level {
             downlink_only: CONN_IDLE,
         }
     }
+}
+
+fn statistics(fields: &Fields<'_>, keys: &[&str], notes: &mut Notes) -> Result<(), ConfigError> {
+    for key in keys {
+        if fields.flag(key)?
+            && let Some(node) = fields.get(key)
+        {
+            notes.add(&node.mark, NO_STATISTICS);
+        }
+    }
+    Ok(())
 }
 
 fn level_number(member: &Member) -> Result<u32, ConfigError> {

@@ -7,6 +7,8 @@ use super::words::quoted;
 /// The protocols that may be named.
 pub(super) struct Known<T: 'static> {
     pub(super) supported: &'static [(&'static str, T)],
+    /// Names that Xray has given to some of them since.
+    pub(super) newer: &'static [(&'static str, T)],
     /// Those of V2Ray and Xray that we do not speak.
     pub(super) unsupported: &'static [&'static str],
 }
@@ -14,6 +16,10 @@ pub(super) struct Known<T: 'static> {
 /// Reads the name of a protocol, in any case.
 pub(super) fn read<T: Copy>(node: &Node, known: &Known<T>) -> Result<T, ConfigError> {
     let text = node.string()?;
+    let is_meant = |(name, _): &&(&str, T)| name.eq_ignore_ascii_case(text);
+    if let Some((_, protocol)) = known.newer.iter().find(is_meant) {
+        return Ok(*protocol);
+    }
     if known
         .unsupported
         .iter()

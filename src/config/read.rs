@@ -64,6 +64,32 @@ impl<'a> Fields<'a> {
         self.get(key).map_or(Ok(&[]), Node::elements)
     }
 
+    /// The value of a key that has another name in Xray; not under both.
+    pub(super) fn either(&self, key: &str, newer: &str) -> Result<Option<&'a Node>, ConfigError> {
+        let older = self.get(key);
+        match self.get(newer).filter(|node| !node.is_empty()) {
+            Some(node) if older.is_some_and(|node| !node.is_empty()) => {
+                let what = format!("{} is there, too, and means the same", quoted(key));
+                Err(node.error(what).help("leave one of them out"))
+            }
+            Some(node) => Ok(Some(node)),
+            None => Ok(older),
+        }
+    }
+
+    /// As [`either`](Self::either), for a key that must be there.
+    pub(super) fn need_either(&self, key: &str, newer: &str) -> Result<&'a Node, ConfigError> {
+        match self.either(key, newer)? {
+            Some(node) => Ok(node),
+            None => self.need(key),
+        }
+    }
+
+    /// As [`either`](Self::either), for the elements of an array.
+    pub(super) fn list_either(&self, key: &str, newer: &str) -> Result<&'a [Node], ConfigError> {
+        self.either(key, newer)?.map_or(Ok(&[]), Node::elements)
+    }
+
     /// `true` or `false`; false if it is not there.
     pub(super) fn flag(&self, key: &str) -> Result<bool, ConfigError> {
         self.get(key).map_or(Ok(false), Node::boolean)

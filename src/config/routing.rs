@@ -134,10 +134,10 @@ fn rule(
     notes: &mut Notes,
 ) -> Result<Rule, ConfigError> {
     let fields = Fields::open(node, &RULE)?;
-    fields
-        .need("type")
-        .map_err(|error| error.help("write \"type\": \"field\""))?
-        .choice("type", &[("field", ())])?;
+    // Xray has no other kind, and leaves it out.
+    if let Some(kind) = fields.get("type") {
+        kind.choice("type", &[("field", ())])?;
+    }
     let conditions = conditions(&fields, names, notes)?;
     let (outbound, balancer) = (fields.get("outboundTag"), fields.get("balancerTag"));
     fields.finish()?;

@@ -1,4 +1,5 @@
-//! The servers of an outbound.
+//! The servers of an outbound: in a list as V2Ray has it, or a single one whose
+//! keys, and its user's, stand in the settings themselves as in Xray.
 
 use super::error::ConfigError;
 use super::json::Node;
@@ -20,13 +21,62 @@ pub(super) struct Form {
     pub(super) needs_user: bool,
 }
 
-/// Reads all servers out of an outbound's settings; `user` reads one user.
+/// What a user has besides being one.
+const OF_ANYBODY: [&str; 2] = ["level", "email"];
+
+/// Reads all servers out of an outbound's settings, which know the keys of a
+/// server and of a user as well as that of the list; `user` reads one user.
 pub(super) fn read<User>(
     settings: &Fields<'_>,
     form: &'static Form,
-    mut user: impl FnMut(&Fields<'_>) -> Result<User, ConfigError>,
+    user: impl FnMut(&Fields<'_>) -> Result<User, ConfigError>,
 ) -> Result<Vec<Server<User>>, ConfigError> {
     let list = settings.get(form.list);
+    let server_keys = ["address", "port"].into_iter();
+    let flat = first(settings, server_keys.chain(form.user.known.iter().copied()));
+    match (flat, list.filter(|list| !list.is_empty())) {
+        (Some(key), Some(_)) => Err(key
+            .error(format!("a server beside \"{}\"", form.list))
+            .help("put it into that list, or leave the list out")),
+        (Some(_), None) => Ok(vec![flat_server(settings, form, user)?]),
+        (None, _) => listed(settings, list, form, user),
+    }
+}
+
+/// Of the keys that are there, and say something, the first one's value.
+fn first<'a>(settings: &Fields<'a>, keys: impl Iterator<Item = &'static str>) -> Option<&'a Node> {
+    let given = keys.map(|key| settings.get(key).filter(|node| !node.is_empty()));
+    // To the end, for each key has to be asked for.
+    given.fold(None, Option::or)
+}
+
+fn flat_server<User>(
+    settings: &Fields<'_>,
+    form: &'static Form,
+    user: impl FnOnce(&Fields<'_>) -> Result<User, ConfigError>,
+) -> Result<Server<User>, ConfigError> {
+    let mut known = form.user.known.iter().copied();
+    let is_somebody = known.any(|key| {
+        let says = settings.get(key).is_some_and(|node| !node.is_empty());
+        says && !OF_ANYBODY.contains(&key)
+    });
+    let users = match form.needs_user || is_somebody {
+        true => vec![user(settings)?],
+        false => Vec::new(),
+    };
+    Ok(Server {
+        address: settings.need("address")?.address()?,
+        port: settings.need("port")?.port()?,
+        users,
+    })
+}
+
+fn listed<User>(
+    settings: &Fields<'_>,
+    list: Option<&Node>,
+    form: &'static Form,
+    mut user: impl FnMut(&Fields<'_>) -> Result<User, ConfigError>,
+) -> Result<Vec<Server<User>>, ConfigError> {
     let nodes = list.map_or(Ok(&[][..]), Node::elements)?;
     if nodes.is_empty() {
         return Err(none(list.unwrap_or(settings.node()), form));

@@ -14,7 +14,15 @@ use crate::limits::MAX_SOCKS_CREDENTIAL;
 use crate::proxy::socks::{Account, InboundOptions, OutboundOptions};
 
 const INBOUND: Keys = Keys {
-    known: &["auth", "accounts", "udp", "ip", "timeout", "userLevel"],
+    known: &[
+        "auth",
+        "accounts",
+        "users",
+        "udp",
+        "ip",
+        "timeout",
+        "userLevel",
+    ],
     unsupported: &[],
 };
 
@@ -24,7 +32,9 @@ const ACCOUNT: Keys = Keys {
 };
 
 const OUTBOUND: Keys = Keys {
-    known: &["servers"],
+    known: &[
+        "servers", "address", "port", "user", "pass", "level", "email",
+    ],
     unsupported: &[("version", "servers are spoken to in SOCKS 5")],
 };
 
@@ -48,9 +58,9 @@ pub(super) fn inbound(
         Some(auth) => auth.choice("authentication", &[("noauth", false), ("password", true)])?,
         None => false,
     };
-    let accounts = accounts(fields.list("accounts")?)?;
+    let accounts = accounts(fields.list_either("accounts", "users")?)?;
     if let Some(list) = fields
-        .get("accounts")
+        .either("accounts", "users")?
         .filter(|_| !by_password && !accounts.is_empty())
     {
         notes.add(

@@ -17,6 +17,7 @@ const TLS: Keys = Keys {
         "certificates",
         "disableSystemRoot",
         "enableSessionResumption",
+        "disableSessionResumption",
         "pinnedPeerCertificateChainSha256",
         "allowInsecureIfPinnedPeerCertificate",
     ],
@@ -83,7 +84,8 @@ pub(super) fn read(node: &Node, end: End, notes: &mut Notes) -> Result<Options, 
         disable_system_root: fields.flag("disableSystemRoot")?,
         allow_insecure: fields.flag("allowInsecure")? || if_pinned,
         pins,
-        resumption: fields.flag("enableSessionResumption")?,
+        resumption: fields.flag("enableSessionResumption")?
+            & !fields.flag("disableSessionResumption")?,
     };
     match end {
         End::Server => check_server(&fields, &options, notes)?,

@@ -15,7 +15,7 @@ use super::words::quoted;
 use crate::proxy::vless::{InboundOptions, OutboundOptions};
 
 const INBOUND: Keys = Keys {
-    known: &["clients", "decryption"],
+    known: &["clients", "users", "decryption"],
     unsupported: &[
         ("fallbacks", "strangers are disconnected"),
         ("fallback", "strangers are disconnected"),
@@ -32,15 +32,17 @@ const CLIENT: Keys = Keys {
 };
 
 const OUTBOUND: Keys = Keys {
-    known: &["vnext"],
+    known: &[
+        "vnext",
+        "address",
+        "port",
+        "id",
+        "encryption",
+        "level",
+        "email",
+    ],
     unsupported: &[
-        ("address", FLAT),
-        ("port", FLAT),
-        ("id", FLAT),
-        ("encryption", FLAT),
-        ("flow", FLAT),
-        ("level", FLAT),
-        ("email", FLAT),
+        ("flow", NO_FLOW),
         ("reverse", "use the \"reverse\" object of V2Ray"),
     ],
 };
@@ -55,7 +57,6 @@ const SERVERS: Form = Form {
 };
 
 const NO_FLOW: &str = "leave it out, there is no XTLS here";
-const FLAT: &str = "put it into \"vnext\": [{\"address\", \"port\", \"users\": [{…}]}]";
 
 /// Reads an inbound's settings. The handshake is over before the client is
 /// known, so its bound is level 0's.
@@ -66,7 +67,7 @@ pub(super) fn inbound(
     let fields = Fields::open(node, &INBOUND)?;
     must_be_none(&fields, "decryption")?;
     let mut levels = Levels::default();
-    let clients = clients::read(fields.list("clients")?, &CLIENT, |client| {
+    let clients = clients::read(fields.list_either("clients", "users")?, &CLIENT, |client| {
         levels.add(client, policy)
     })?;
     fields.finish()?;

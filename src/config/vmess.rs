@@ -14,7 +14,7 @@ use super::words::quoted;
 use crate::proxy::vmess::{InboundOptions, OutboundOptions, Security, User};
 
 const INBOUND: Keys = Keys {
-    known: &["clients", "disableInsecureEncryption"],
+    known: &["clients", "users", "disableInsecureEncryption"],
     unsupported: &[
         ("default", NO_DETOUR),
         ("detour", NO_DETOUR),
@@ -28,16 +28,18 @@ const CLIENT: Keys = Keys {
 };
 
 const OUTBOUND: Keys = Keys {
-    known: &["vnext"],
-    unsupported: &[
-        ("address", FLAT),
-        ("port", FLAT),
-        ("id", FLAT),
-        ("security", FLAT),
-        ("experiments", FLAT),
-        ("level", FLAT),
-        ("email", FLAT),
+    known: &[
+        "vnext",
+        "address",
+        "port",
+        "id",
+        "alterId",
+        "security",
+        "experiments",
+        "level",
+        "email",
     ],
+    unsupported: &[],
 };
 
 const SERVERS: Form = Form {
@@ -50,7 +52,6 @@ const SERVERS: Form = Form {
 };
 
 const NO_DETOUR: &str = "connections stay on the port that they came to";
-const FLAT: &str = "put it into \"vnext\": [{\"address\", \"port\", \"users\": [{…}]}]";
 
 const OLD_CLIENTS: &str = "the old header of VMess is not read: clients of V2Ray 4 that have an \
                            \"alterId\" above 0, or are older than 4.28, are refused";
@@ -76,7 +77,7 @@ pub(super) fn inbound(
     let fields = Fields::open(node, &INBOUND)?;
     let mut common = Common::new(policy);
     let options = InboundOptions {
-        clients: clients::read(fields.list("clients")?, &CLIENT, |client| {
+        clients: clients::read(fields.list_either("clients", "users")?, &CLIENT, |client| {
             // What the client uses decides; V2Ray reads past it here.
             security(client)?;
             common.add(client)

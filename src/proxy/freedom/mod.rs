@@ -1,7 +1,9 @@
 //! The outbound that goes straight to the target (section 3.5).
 
+mod final_rules;
 mod options;
 mod outbound;
 
+pub use final_rules::FinalRule;
 pub use options::{DomainStrategy, OutboundOptions};
 pub use outbound::Outbound;

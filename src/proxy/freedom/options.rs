@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 
+use super::FinalRule;
 use crate::net::Address;
 use crate::transport::proxy_protocol::Version;
 
@@ -26,6 +27,8 @@ pub struct OutboundOptions {
     pub redirect_address: Option<Address>,
     /// Replaces the target's port, unless 0.
     pub redirect_port: u16,
+    /// What may be dialled; the first that holds for an address decides.
+    pub final_rules: Vec<FinalRule>,
     /// Local address to dial from (`sendThrough`).
     pub send_through: Option<IpAddr>,
     /// Says in a PROXY header of this version, in front of each stream and

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use log::{debug, warn};
 use rand::seq::IndexedRandom;
 
+use super::final_rules::permit;
 use super::{DomainStrategy, OutboundOptions};
 use crate::error::chain;
 use crate::link::{self, DispatchError, Link, Request};
@@ -52,8 +53,7 @@ impl Outbound {
         Destination::new(target.network, address.clone(), port)
     }
 
-    /// The addresses to try, in order: of those that are allowed, if not all
-    /// are. A strategy that finds none for a name leaves it to the system's
+    /// The addresses to try, in order, of those that are allowed. A strategy that finds none for a name leaves it to the system's
     /// order.
     fn addresses(
         &self,
@@ -61,7 +61,12 @@ impl Outbound {
         allowed: Option<&AllowedTargets>,
     ) -> Result<Vec<SocketAddr>, DispatchError> {
         let found = resolve(&target.address, target.port).map_err(DispatchError::Unreachable)?;
-        let found = only_allowed(found, allowed)?;
+        let rules = &self.options.final_rules;
+        let may_be_dialled = |address: SocketAddr| {
+            allowed.is_none_or(|allowed| allowed.permits(address))
+                && permit(rules, target.network, address)
+        };
+        let found = only(found, may_be_dialled)?;
         let chosen = match target.address {
             Address::Domain(_) => choose(self.options.domain_strategy, &found),
             Address::Ip(_) => None,
@@ -144,17 +149,15 @@ impl link::Outbound for Outbound {
 
 /// Those of `found` that may be dialled. Nothing else is: what a name stands
 /// for is asked once.
-fn only_allowed(
+fn only(
     mut found: Vec<SocketAddr>,
-    allowed: Option<&AllowedTargets>,
+    may_be_dialled: impl Fn(SocketAddr) -> bool,
 ) -> Result<Vec<SocketAddr>, DispatchError> {
-    let (Some(allowed), Some(first)) = (allowed, found.first().copied()) else {
-        return Ok(found);
-    };
-    found.retain(|address| allowed.permits(*address));
-    match found.is_empty() {
-        true => Err(DispatchError::Forbidden(first)),
-        false => Ok(found),
+    let first = found.first().copied();
+    found.retain(|address| may_be_dialled(*address));
+    match first {
+        Some(first) if found.is_empty() => Err(DispatchError::Forbidden(first)),
+        _ => Ok(found),
     }
 }
 
