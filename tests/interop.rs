@@ -7,6 +7,10 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+#[path = "interop/published.rs"]
+mod published;
+#[path = "interop/samples.rs"]
+mod samples;
 mod support;
 
 use std::{
