@@ -15,7 +15,7 @@ use std::{
 
 use support::{
     client,
-    config::Carrier::{self, Socks, Vless, VlessTls, VlessWs},
+    config::Carrier::{self, Socks, SocksTls, Vless, VlessTls, VlessWs, VlessWss},
     program::Kind::{Muxcool, V2ray},
     target::TcpTarget,
     tunnel::{
@@ -58,6 +58,9 @@ restarts! {
     bridge_us_us_over_tls: restart_far(Reverse, VlessTls, Muxcool, Muxcool), BACK;
     bridge_us_us_over_vmess: restart_far(Reverse, VMESS, Muxcool, Muxcool), BACK;
     bridge_us_us_over_ws: restart_far(Reverse, VlessWs, Muxcool, Muxcool), BACK;
+    bridge_us_us_over_wss: restart_far(Reverse, VlessWss, Muxcool, Muxcool), BACK;
+    bridge_us_us_over_socks_tls: restart_far(Reverse, SocksTls, Muxcool, Muxcool), BACK;
+    bridge_us_v2ray_over_wss: restart_far(Reverse, VlessWss, Muxcool, V2ray), BACK;
     bridge_us_v2ray_over_ws: restart_far(Reverse, VlessWs, Muxcool, V2ray), BACK;
     bridge_us_v2ray: restart_far(Reverse, Vless, Muxcool, V2ray), BACK;
     bridge_us_v2ray_over_tls: restart_far(Reverse, VlessTls, Muxcool, V2ray), BACK;
@@ -70,15 +73,20 @@ restarts! {
     portal_us_us_over_tls: restart_near(Reverse, VlessTls, Muxcool, Muxcool), BACK;
     portal_us_us_over_vmess: restart_near(Reverse, VMESS, Muxcool, Muxcool), BACK;
     portal_us_us_over_ws: restart_near(Reverse, VlessWs, Muxcool, Muxcool), BACK;
+    portal_us_us_over_wss: restart_near(Reverse, VlessWss, Muxcool, Muxcool), BACK;
+    portal_us_us_over_socks_tls: restart_near(Reverse, SocksTls, Muxcool, Muxcool), BACK;
     portal_us_v2ray: restart_near(Reverse, Vless, Muxcool, V2ray), BACK;
     portal_us_v2ray_over_vmess: restart_near(Reverse, VMESS, Muxcool, V2ray), BACK;
     portal_v2ray_us: restart_near(Reverse, Vless, V2ray, Muxcool), BACK;
     portal_v2ray_us_over_tls: restart_near(Reverse, VlessTls, V2ray, Muxcool), BACK;
+    portal_v2ray_us_over_socks_tls: restart_near(Reverse, SocksTls, V2ray, Muxcool), BACK;
     portal_v2ray_v2ray: restart_near(Reverse, Vless, V2ray, V2ray), BACK;
 
     mux_server_us_us: restart_far(Forward, Vless, Muxcool, Muxcool), BACK;
     mux_server_us_us_over_ws: restart_far(Forward, VlessWs, Muxcool, Muxcool), BACK;
     mux_server_us_v2ray_over_ws: restart_far(Forward, VlessWs, Muxcool, V2ray), BACK;
+    mux_server_us_us_over_wss: restart_far(Forward, VlessWss, Muxcool, Muxcool), BACK;
+    mux_server_us_us_over_socks_tls: restart_far(Forward, SocksTls, Muxcool, Muxcool), BACK;
     mux_server_us_v2ray: restart_far(Forward, Vless, Muxcool, V2ray), BACK;
     mux_server_v2ray_us: restart_far(Forward, Vless, V2ray, Muxcool), BACK;
     mux_server_v2ray_v2ray: restart_far(Forward, Vless, V2ray, V2ray), BACK;
