@@ -525,20 +525,45 @@ fn visitors_are_refused_as_v2ray_does() {
     }
 }
 
+/// Behind a web server it may be any: V2Ray compares it with nothing either.
+#[test]
+fn the_host_may_be_any_but_must_be_one() {
+    let host = "Host: example.com\r\n";
+    for taken in ["Host: b\r\n", "Host:\r\n", "host: [::1]:8443\r\n"] {
+        let (answer, _) = answer(&REQUEST.replace(host, taken), Options::default());
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{taken}: {answer}");
+    }
+    for refused in [
+        "",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a b\r\n",
+        "Host: a/b\r\n",
+    ] {
+        let (answer, accepted) = answer(&REQUEST.replace(host, refused), Options::default());
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{refused}: {answer}");
+        assert_eq!(cause(accepted), UpgradeError::Refused(Refusal::Host));
+    }
+    let older = REQUEST.replace(host, "").replace("HTTP/1.1", "HTTP/1.0");
+    let (answer, _) = answer(&older, Options::default());
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+}
+
 #[test]
 fn the_path_is_compared_decoded_and_without_its_query() {
     let options = Options {
         path: "/tunnel?x=1".into(),
         ..Options::default()
     };
-    for path in ["/tunnel", "/tunnel?y", "/%74unnel", "/tunne%6c?"] {
+    let whole = "http://example.com/tunnel?y";
+    for path in ["/tunnel", "/tunnel?y", "/%74unnel", "/tunne%6c?", whole] {
         let (answer, _) = answer(
             &REQUEST.replace("GET /", &format!("GET {path}")),
             options.clone(),
         );
         assert!(answer.starts_with("HTTP/1.1 101 "), "{path}: {answer}");
     }
-    for path in ["/", "/tunnel/", "/Tunnel", "/tunnel%", "/%+74unnel"] {
+    let others = ["/", "/tunnel/", "/Tunnel", "/tunnel%", "/%+74unnel"];
+    for path in others.into_iter().chain(["http://tunnel", "/a://b/tunnel"]) {
         let (answer, _) = answer(
             &REQUEST.replace("GET /", &format!("GET {path}")),
             options.clone(),

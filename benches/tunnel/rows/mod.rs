@@ -32,7 +32,7 @@ impl Named for Plan {
     }
 }
 
-pub const ALL: [Plan; 14] = [
+pub const ALL: [Plan; 15] = [
     bulk::DOWN,
     bulk::UP,
     bulk::EIGHT,
@@ -47,6 +47,7 @@ pub const ALL: [Plan; 14] = [
     secure::TLS_BOTH,
     secure::TLS_PACED,
     secure::VMESS,
+    secure::WS,
 ];
 
 const EVERYONE: &[Peer] = &[Peer::Muxcool, Peer::V2ray, Peer::Relays, Peer::Rathole];

@@ -1,5 +1,5 @@
-//! What encrypted carriers carry, and whether the directions of TLS wait for
-//! each other.
+//! What carriers with a layer or encryption of their own carry, and whether the
+//! directions of TLS wait for each other.
 
 use std::{thread, time::Duration};
 
@@ -41,6 +41,15 @@ pub const TLS: Plan = Plan {
     rounds,
     order: Order::InTurn,
     measure: |peer, extent| bulk::down(&ON_LOOPBACK, peer, extent),
+};
+
+pub const WS: Plan = Plan {
+    name: "ws",
+    peers: MULTIPLEXERS,
+    lines: |_| vec![rate("WebSocket, one stream down"), processor_time()],
+    rounds,
+    order: Order::InTurn,
+    measure: |peer, extent| bulk::down(&Path::of(Carrier::VlessWs), peer, extent),
 };
 
 /// Both with the same cipher, AES-128-GCM.

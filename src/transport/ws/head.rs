@@ -35,6 +35,9 @@ pub struct Upgrade {
 pub enum Refusal {
     /// It is no HTTP/1 request.
     Malformed,
+    /// It names no host, several, or what cannot be one. Which one it names
+    /// does not matter.
+    Host,
     /// The path is not ours.
     Path,
     /// The method is not GET.
@@ -92,11 +95,14 @@ pub fn read_request(head: &[u8], options: &Options) -> Result<Upgrade, Refusal> 
     if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
         return Err(Refusal::Malformed);
     }
-    let path = request.path.and_then(|target| target.split('?').next());
+    let fields = Fields(request.headers);
+    if !fields.names_a_host(request.version) {
+        return Err(Refusal::Host);
+    }
+    let path = request.path.map(path_of);
     if path.is_none_or(|path| decoded(path) != options.bare_path().as_bytes()) {
         return Err(Refusal::Path);
     }
-    let fields = Fields(request.headers);
     if !fields.asks_for_websocket() {
         return Err(Refusal::NotWebSocket);
     }
@@ -138,7 +144,7 @@ impl Refusal {
         let (status, version) = match self {
             Refusal::Path => ("404 Not Found", false),
             Refusal::Method => ("405 Method Not Allowed", true),
-            Refusal::Malformed => ("400 Bad Request", false),
+            Refusal::Malformed | Refusal::Host => ("400 Bad Request", false),
             Refusal::NotWebSocket => ("400 Bad Request", true),
         };
         let version = match version {
@@ -186,6 +192,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refusal::Malformed => "the visitor does not speak HTTP/1",
+            Refusal::Host => "the visitor did not name the host as HTTP/1 wants it",
             Refusal::Path => "the visitor asked for another path",
             Refusal::Method => "the visitor's method is not GET",
             Refusal::NotWebSocket => "the visitor did not ask for WebSocket",
@@ -214,6 +221,21 @@ impl fmt::Display for ResponseError {
 
 impl std::error::Error for ResponseError {}
 
+/// The path of a request's target, which may be a whole URL (RFC 9112,
+/// section 3.2.2).
+fn path_of(target: &str) -> &str {
+    let path = match target.split_once("://") {
+        Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
+        _ => target,
+    };
+    path.split('?').next().unwrap_or_default()
+}
+
+/// Whether Go, and so V2Ray, takes the byte for one of a host.
+fn may_be_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=@[]_~".contains(&byte)
+}
+
 struct Fields<'h, 'b>(&'h [Header<'b>]);
 
 impl<'h, 'b> Fields<'h, 'b> {
@@ -226,6 +248,16 @@ impl<'h, 'b> Fields<'h, 'b> {
 
     fn first(&self, name: &'h str) -> Option<&'b [u8]> {
         self.all(name).next()
+    }
+
+    /// As HTTP/1.1 demands it (RFC 9112, section 3.2); HTTP/1.0 does not.
+    fn names_a_host(&self, version: Option<u8>) -> bool {
+        let mut hosts = self.all("host");
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.iter().copied().all(may_be_in_host),
+            (None, _) => version == Some(0),
+            (Some(_), Some(_)) => false,
+        }
     }
 
     fn tokens(&self, name: &'h str) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b> {
