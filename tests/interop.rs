@@ -26,7 +26,8 @@ use support::{
     bytes::KeyedBytes,
     client::{self, Datagrams, Entry},
     config::Carrier::{
-        self, Socks, SocksTls, SocksWs, SocksWss, Vless, VlessTls, VlessWs, VlessWss,
+        self, Socks, SocksTls, SocksWs, SocksWss, Vless, VlessTls, VlessWs, VlessWss, VmessTls,
+        VmessWs, VmessWss,
     },
     program::{
         Kind::{Muxcool, V2ray},
@@ -167,28 +168,17 @@ tunnels! {
 }
 
 /// Only what another cipher or another layer may change: bodies of streams and of
-/// datagrams.
+/// datagrams, through one tunnel.
 macro_rules! bodies {
     ($($name:ident: $shape:ident, $carrier:ident, $near:ident, $far:ident;)*) => {$(
-        mod $name {
-            use super::*;
-
-            const PLAN: Plan = Plan {
+        #[test]
+        fn $name() {
+            streams_and_datagrams(Plan {
                 shape: $shape,
                 carrier: $carrier,
                 near: $near,
                 far: $far,
-            };
-
-            #[test]
-            fn parallel_streams() {
-                super::parallel_streams(PLAN);
-            }
-
-            #[test]
-            fn datagrams() {
-                super::datagrams(PLAN);
-            }
+            });
         }
     )*};
 }
@@ -211,32 +201,62 @@ bodies! {
     forward_socks_wss_us_us: Forward, SocksWss, Muxcool, Muxcool;
     forward_socks_wss_us_v2ray: Forward, SocksWss, Muxcool, V2ray;
     forward_socks_wss_v2ray_us: Forward, SocksWss, V2ray, Muxcool;
+
+    reverse_vmess_tls_us_us: Reverse, VmessTls, Muxcool, Muxcool;
+    reverse_vmess_tls_us_v2ray: Reverse, VmessTls, Muxcool, V2ray;
+    reverse_vmess_tls_v2ray_us: Reverse, VmessTls, V2ray, Muxcool;
+    reverse_vmess_ws_us_us: Reverse, VmessWs, Muxcool, Muxcool;
+    reverse_vmess_ws_us_v2ray: Reverse, VmessWs, Muxcool, V2ray;
+    reverse_vmess_ws_v2ray_us: Reverse, VmessWs, V2ray, Muxcool;
+    reverse_vmess_wss_us_us: Reverse, VmessWss, Muxcool, Muxcool;
+    reverse_vmess_wss_us_v2ray: Reverse, VmessWss, Muxcool, V2ray;
+    reverse_vmess_wss_v2ray_us: Reverse, VmessWss, V2ray, Muxcool;
+    forward_vmess_tls_us_us: Forward, VmessTls, Muxcool, Muxcool;
+    forward_vmess_tls_us_v2ray: Forward, VmessTls, Muxcool, V2ray;
+    forward_vmess_tls_v2ray_us: Forward, VmessTls, V2ray, Muxcool;
+    forward_vmess_ws_us_us: Forward, VmessWs, Muxcool, Muxcool;
+    forward_vmess_ws_us_v2ray: Forward, VmessWs, Muxcool, V2ray;
+    forward_vmess_ws_v2ray_us: Forward, VmessWs, V2ray, Muxcool;
+    forward_vmess_wss_us_us: Forward, VmessWss, Muxcool, Muxcool;
+    forward_vmess_wss_us_v2ray: Forward, VmessWss, Muxcool, V2ray;
+    forward_vmess_wss_v2ray_us: Forward, VmessWss, V2ray, Muxcool;
 }
 
 const STREAMS: u64 = 24;
 const STREAM_BYTES: u64 = 256 * 1024;
 
-/// Streams that all run at the same time, both ways, each with bytes of its
-/// own.
 fn parallel_streams(plan: Plan) {
     let target = TcpTarget::known_bytes();
     plan.run(&[target.address()], |tunnel| {
-        let entries = tunnel.entries(target.address());
-        thread::scope(|threads| {
-            for (key, entry) in (0..STREAMS).zip(entries.iter().cycle()) {
-                threads.spawn(move || {
-                    let order = Order {
-                        key,
-                        upload: STREAM_BYTES,
-                        download: STREAM_BYTES,
-                    };
-                    let placed = entry
-                        .connect()
-                        .and_then(|stream| client::place(order, stream));
-                    placed.unwrap_or_else(|error| panic!("stream {key} by {entry:?}: {error}"));
-                });
-            }
-        });
+        place_all(&tunnel.entries(target.address()));
+    });
+}
+
+fn streams_and_datagrams(plan: Plan) {
+    let (target, echo) = (TcpTarget::known_bytes(), UdpEcho::start());
+    plan.run(&[target.address(), echo.address()], |tunnel| {
+        place_all(&tunnel.entries(target.address()));
+        exchange_all(&tunnel.entries(echo.address()));
+    });
+}
+
+/// Streams that all run at the same time, both ways, each with bytes of its
+/// own.
+fn place_all(entries: &[Entry]) {
+    thread::scope(|threads| {
+        for (key, entry) in (0..STREAMS).zip(entries.iter().cycle()) {
+            threads.spawn(move || {
+                let order = Order {
+                    key,
+                    upload: STREAM_BYTES,
+                    download: STREAM_BYTES,
+                };
+                let placed = entry
+                    .connect()
+                    .and_then(|stream| client::place(order, stream));
+                placed.unwrap_or_else(|error| panic!("stream {key} by {entry:?}: {error}"));
+            });
+        }
     });
 }
 
@@ -249,13 +269,17 @@ const WINDOW: u64 = 4;
 fn datagrams(plan: Plan) {
     let target = UdpEcho::start();
     plan.run(&[target.address()], |tunnel| {
-        for entry in tunnel.entries(target.address()) {
-            let flow = entry.datagrams().expect("UDP flow");
-            for first in (0..DATAGRAMS).step_by(WINDOW as usize) {
-                exchange_window(&flow, first..first + WINDOW, &entry);
-            }
-        }
+        exchange_all(&tunnel.entries(target.address()));
     });
+}
+
+fn exchange_all(entries: &[Entry]) {
+    for entry in entries {
+        let flow = entry.datagrams().expect("UDP flow");
+        for first in (0..DATAGRAMS).step_by(WINDOW as usize) {
+            exchange_window(&flow, first..first + WINDOW, entry);
+        }
+    }
 }
 
 fn exchange_window(flow: &Datagrams, keys: std::ops::Range<u64>, entry: &Entry) {

@@ -20,6 +20,9 @@ pub enum Carrier {
     SocksWss,
     /// With this `security`.
     Vmess(&'static str),
+    VmessTls,
+    VmessWs,
+    VmessWss,
 }
 
 impl Carrier {
@@ -29,13 +32,29 @@ impl Carrier {
     }
 
     fn has_tls(self) -> bool {
-        use Carrier::{SocksTls, SocksWss, VlessTls, VlessWss};
-        matches!(self, VlessTls | SocksTls | VlessWss | SocksWss)
+        use Carrier::{SocksTls, SocksWss, VlessTls, VlessWss, VmessTls, VmessWss};
+        matches!(
+            self,
+            VlessTls | SocksTls | VlessWss | SocksWss | VmessTls | VmessWss
+        )
     }
 
     fn has_ws(self) -> bool {
-        use Carrier::{SocksWs, SocksWss, VlessWs, VlessWss};
-        matches!(self, VlessWs | SocksWs | VlessWss | SocksWss)
+        use Carrier::{SocksWs, SocksWss, VlessWs, VlessWss, VmessWs, VmessWss};
+        matches!(
+            self,
+            VlessWs | SocksWs | VlessWss | SocksWss | VmessWs | VmessWss
+        )
+    }
+
+    /// The `security` of VMess.
+    fn cipher(self) -> Option<&'static str> {
+        use Carrier::{Vmess, VmessTls, VmessWs, VmessWss};
+        match self {
+            Vmess(cipher) => Some(cipher),
+            VmessTls | VmessWs | VmessWss => Some("auto"),
+            _ => None,
+        }
     }
 
     /// `settings`, which may be none, on what the carrier is put on.
@@ -96,7 +115,7 @@ impl Endpoint {
 
     pub fn inbound(&self) -> Value {
         let (protocol, settings) = match self.carrier {
-            Carrier::Vmess(_) => (
+            carrier if carrier.cipher().is_some() => (
                 "vmess",
                 json!({ "clients": [{ "id": self.id, "alterId": 0 }] }),
             ),
@@ -122,12 +141,12 @@ impl Endpoint {
                     "users": [{ "id": self.id, "encryption": "none" }],
                 }] }),
             ),
-            Carrier::Vmess(security) => (
+            carrier if carrier.cipher().is_some() => (
                 "vmess",
                 json!({ "vnext": [{
                     "address": LOOPBACK,
                     "port": self.port,
-                    "users": [{ "id": self.id, "alterId": 0, "security": security }],
+                    "users": [{ "id": self.id, "alterId": 0, "security": carrier.cipher() }],
                 }] }),
             ),
             _ => (
