@@ -52,7 +52,9 @@ impl Carrier {
         use Carrier::{Vmess, VmessTls, VmessWs, VmessWss};
         match self {
             Vmess(cipher) => Some(cipher),
-            VmessTls | VmessWs | VmessWss => Some("auto"),
+            VmessWs => Some("auto"),
+            // As guides have it where TLS encrypts.
+            VmessTls | VmessWss => Some("none"),
             _ => None,
         }
     }
