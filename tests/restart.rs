@@ -90,6 +90,10 @@ restarts! {
     mux_server_us_v2ray: restart_far(Forward, Vless, Muxcool, V2ray), BACK;
     mux_server_v2ray_us: restart_far(Forward, Vless, V2ray, Muxcool), BACK;
     mux_server_v2ray_v2ray: restart_far(Forward, Vless, V2ray, V2ray), BACK;
+
+    mux_client_us_us: restart_near(Forward, Vless, Muxcool, Muxcool), BACK;
+    mux_client_us_v2ray: restart_near(Forward, Vless, Muxcool, V2ray), BACK;
+    mux_client_v2ray_us: restart_near(Forward, Vless, V2ray, Muxcool), BACK;
 }
 
 /// Kills the far program under an open connection, which must end, and
