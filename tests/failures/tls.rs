@@ -1,20 +1,13 @@
-//! What goes wrong with TLS, in whole programs: it ends one connection, with
-//! one line in the log, and all others go on.
-
-#![cfg(all(target_os = "linux", feature = "cli"))]
-
-mod support;
+//! What goes wrong with TLS.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Write},
     net::{SocketAddr, TcpStream},
     sync::Arc,
     time::Instant,
 };
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use serde_json::{Value, json};
-use support::{
+use super::support::{
     PATIENCE,
     certificate::Certificate,
     client::{self, Entry},
@@ -23,9 +16,12 @@ use support::{
     program::{Kind, Program},
     target::TcpTarget,
 };
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use serde_json::{Value, json};
+
+use super::{ID, assert_ended, assert_one, dial, log, unusual};
 
 const NAME: &str = "server.test";
-const ID: &str = "11111111-2222-4333-8444-555555555555";
 
 /// How a client is, and what it may say of its server; each has a door.
 const CLIENTS: [&str; 4] = ["good", "wrong-pin", "unknown", "expired"];
@@ -84,12 +80,7 @@ impl Scene {
     }
 
     fn lines(&self) -> Lines {
-        let of = |program: &Program| {
-            let log = program.log();
-            let said = log.lines().filter(|line| !is_usual(line));
-            said.map(str::to_owned).collect()
-        };
-        Lines(of(&self.server), of(&self.client))
+        Lines(unusual(&self.server), unusual(&self.client))
     }
 
     /// Fails unless the server and the client say one line each that contains
@@ -112,21 +103,6 @@ impl Scene {
         drop(self.staying);
         self.client.finish();
         self.server.finish();
-    }
-}
-
-/// Said of every program and of every visitor.
-fn is_usual(line: &str) -> bool {
-    ["listening on", " started", "taking detour", "chmod o-r"]
-        .iter()
-        .any(|words| line.contains(words))
-}
-
-fn assert_one(lines: &[String], words: Option<&str>) {
-    match (lines, words) {
-        ([], None) => {}
-        ([line], Some(words)) if line.contains(words) => {}
-        _ => panic!("{words:?} was to be said, once: {lines:#?}"),
     }
 }
 
@@ -171,12 +147,6 @@ fn a_client_that_stops_in_the_handshake() {
     scene.expect(Some("handshake took too long"), None);
 }
 
-fn dial(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("connect");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
-    stream
-}
-
 /// A connection with which only the first message is sent.
 fn hello() -> ClientConnection {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -188,24 +158,12 @@ fn hello() -> ClientConnection {
     ClientConnection::new(config.into(), NAME.try_into().expect("a name")).expect("a client")
 }
 
-/// In whichever way; not by who waits.
-fn assert_ended(mut stream: TcpStream) {
-    if let Err(e) = stream.read_to_end(&mut Vec::new()) {
-        assert_eq!(e.kind(), io::ErrorKind::ConnectionReset, "{e}");
-    }
-}
-
 fn another_pin() -> Value {
     json!({ "network": "tcp", "security": "tls", "tlsSettings": {
         "serverName": NAME,
         "pinnedPeerCertificateChainSha256": ["ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="],
         "allowInsecureIfPinnedPeerCertificate": true,
     } })
-}
-
-/// Without access lines, so that what is left in the log has a reason.
-fn log() -> Value {
-    json!({ "loglevel": "info", "access": "none" })
 }
 
 fn server(inbounds: [(u16, &Certificate); 2]) -> Value {
