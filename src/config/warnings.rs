@@ -6,7 +6,7 @@ use super::notes::Notes;
 use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan};
 use super::reverse::Reverse;
 use super::tags::Tags;
-use crate::proxy::{socks, vmess};
+use crate::proxy::{Server, socks, vmess};
 use crate::reverse::BridgeOptions;
 use crate::router::{BalancerOptions, Condition, DomainPattern, RouterOptions, Rule, Way};
 use crate::sniff::SniffingOptions;
@@ -192,7 +192,7 @@ const USELESS_MUX: &str = "\"mux\" needs a server that understands it: a freedom
                            the Internet for v1.mux.cool";
 
 /// Whether data leaves this machine unencrypted.
-fn sends_plaintext(server: &vmess::Server) -> bool {
+fn sends_plaintext(server: &Server<vmess::User>) -> bool {
     let is_plain = |user: &vmess::User| user.security == Some(vmess::Security::None);
     is_remote(&server.address) && server.users.iter().any(is_plain)
 }

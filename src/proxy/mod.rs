@@ -9,8 +9,8 @@ pub mod socks;
 pub mod vless;
 pub mod vmess;
 
-mod client;
 mod error;
+mod options;
 mod order;
 mod servers;
 mod stream;
@@ -20,9 +20,8 @@ mod timing;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use client::Client;
 pub use error::ProxyError;
-pub use servers::Server;
+pub use options::{Client, Server};
 
 use crate::link::{Access, Dispatcher, Request};
 use crate::net::{Destination, Origin};

@@ -1,6 +1,5 @@
 //! The servers of an outbound.
 
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,36 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use log::debug;
 use rand::seq::IndexedRandom;
 
+use super::Server;
 use crate::link::DispatchError;
-use crate::net::Address;
 use crate::transport::stream::{Connection, Dialer};
 use crate::transport::tcp::{DialOptions, resolve};
-
-/// One server, and who we may be there.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Server<User> {
-    /// Its host.
-    pub address: Address,
-    /// Its port.
-    pub port: u16,
-    /// Who we are there: one of these at random.
-    pub users: Vec<User>,
-}
 
 impl<User> Server<User> {
     /// Who we are this time; nobody if no user is known.
     pub(super) fn any_user(&self) -> Option<&User> {
         self.users.choose(&mut rand::rng())
-    }
-}
-
-/// Not the users, who are secrets.
-impl<User> fmt::Debug for Server<User> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("address", &self.address)
-            .field("port", &self.port)
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,27 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 
-use ipnet::IpNet;
-
+use super::FinalRule;
 use crate::net::Network;
-
-/// A word about the addresses that may be dialled (`finalRules` of Xray).
-///
-/// What is looked at is the address that is dialled, never a name: what a name
-/// stands for may be another address at the next look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FinalRule {
-    /// Whether it lets what it holds for through, or keeps it back.
-    pub allow: bool,
-    /// Whether it holds for streams.
-    pub tcp: bool,
-    /// Whether it holds for datagrams.
-    pub udp: bool,
-    /// The ports that it holds for; all of them if empty.
-    pub ports: Vec<RangeInclusive<u16>>,
-    /// The addresses that it holds for; all of them if empty.
-    pub nets: Vec<IpNet>,
-}
 
 impl FinalRule {
     /// Whether it holds for every address and port.
@@ -51,6 +31,8 @@ pub(super) fn permit(rules: &[FinalRule], network: Network, target: SocketAddr) 
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
 
     fn rule(allow: bool, nets: &[&str], ports: &[RangeInclusive<u16>]) -> FinalRule {
@@ -102,7 +84,12 @@ mod tests {
             ..rule(false, &[], &[])
         };
         assert!(!no_streams.is_for_all() && rule(false, &[], &[]).is_for_all());
-        check(&[no_streams.clone()], Network::Tcp, "192.0.2.1:53", false);
+        check(
+            std::slice::from_ref(&no_streams),
+            Network::Tcp,
+            "192.0.2.1:53",
+            false,
+        );
         check(&[no_streams], Network::Udp, "192.0.2.1:53", true);
     }
 }

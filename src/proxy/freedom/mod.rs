@@ -4,6 +4,5 @@ mod final_rules;
 mod options;
 mod outbound;
 
-pub use final_rules::FinalRule;
-pub use options::{DomainStrategy, OutboundOptions};
+pub use options::{DomainStrategy, FinalRule, OutboundOptions};
 pub use outbound::Outbound;

@@ -1,6 +1,8 @@
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
-use super::FinalRule;
+use ipnet::IpNet;
+
 use crate::net::Address;
 use crate::transport::proxy_protocol::Version;
 
@@ -34,4 +36,22 @@ pub struct OutboundOptions {
     /// Says in a PROXY header of this version, in front of each stream and
     /// below all layers, where it comes from. Datagrams have none.
     pub proxy_protocol: Option<Version>,
+}
+
+/// A word about the addresses that may be dialled (`finalRules` of Xray).
+///
+/// What is looked at is the address that is dialled, never a name: what a name
+/// stands for may be another address at the next look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinalRule {
+    /// Whether it lets what it holds for through, or keeps it back.
+    pub allow: bool,
+    /// Whether it holds for streams.
+    pub tcp: bool,
+    /// Whether it holds for datagrams.
+    pub udp: bool,
+    /// The ports that it holds for; all of them if empty.
+    pub ports: Vec<RangeInclusive<u16>>,
+    /// The addresses that it holds for; all of them if empty.
+    pub nets: Vec<IpNet>,
 }
