@@ -27,9 +27,15 @@ const ID: &str = "11111111-2222-4333-8444-555555555555";
 /// Log lines that are not of every program and of every visitor.
 fn unusual(program: &Program) -> Vec<String> {
     let is_usual = |line: &&str| {
-        ["listening on", " started", "taking detour", "chmod o-r"]
-            .iter()
-            .any(|words| line.contains(words))
+        [
+            "listening on",
+            "control socket at",
+            " started",
+            "taking detour",
+            "chmod o-r",
+        ]
+        .iter()
+        .any(|words| line.contains(words))
     };
     let log = program.log();
     let lines = log.lines().filter(|line| !is_usual(line));
