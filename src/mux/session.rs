@@ -55,6 +55,10 @@ pub(super) struct Session {
 struct Ends {
     /// The peer knows of the session, or New is queued.
     announced: bool,
+    /// New is on its way into the queue. The session keeps its place until then:
+    /// to a peer that has New already, an End for an id that is not open would
+    /// come before the one that says that the session failed.
+    is_announcing: bool,
     local: bool,
     /// This side has ended, but End has not been sent yet.
     end_is_due: bool,
@@ -248,7 +252,7 @@ impl Session {
     /// Gives up the session's place once both sides have ended it and all that
     /// arrived is consumed: until then it is live work. Called after either.
     fn settle(&self) {
-        if self.is_settled() {
+        if self.is_settled() && !self.ends.lock().is_announcing {
             self.carrier.remove(self);
         }
     }

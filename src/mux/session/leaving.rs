@@ -20,8 +20,7 @@ impl Session {
             Some(payload) if !self.goes_with_new(&payload) => (None, Some(payload)),
             payload => (payload, None),
         };
-        self.queue(self.new_frame(first), None)?;
-        self.announced();
+        self.announce(|| self.queue(self.new_frame(first), None))?;
         match rest {
             Some(rest) => self.send(rest),
             None => Ok(()),
@@ -33,16 +32,21 @@ impl Session {
         self.fits(payload) && has_credit()
     }
 
-    /// New is queued. If the session failed meanwhile, its End follows now:
-    /// before, it would have been for an id that the peer does not know (A12).
-    fn announced(&self) {
+    /// Queues New. If the session fails meanwhile, its End follows then: before,
+    /// it would be for an id that the peer does not know (A12).
+    fn announce(&self, queue: impl FnOnce() -> Result<(), LinkError>) -> Result<(), LinkError> {
+        self.ends.lock().is_announcing = true;
+        let queued = queue();
         let mut ends = self.ends.lock();
-        ends.announced = true;
-        let failed = ends.failure == Some(Failure::Local);
+        ends.is_announcing = false;
+        ends.announced = queued.is_ok();
+        let failed = ends.announced && ends.failure == Some(Failure::Local);
         drop(ends);
         if failed {
             self.carrier.outgoing().end_now(self.id, true);
         }
+        self.settle();
+        queued
     }
 
     fn new_frame(&self, payload: Option<Buf>) -> Buf {
@@ -69,15 +73,12 @@ impl Session {
             return Err(LinkError::Reset);
         }
         let mut frame = Buf::copy_of(payload);
-        match first {
-            true => frame.prepend(&new_header(self.id, &self.target, Some(payload.len()))),
-            false => frame.prepend(&keep_header(self.id, payload.len())),
+        if !first {
+            frame.prepend(&keep_header(self.id, payload.len()));
+            return Ok(self.carrier.outgoing().control(frame)?);
         }
-        self.carrier.outgoing().control(frame)?;
-        if first {
-            self.announced();
-        }
-        Ok(())
+        frame.prepend(&new_header(self.id, &self.target, Some(payload.len())));
+        self.announce(|| Ok(self.carrier.outgoing().control(frame)?))
     }
 
     /// Sends one buffer: bytes of the stream, or one datagram. Waits while
