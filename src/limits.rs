@@ -177,6 +177,25 @@ pub const LARGEST_WINDOW: u64 = 1024 * 1024 * 1024;
 /// to be kept full.
 pub const GRANTS_PER_WINDOW: u64 = 8;
 
+/// Grants of a session that the peer has not used up and that are remembered,
+/// to see whether it comes to the end of one. More are only under way while a
+/// window shrinks.
+pub const REMEMBERED_GRANTS: usize = 32;
+
+/// A peer that is without credit for more than this part of the time, although
+/// its consumer waits, has too small a window.
+pub const STARVED_PART: u32 = 16;
+
+/// How many times what a path holds by itself a window may have for a peer that
+/// is without credit otherwise. Grants that wait behind bulk data that goes
+/// their way make the path so much longer.
+pub const WINDOW_STRETCH: u64 = 2;
+
+/// A window that is too large by some bytes gives back one of so many at a
+/// time, unless memory is scarce: it may have grown for a reason that comes
+/// again.
+pub const WINDOW_SHRINKS: u64 = 4;
+
 /// Bytes that are read from a carrier, while there are more to read at once,
 /// before the grants that they bring are sent: many sessions' grants in one
 /// frame then. One session alone has used up its first window by then, and has

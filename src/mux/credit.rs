@@ -1,9 +1,13 @@
 //! The arithmetic of flow control (section 11): how much of a session's
 //! stream may be sent, and how much is granted to the peer. No threads here.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::limits::{GRANTS_PER_WINDOW, MAX_FRAME_PAYLOAD, MIN_ROUND_TRIP, SENT_UNAWARE};
+use crate::limits::{
+    GRANTS_PER_WINDOW, MAX_FRAME_PAYLOAD, MIN_ROUND_TRIP, REMEMBERED_GRANTS, SENT_UNAWARE,
+    STARVED_PART, WINDOW_SHRINKS, WINDOW_STRETCH,
+};
 
 /// How far this side may send. Offsets count from the session's first byte.
 #[derive(Debug, Clone)]
@@ -78,6 +82,14 @@ pub(super) struct ReceiveCredit {
     max_window: u64,
     /// The peer keeps to what it is granted.
     bound: bool,
+    /// Offsets that were granted and not passed yet.
+    grants: VecDeque<u64>,
+    /// When the consumer last took something, and how long the peer's silence
+    /// means nothing after it: so far apart frames may arrive.
+    taken: Option<(Instant, Duration)>,
+    /// For how much of the stretch the peer had no credit although all that it
+    /// had sent was consumed.
+    starved: Duration,
     /// When the stretch began over which the window is judged, and what had
     /// been consumed then.
     mark: Option<(Instant, u64)>,
@@ -96,13 +108,24 @@ impl ReceiveCredit {
             first_window: window.into(),
             max_window,
             bound,
+            grants: VecDeque::from([window.into()]),
+            taken: None,
+            starved: Duration::ZERO,
             mark: None,
         }
     }
 
-    /// `len` bytes have arrived. Returns whether the peer keeps to its credit,
-    /// if it is bound to; one maximal frame beyond is forgiven.
-    pub(super) fn receive(&mut self, len: usize) -> bool {
+    /// `len` bytes have arrived, at the time that `now` tells. Returns whether
+    /// the peer keeps to its credit, if it is bound to; one maximal frame beyond
+    /// is forgiven.
+    pub(super) fn receive(&mut self, len: usize, now: impl FnOnce() -> Instant) -> bool {
+        if let Some((taken, unsuspicious)) = self.taken.filter(|_| self.is_starving()) {
+            let waited = now().saturating_duration_since(taken);
+            if waited > unsuspicious {
+                self.starved += waited;
+            }
+        }
+        self.pass_grants();
         self.received = self.received.saturating_add(len as u64);
         let allowed = self.granted.saturating_add(MAX_FRAME_PAYLOAD as u64);
         !self.bound || self.received <= allowed
@@ -126,12 +149,13 @@ impl ReceiveCredit {
         may_grow: bool,
     ) -> Option<u64> {
         self.consumed = self.consumed.saturating_add(len as u64);
+        self.taken = Some((now, MIN_ROUND_TRIP.max(round_trip / 4)));
         self.adapt(now, round_trip.max(MIN_ROUND_TRIP), may_grow);
         let free = self.consumed + self.window;
         if free < self.granted + self.window / GRANTS_PER_WINDOW {
             return None;
         }
-        self.granted = free;
+        self.grant(free);
         Some(free)
     }
 
@@ -147,8 +171,30 @@ impl ReceiveCredit {
 
     /// What has been granted so far, for a peer that has just said HELLO.
     pub(super) fn granted(&mut self) -> u64 {
-        self.granted = self.granted.max(self.consumed + self.window);
+        self.grant(self.granted.max(self.consumed + self.window));
         self.granted
+    }
+
+    fn grant(&mut self, offset: u64) {
+        self.granted = offset;
+        if self.grants.len() == REMEMBERED_GRANTS {
+            self.grants.pop_front();
+        }
+        self.grants.push_back(offset);
+    }
+
+    fn pass_grants(&mut self) {
+        let received = self.received;
+        while self.grants.front().is_some_and(|grant| *grant <= received) {
+            self.grants.pop_front();
+        }
+    }
+
+    /// Whether the peer has sent all that it was granted at that time, and none
+    /// of it waits for the consumer. Otherwise its bytes would not end just
+    /// where a grant ends.
+    fn is_starving(&self) -> bool {
+        self.consumed == self.received && self.grants.contains(&self.received)
     }
 
     /// Fits the window to the path each time that a whole one was consumed.
@@ -159,27 +205,49 @@ impl ReceiveCredit {
             return;
         }
         let took = now.saturating_duration_since(since);
-        let largest = match may_grow {
-            true => self.max_window,
-            false => self.window,
-        };
-        self.window = self
-            .fitting(consumed, took, round_trip)
-            .clamp(self.first_window, largest);
+        let fitting = self.fitting(consumed, took, round_trip);
+        self.window = self.towards(fitting, may_grow);
         self.mark = Some((now, self.consumed));
+        self.starved = Duration::ZERO;
     }
 
-    /// A window that was used up in about one round trip was itself the limit.
-    /// Else the path or the consumer is, and what they hold at their pace is
-    /// enough, with some more for the grants that are under way: whatever goes
-    /// beyond only waits somewhere, in front of everybody else.
+    fn towards(&self, fitting: u64, may_grow: bool) -> u64 {
+        let less = self.window.saturating_sub(fitting) / WINDOW_SHRINKS;
+        let window = match may_grow {
+            true => fitting.max(self.window - less).min(self.max_window),
+            false => fitting.min(self.window),
+        };
+        window.max(self.first_window)
+    }
+
+    /// A window that was used up in about one round trip was itself the limit,
+    /// and so was one that left the peer without credit: the shortest round trip
+    /// does not tell how long grants wait on their way, behind what flows there.
+    /// Else the path or the consumer is the limit, and what they hold at their
+    /// pace is enough, with some more for the grants that are under way:
+    /// whatever goes beyond only waits somewhere, in front of everybody else.
     fn fitting(&self, consumed: u64, took: Duration, round_trip: Duration) -> u64 {
         if took < round_trip + round_trip / 4 {
             return self.window * 2;
         }
-        let held = u128::from(consumed) * round_trip.as_nanos() / took.as_nanos().max(1);
-        u64::try_from(held * 11 / 8).unwrap_or(u64::MAX)
+        if self.starved <= took / STARVED_PART {
+            return held(consumed, took, round_trip);
+        }
+        let flowing = took.saturating_sub(self.starved).max(took / 2);
+        let needed = scaled(self.window, took, flowing);
+        let most = held(consumed, flowing, round_trip).saturating_mul(WINDOW_STRETCH);
+        needed.min(most)
     }
+}
+
+/// What a path holds on which so many bytes took so long, and some more.
+fn held(consumed: u64, took: Duration, round_trip: Duration) -> u64 {
+    scaled(consumed, round_trip, took).saturating_mul(11) / 8
+}
+
+fn scaled(bytes: u64, by: Duration, to: Duration) -> u64 {
+    let scaled = u128::from(bytes) * by.as_nanos() / to.as_nanos().max(1);
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -187,7 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::limits::{INITIAL_WINDOW, MAX_WINDOW};
+    use crate::limits::{FRAME_PAYLOAD, INITIAL_WINDOW, MAX_WINDOW};
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -207,13 +275,13 @@ mod tests {
     fn who_did_not_know_of_credit_is_bound_once_it_has_caught_up() {
         let window = INITIAL_WINDOW as usize;
         let mut credit = ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW, false);
-        assert!(credit.receive(4 * window));
+        assert!(credit.receive(4 * window, Instant::now));
         assert!(!credit.bind());
         credit.consume(4 * window, Instant::now(), MILLISECOND, false);
         assert!(credit.bind());
         assert!(!credit.bind());
-        assert!(credit.receive(window + MAX_FRAME_PAYLOAD));
-        assert!(!credit.receive(1));
+        assert!(credit.receive(window + MAX_FRAME_PAYLOAD, Instant::now));
+        assert!(!credit.receive(1, Instant::now));
     }
 
     /// A path of this many bytes a millisecond, with a round trip of 50 ms, and
@@ -262,6 +330,139 @@ mod tests {
         assert_eq!(credit.grown(), 0);
     }
 
+    /// A path with a bottleneck each way, which grants pass behind the data that
+    /// goes their way.
+    struct Path {
+        now: Instant,
+        ways: [Way; 2],
+    }
+
+    /// From one end of it to the other.
+    struct Way {
+        credit: SendCredit,
+        /// Of the end that it leads to.
+        receiver: ReceiveCredit,
+        /// The shortest round trip that this end has seen.
+        round_trip: Duration,
+        /// When the bottleneck will have sent all.
+        busy: Instant,
+        /// Data of a length or a grant for the other way, and when it arrives.
+        under_way: VecDeque<(Instant, Result<usize, u64>)>,
+    }
+
+    /// Bytes a millisecond.
+    const PACE: u64 = 25_000;
+    const DELAY: Duration = Duration::from_millis(10);
+
+    impl Way {
+        fn new(now: Instant, round_trip: Duration) -> Self {
+            let mut credit = SendCredit::plain();
+            credit.limit_to(0);
+            Self {
+                credit,
+                receiver: ReceiveCredit::new(INITIAL_WINDOW, MAX_WINDOW, true),
+                round_trip,
+                busy: now,
+                under_way: VecDeque::new(),
+            }
+        }
+
+        fn send(&mut self, now: Instant, len: usize, what: Result<usize, u64>) {
+            let sending = Duration::from_nanos(len as u64 * 1_000_000 / PACE);
+            self.busy = self.busy.max(now) + sending;
+            self.under_way.push_back((self.busy + DELAY, what));
+        }
+
+        /// All that it has credit for.
+        fn send_data(&mut self, now: Instant) {
+            loop {
+                match self.credit.take(FRAME_PAYLOAD) {
+                    0 => return,
+                    len => self.send(now, len, Ok(len)),
+                }
+            }
+        }
+
+        /// Data arrives and is consumed at once. Returns what is granted.
+        fn consume(&mut self, now: Instant, len: usize) -> Option<u64> {
+            assert!(self.receiver.receive(len, || now));
+            self.receiver.consume(len, now, self.round_trip, true)
+        }
+    }
+
+    impl Path {
+        /// The second way begins when the first has had the path for itself.
+        fn new(round_trips: [Duration; 2]) -> Self {
+            let now = Instant::now();
+            let mut ways = round_trips.map(|round_trip| Way::new(now, round_trip));
+            let first = Err(INITIAL_WINDOW.into());
+            ways[1].under_way.push_back((now, first));
+            let mut path = Self { now, ways };
+            path.run(500 * MILLISECOND);
+            let now = path.now;
+            path.ways[0].under_way.push_front((now, first));
+            path
+        }
+
+        fn run(&mut self, time: Duration) {
+            let end = self.now + time;
+            while let Some((at, way)) = self.next().filter(|(at, _)| *at <= end) {
+                self.now = at;
+                self.arrive(way);
+            }
+            self.now = end;
+        }
+
+        fn next(&self) -> Option<(Instant, usize)> {
+            let fronts = self.ways.iter().map(|way| way.under_way.front());
+            let fronts = fronts.enumerate();
+            fronts
+                .filter_map(|(way, front)| Some((front?.0, way)))
+                .min()
+        }
+
+        fn arrive(&mut self, way: usize) {
+            let now = self.now;
+            match self.ways[way].under_way.pop_front().unwrap().1 {
+                Ok(len) => {
+                    if let Some(grant) = self.ways[way].consume(now, len) {
+                        self.ways[1 - way].send(now, 40, Err(grant));
+                    }
+                }
+                Err(grant) => {
+                    let back = &mut self.ways[1 - way];
+                    back.credit.grant(grant);
+                    back.send_data(now);
+                }
+            }
+        }
+
+        /// The part of the path that either way uses for so long.
+        fn shares(&mut self, time: Duration) -> [f64; 2] {
+            let received = |path: &Self| path.ways.each_ref().map(|way| way.receiver.received);
+            let before = received(self);
+            self.run(time);
+            let after = received(self);
+            let most = (PACE * u64::try_from(time.as_millis()).unwrap()) as f64;
+            [0, 1].map(|way| (after[way] - before[way]) as f64 / most)
+        }
+    }
+
+    #[test]
+    fn neither_way_starves_where_grants_wait_behind_data() {
+        for round_trips in [[20, 20], [20, 35], [35, 20], [60, 20]] {
+            let mut path = Path::new(round_trips.map(|time| time * MILLISECOND));
+            path.run(1_500 * MILLISECOND);
+            let [one, other] = path.shares(3_000 * MILLISECOND);
+            assert!(one.min(other) >= 0.6, "{round_trips:?}: {one} {other}");
+            assert!(one + other >= 1.6, "{round_trips:?}: {one} {other}");
+            for way in path.ways {
+                let most = 3 * PACE * 60;
+                assert!(way.receiver.window <= most, "{}", way.receiver.window);
+            }
+        }
+    }
+
     /// One step of two peers' life.
     #[derive(Debug, Clone)]
     enum Step {
@@ -300,7 +501,10 @@ mod tests {
                 }
                 Step::Deliver if !self.flying.is_empty() => {
                     let len = self.flying.remove(0);
-                    assert!(self.receiver.receive(len), "sent past the grant");
+                    assert!(
+                        self.receiver.receive(len, || self.now),
+                        "sent past the grant"
+                    );
                     assert!(self.receiver.received <= self.receiver.granted);
                     self.waiting += len;
                 }

@@ -180,7 +180,7 @@ impl Flow {
     /// `len` bytes have arrived, from a peer that is `aware` of credit or not.
     pub(super) fn receive(&self, len: usize, aware: bool) -> Received {
         let receive = &mut self.receive.lock().credit;
-        if !receive.receive(len) {
+        if !receive.receive(len, Instant::now) {
             return Received::PastCredit;
         }
         match aware && receive.bind() {
