@@ -10,7 +10,10 @@ use super::wire::TAG;
 pub(super) type NonceBytes = [u8; 12];
 
 /// A key and its cipher. It is its user's business that no nonce comes twice.
-pub(super) struct AeadKey(LessSafeKey);
+///
+/// It is there: keys have their cipher's length. Without it nothing could be
+/// opened, and what is sealed would be lost.
+pub(super) struct AeadKey(Option<LessSafeKey>);
 
 /// The bytes are not what was encrypted.
 #[derive(Debug)]
@@ -30,13 +33,16 @@ impl AeadKey {
     /// Encrypts in place; `additional` is authenticated, too.
     pub(super) fn seal(&self, nonce: NonceBytes, additional: &[u8], plain: &mut [u8]) -> [u8; TAG] {
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let aad = Aad::from(additional);
-        let sealed = self.0.seal_in_place_separate_tag(nonce, aad, plain);
-        // Only a text of more than 64 GiB cannot be sealed.
+        let key = self.0.as_ref();
+        let sealed = key.and_then(|key| {
+            let aad = Aad::from(additional);
+            key.seal_in_place_separate_tag(nonce, aad, plain).ok()
+        });
         let mut tag = [0; TAG];
-        sealed
-            .iter()
-            .for_each(|sealed| tag.copy_from_slice(sealed.as_ref()));
+        match sealed {
+            Some(sealed) => tag.copy_from_slice(sealed.as_ref()),
+            None => plain.fill(0), // not even more than 64 GiB leave as they are
+        }
         tag
     }
 
@@ -50,14 +56,12 @@ impl AeadKey {
     ) -> Result<(), Forged> {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let aad = Aad::from(additional);
-        let opened = self
-            .0
-            .open_in_place_separate_tag(nonce, aad, Tag::from(*tag), sealed, 0..);
+        let key = self.0.as_ref().ok_or(Forged)?;
+        let opened = key.open_in_place_separate_tag(nonce, aad, Tag::from(*tag), sealed, 0..);
         opened.map(drop).map_err(|_| Forged)
     }
 
     fn new(algorithm: &'static Algorithm, key: &[u8]) -> Self {
-        let key = UnboundKey::new(algorithm, key).expect("keys have their cipher's length");
-        Self(LessSafeKey::new(key))
+        Self(UnboundKey::new(algorithm, key).ok().map(LessSafeKey::new))
     }
 }
