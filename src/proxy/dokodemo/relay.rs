@@ -5,7 +5,7 @@ use super::InboundOptions;
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Network, Origin};
 use crate::proxy::InboundContext;
-use crate::transport::udp::{Flows, Service, bind};
+use crate::transport::udp::{FlowLimits, Flows, Seat, Service, bind};
 
 /// Takes datagrams that arrive at the address `local` to the target of
 /// `options`: one flow for each visitor.
@@ -17,10 +17,25 @@ pub fn start_udp(
     options: &InboundOptions,
     local: SocketAddr,
 ) -> io::Result<Flows> {
-    let socket = bind(local)?;
+    let flows = prepare_udp(ctx, options, Seat::New(bind(local)?))?;
+    flows.open();
+    Ok(flows)
+}
+
+/// As [`start_udp`], where the socket is there already, and up to the moment
+/// when it is [opened](Flows::open).
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn prepare_udp(
+    ctx: InboundContext,
+    options: &InboundOptions,
+    seat: Seat<'_>,
+) -> io::Result<Flows> {
     let (tag, idle) = (ctx.tag.clone(), ctx.idle.clone());
     let target = Destination::new(Network::Udp, options.address.clone(), options.port);
-    Flows::start(socket, &tag, &idle, Relay { ctx, target })
+    let relay = Relay { ctx, target };
+    Flows::prepare(seat, &tag, &idle, FlowLimits::default(), relay)
 }
 
 struct Relay {

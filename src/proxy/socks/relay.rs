@@ -7,7 +7,7 @@ use super::{InboundOptions, wire};
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Network, Origin};
 use crate::proxy::InboundContext;
-use crate::transport::udp::{Flows, Service, bind};
+use crate::transport::udp::{FlowLimits, Flows, Seat, Service, bind};
 
 /// Starts the datagram side of a SOCKS inbound on the address of its
 /// listener, as UDP ASSOCIATE promises.
@@ -23,12 +23,26 @@ pub fn start_udp(
     options: &InboundOptions,
     local: SocketAddr,
 ) -> io::Result<Flows> {
-    let socket = bind(local)?;
+    let flows = prepare_udp(ctx, options, Seat::New(bind(local)?))?;
+    flows.open();
+    Ok(flows)
+}
+
+/// As [`start_udp`], where the socket is there already, and up to the moment
+/// when it is [opened](Flows::open).
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn prepare_udp(
+    ctx: InboundContext,
+    options: &InboundOptions,
+    seat: Seat<'_>,
+) -> io::Result<Flows> {
     if options.accounts.is_some() {
         warn!("[{}] passwords do not guard SOCKS over UDP", ctx.tag);
     }
     let (tag, idle) = (ctx.tag.clone(), ctx.idle.clone());
-    Flows::start(socket, &tag, &idle, Relay { ctx })
+    Flows::prepare(seat, &tag, &idle, FlowLimits::default(), Relay { ctx })
 }
 
 struct Relay {

@@ -7,6 +7,7 @@ mod halves;
 mod idle;
 mod listen;
 mod options;
+mod port;
 mod resolve;
 mod server;
 
@@ -21,4 +22,4 @@ pub use idle::{Idle, IdleTimes};
 pub use listen::listen;
 pub use options::ServerLimits;
 pub use resolve::resolve;
-pub use server::{Server, Visitor};
+pub use server::{Seat, Server, Visitor};

@@ -1,18 +1,17 @@
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Weak};
 
 use log::warn;
 use parking_lot::Mutex;
-use socket2::SockRef;
 
 use super::cut::cut;
-use super::dial::tune;
 use super::guard::{Guard, Negotiation, Place};
 use super::options::ServerLimits;
-use crate::limits::{ACCEPT_PAUSE, JOIN_DEADLINE};
-use crate::sync::{Complaints, Crew, Done};
+use super::port::{Host, Port};
+use crate::limits::JOIN_DEADLINE;
+use crate::sync::{Crew, Done};
 
 /// A connection that was accepted.
 #[derive(Debug)]
@@ -27,18 +26,24 @@ pub struct Visitor {
 
 type Handler = dyn Fn(Visitor) + Send + Sync;
 
+/// Where a [`Server`] listens.
+pub enum Seat<'a> {
+    /// On a socket of its own.
+    New(TcpListener),
+    /// On that of another server, whose visitors stay its own.
+    Of(&'a Server),
+}
+
 /// A listener with a thread `in-TAG` that accepts, and a thread `in-TAG-n` for
 /// each connection. Closing it, or dropping it, ends all of them.
 pub struct Server {
     shared: Arc<Shared>,
-    local: SocketAddr,
+    port: Arc<Port>,
 }
 
 struct Shared {
     tag: String,
-    listener: TcpListener,
     handler: Box<Handler>,
-    stopped: Done,
     closed: Done,
     crew: Crew,
     guard: Arc<Guard>,
@@ -76,28 +81,46 @@ impl Server {
         limits: ServerLimits,
         handler: impl Fn(Visitor) + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let local = listener.local_addr()?;
-        tune(&listener)?; // what is accepted inherits the options
+        let server = Self::prepare(Seat::New(listener), tag, limits, handler)?;
+        server.open();
+        Ok(server)
+    }
+
+    /// As [`start_with`](Self::start_with), but nobody is served until the
+    /// server is [opened](Self::open), which cannot fail.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn prepare(
+        seat: Seat<'_>,
+        tag: &str,
+        limits: ServerLimits,
+        handler: impl Fn(Visitor) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let port = match seat {
+            Seat::New(listener) => Port::start(listener, tag)?,
+            Seat::Of(other) => other.port.clone(),
+        };
         let shared = Arc::new(Shared {
             tag: tag.to_owned(),
-            listener,
             handler: Box::new(handler),
-            stopped: Done::new(),
             closed: Done::new(),
             crew: Crew::new(),
             guard: Guard::new(tag, limits),
             live: Mutex::default(),
         });
-        let inner = shared.clone();
-        shared
-            .crew
-            .spawn(&format!("in-{tag}"), move || inner.accept_loop())?;
-        Ok(Self { shared, local })
+        Ok(Self { shared, port })
+    }
+
+    /// Serves whoever comes from now on. Another server on the same socket
+    /// goes on with those whom it has.
+    pub fn open(&self) {
+        self.port.put_in_charge(self.shared.clone());
     }
 
     /// The address that it listens on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.port.local_addr()
     }
 
     /// Connections that are past their handshake.
@@ -111,25 +134,27 @@ impl Server {
         self.shared.guard.counts().1
     }
 
-    /// Stops accepting; connections go on, also those that the system has made
-    /// and nobody has accepted yet.
+    /// Stops accepting, unless another server does so on the same socket by
+    /// now. Connections go on, also those that the system has made and nobody
+    /// has accepted yet.
     pub fn stop_accepting(&self) {
-        if self.shared.stopped.signal() {
-            self.shared.accept_waiting();
-            self.shared.shut();
+        if !self.port.is_of_another(&self.shared) {
+            self.port.stop();
         }
     }
 
-    /// Stops accepting, ends all connections, and waits for their threads.
+    /// Stops accepting, likewise, ends all connections, and waits for their
+    /// threads.
     pub fn close(&self) {
-        if self.shared.stopped.signal() {
-            self.shared.shut();
-        }
+        let mut left = match self.port.is_of_another(&self.shared) {
+            true => Vec::new(),
+            false => self.port.close(),
+        };
         if !self.shared.closed.signal() {
             return;
         }
         self.shared.live.lock().cut_all();
-        let left = self.shared.crew.join(JOIN_DEADLINE);
+        left.extend(self.shared.crew.join(JOIN_DEADLINE));
         if !left.is_empty() {
             warn!(
                 "[{}] threads that did not end: {}",
@@ -146,48 +171,9 @@ impl Drop for Server {
     }
 }
 
-impl Shared {
-    /// Linux wakes an accept that waits when its socket is shut down.
-    fn shut(&self) {
-        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
-    }
-
-    fn accept_waiting(self: &Arc<Self>) {
-        if self.listener.set_nonblocking(true).is_err() {
-            return;
-        }
-        while let Ok((stream, source)) = self.listener.accept() {
-            let admitted = stream.set_nonblocking(false);
-            let _ = admitted.and_then(|()| self.admit(stream, source));
-        }
-    }
-
-    fn accept_loop(self: Arc<Self>) {
-        let trouble = Complaints::rare();
-        while !self.stopped.is_done() {
-            let accepted = self.listener.accept();
-            match accepted.and_then(|(stream, source)| self.admit(stream, source)) {
-                Err(e) if !is_the_visitors(&e) => self.pause(&trouble, &e),
-                _ => {}
-            }
-        }
-    }
-
-    /// Without descriptors, threads or memory, accepting again at once would
-    /// only spin. Meanwhile some connection may end, and visitors wait in the
-    /// system.
-    fn pause(&self, trouble: &Complaints, cause: &io::Error) {
-        if self.stopped.is_done() {
-            return;
-        }
-        if let Some(unsaid) = trouble.turn() {
-            warn!("[{}] cannot accept: {cause}{unsaid}", self.tag);
-        }
-        self.stopped.wait_timeout(ACCEPT_PAUSE);
-    }
-
+impl Host for Shared {
     /// A visitor for whom there is no thread is reset: to him it is no end.
-    fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr) -> io::Result<()> {
+    fn admit(self: Arc<Self>, stream: TcpStream, source: SocketAddr) -> io::Result<()> {
         let stream = Arc::new(stream);
         let id = self.live.lock().next_id();
         let Some((place, negotiation)) = self.guard.admit(id, &stream, source.ip()) else {
@@ -204,7 +190,9 @@ impl Shared {
         }
         served
     }
+}
 
+impl Shared {
     fn serve(self: &Arc<Self>, id: u64, visitor: Visitor, place: Place) -> io::Result<()> {
         self.live.lock().add(id, &visitor.stream);
         let entry = Entry {
@@ -220,11 +208,6 @@ impl Shared {
             }
         })
     }
-}
-
-/// Whether a visitor has gone before he was accepted.
-fn is_the_visitors(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::ConnectionAborted
 }
 
 /// A connection's place in the list of live ones.
@@ -261,6 +244,8 @@ impl Live {
 mod tests {
     use std::io::{ErrorKind, Read};
     use std::time::Duration;
+
+    use socket2::SockRef;
 
     use super::*;
     use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};

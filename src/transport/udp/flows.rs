@@ -1,22 +1,19 @@
 use std::fmt;
 use std::io;
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use log::{debug, info, warn};
 use parking_lot::Mutex;
-use socket2::SockRef;
 
 use super::flow::{Flow, Key, Refused, Table};
 use super::halves::datagram_idle;
-use super::socket::receive_from;
+use super::port::{Host, Port};
 use crate::buf::Buf;
 use crate::error::chain;
-use crate::limits::{
-    ACCEPT_PAUSE, JOIN_DEADLINE, MAX_DATAGRAM, UDP_FLOW_QUEUE, UDP_FLOWS, UDP_FLOWS_PER_SOURCE,
-};
+use crate::limits::{JOIN_DEADLINE, UDP_FLOW_QUEUE, UDP_FLOWS, UDP_FLOWS_PER_SOURCE};
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Origin};
 use crate::pipe::PipeError;
@@ -78,6 +75,14 @@ pub struct FlowStats {
     pub unsent: u64,
 }
 
+/// Where [`Flows`] receive.
+pub enum Seat<'a> {
+    /// On a socket of their own.
+    New(UdpSocket),
+    /// On that of others, who keep the flows that they have.
+    Of(&'a Flows),
+}
+
 /// A UDP socket with a thread `in-TAG-udp` that receives, and for each visitor
 /// and target a link on a thread `udp-TAG-n` of its own.
 ///
@@ -87,12 +92,12 @@ pub struct FlowStats {
 /// ends all flows and waits for their threads.
 pub struct Flows {
     shared: Arc<Shared>,
-    local: SocketAddr,
+    port: Arc<Port>,
 }
 
 pub(super) struct Shared {
     tag: String,
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Arc<UdpSocket>,
     service: Box<dyn Service>,
     idle: Idle,
     limits: FlowLimits,
@@ -131,10 +136,33 @@ impl Flows {
         limits: FlowLimits,
         service: impl Service + 'static,
     ) -> io::Result<Self> {
-        let local = socket.local_addr()?;
+        let flows = Self::prepare(Seat::New(socket), tag, idle, limits, service)?;
+        flows.open();
+        Ok(flows)
+    }
+
+    /// As [`start_with`](Self::start_with), but nothing is received until it is
+    /// [opened](Self::open), which cannot fail.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn prepare(
+        seat: Seat<'_>,
+        tag: &str,
+        idle: &Idle,
+        limits: FlowLimits,
+        service: impl Service + 'static,
+    ) -> io::Result<Self> {
+        let port = match seat {
+            Seat::New(socket) => {
+                let tag = name(tag, socket.local_addr()?);
+                Port::start(socket, &tag)?
+            }
+            Seat::Of(other) => other.port.clone(),
+        };
         let shared = Arc::new(Shared {
-            tag: name(tag, local),
-            socket,
+            tag: name(tag, port.local_addr()),
+            socket: port.socket().clone(),
             service: Box::new(service),
             idle: datagram_idle(idle),
             limits,
@@ -145,18 +173,18 @@ impl Flows {
             table: Mutex::default(),
             counters: Counters::default(),
         });
-        let inner = shared.clone();
-        shared
-            .crew
-            .spawn(&format!("in-{}-udp", shared.tag), move || {
-                inner.receive_loop()
-            })?;
-        Ok(Self { shared, local })
+        Ok(Self { shared, port })
+    }
+
+    /// Takes all datagrams from now on but those of flows that others have on
+    /// the same socket.
+    pub fn open(&self) {
+        self.port.put_in_charge(self.shared.clone());
     }
 
     /// The address that it receives on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.port.local_addr()
     }
 
     /// Flows that have a thread now.
@@ -184,13 +212,11 @@ impl Flows {
         if !self.shared.closed.signal() {
             return;
         }
-        // Linux wakes a receive that waits when its socket is shut down, and
-        // then says that an unconnected one cannot be.
-        let _ = SockRef::from(&self.shared.socket).shutdown(Shutdown::Both);
+        let mut left = self.port.leave(&self.shared);
         let flows = self.shared.table.lock().close();
         flows.iter().for_each(|flow| flow.reset());
         drop(flows);
-        let left = self.shared.crew.join(JOIN_DEADLINE);
+        left.extend(self.shared.crew.join(JOIN_DEADLINE));
         if !left.is_empty() {
             warn!(
                 "[{}] threads that did not end: {}",
@@ -207,27 +233,8 @@ impl Drop for Flows {
     }
 }
 
-impl Shared {
-    fn receive_loop(self: Arc<Self>) {
-        let mut space = vec![0; MAX_DATAGRAM];
-        while !self.closed.is_done() {
-            match receive_from(&self.socket, &mut space) {
-                Ok(Some((len, source))) => self.take(source, &space[..len]),
-                Ok(None) => {} // the wake-up at the close
-                Err(e) => self.pause(&e),
-            }
-        }
-    }
-
-    /// Without memory, receiving again at once would only spin.
-    fn pause(&self, cause: &io::Error) {
-        if !self.closed.is_done() && cause.kind() != io::ErrorKind::Interrupted {
-            warn!("[{}] cannot receive: {cause}", self.tag);
-            self.closed.wait_timeout(ACCEPT_PAUSE);
-        }
-    }
-
-    fn take(self: &Arc<Self>, source: SocketAddr, datagram: &[u8]) {
+impl Host for Shared {
+    fn take(self: Arc<Self>, source: SocketAddr, datagram: &[u8]) {
         let Some((target, payload)) = self.service.open(datagram) else {
             count(&self.counters.malformed);
             return;
@@ -239,6 +246,16 @@ impl Shared {
         }
     }
 
+    fn goes_on_with(&self, source: SocketAddr, datagram: &[u8]) -> bool {
+        let Some((target, payload)) = self.service.open(datagram) else {
+            return false;
+        };
+        let found = self.table.lock().find(&Key { source, target });
+        found.is_some_and(|flow| self.offer(&flow, payload))
+    }
+}
+
+impl Shared {
     fn complain(&self, source: SocketAddr, why: &OpenError) {
         if matches!(why, OpenError::Refused(Refused::Closed)) {
             return;

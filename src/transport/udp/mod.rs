@@ -10,8 +10,9 @@
 mod flow;
 mod flows;
 mod halves;
+mod port;
 mod socket;
 
-pub use flows::{FlowLimits, FlowStats, Flows, Service};
+pub use flows::{FlowLimits, FlowStats, Flows, Seat, Service};
 pub use halves::{UdpReader, UdpWriter, connect};
 pub use socket::bind;
