@@ -32,6 +32,12 @@ impl Acceptor {
         })
     }
 
+    /// Reads the certificates again whose files have changed, and says how many
+    /// did. What cannot be used is left as it is, with a warning.
+    pub fn reread(&self) -> usize {
+        self.tls.as_ref().map_or(0, tls::Server::reread)
+    }
+
     /// Agrees with a visitor on all layers. He has `limit` for that and for
     /// what the proxy negotiates after it.
     ///

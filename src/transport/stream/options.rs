@@ -16,6 +16,14 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
+    /// Tells versions of the files apart that it names.
+    pub(crate) fn stamps(&self) -> Vec<tls::Stamp> {
+        match &self.security {
+            Security::None => Vec::new(),
+            Security::Tls(options) => options.stamps(),
+        }
+    }
+
     /// TLS as it is under the framing: what is not HTTP/2 must not agree on it.
     pub(super) fn tls(&self) -> Option<tls::Options> {
         let Security::Tls(options) = &self.security else {

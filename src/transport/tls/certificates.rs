@@ -70,6 +70,17 @@ impl Certificates {
     }
 }
 
+impl Certificates {
+    /// Reads all of them again at once, and says how many have changed.
+    pub(super) fn reread(&self) -> usize {
+        let mut looked = self.looked.lock();
+        *looked = Instant::now();
+        drop(looked);
+        let entries = self.entries.iter();
+        entries.filter(|entry| entry.reread(&self.provider)).count()
+    }
+}
+
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chains = self.entries.iter().map(|entry| &entry.chain);
@@ -120,16 +131,37 @@ impl Entry {
         if std::mem::replace(&mut *self.stamps.lock(), stamps) == stamps {
             return;
         }
-        match load(&self.chain, &self.key, provider) {
+        self.take_over(load(&self.chain, &self.key, provider));
+    }
+
+    /// Returns whether it is another one now.
+    fn reread(&self, provider: &CryptoProvider) -> bool {
+        let stamps = [self.chain.stamp(), self.key.stamp()];
+        let read = load(&self.chain, &self.key, provider);
+        if let Ok(read) = &read
+            && read.cert == self.current.read().cert
+        {
+            return false;
+        }
+        *self.stamps.lock() = stamps;
+        self.take_over(read)
+    }
+
+    fn take_over(&self, read: Result<CertifiedKey, TlsError>) -> bool {
+        match read {
             Ok(read) => {
                 *self.current.write() = Arc::new(read);
                 info!("the certificate in {} was read again", self.chain);
+                true
             }
-            Err(e) => warn!(
-                "the certificate in {} has changed, and cannot be used: {}; the one before it stays",
-                self.chain,
-                chain(&e)
-            ),
+            Err(e) => {
+                warn!(
+                    "the certificate in {} has changed, and cannot be used: {}; the one before it stays",
+                    self.chain,
+                    chain(&e)
+                );
+                false
+            }
         }
     }
 }

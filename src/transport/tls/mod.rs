@@ -25,5 +25,6 @@ mod writer;
 pub use client::Client;
 pub use error::{TlsError, TlsFailure};
 pub use options::{Certificate, Options, Pem, Usage};
+pub(crate) use pem::Stamp;
 pub use pin::{Pin, PinError};
 pub use server::Server;

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Pin;
+use super::pem::Stamp;
 use crate::net::Address;
 
 /// `tlsSettings` of one end (section 7).
@@ -25,6 +26,15 @@ pub struct Options {
     pub pins: Vec<Pin>,
     /// Whether sessions are resumed, with one round trip and no certificate.
     pub resumption: bool,
+}
+
+impl Options {
+    /// Tells versions of the files apart.
+    pub(crate) fn stamps(&self) -> Vec<Stamp> {
+        let entries = self.certificates.iter();
+        let chains = entries.map(|entry| entry.chain.stamp());
+        chains.collect()
+    }
 }
 
 /// One entry of `certificates`.

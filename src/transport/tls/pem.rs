@@ -66,7 +66,7 @@ impl Pem {
 }
 
 /// See [`Pem::stamp`].
-pub(super) type Stamp = Option<(std::time::SystemTime, u64)>;
+pub(crate) type Stamp = Option<(std::time::SystemTime, u64)>;
 
 fn read_all(file: File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();

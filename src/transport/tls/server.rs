@@ -49,6 +49,12 @@ impl Server {
         })
     }
 
+    /// Reads the certificates again whose files have changed, without waiting
+    /// for a client, and says how many did.
+    pub fn reread(&self) -> usize {
+        self.certificates.reread()
+    }
+
     /// Makes `link` a TLS connection with a client, who has until `deadline`.
     ///
     /// # Errors
