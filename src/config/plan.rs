@@ -115,7 +115,7 @@ pub struct MetricsPlan {
 }
 
 /// One listener, or several that differ in nothing but their port.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InboundPlan {
     /// Its name in rules and in the log; empty if it has none.
     pub tag: Arc<str>,
@@ -143,6 +143,19 @@ pub struct InboundPlan {
     pub stream_place: Place,
 }
 
+impl InboundPlan {
+    /// Whether it says the same, wherever that is written.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let (place, stream_place) = (other.place.clone(), other.stream_place.clone());
+        let here = Self {
+            place,
+            stream_place,
+            ..self.clone()
+        };
+        here == *other
+    }
+}
+
 /// The protocol of an inbound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InboundOptions {
@@ -159,7 +172,7 @@ pub enum InboundOptions {
 }
 
 /// One way out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OutboundPlan {
     /// Its name in rules and in the log; empty if it has none.
     pub tag: Arc<str>,
@@ -178,6 +191,17 @@ pub struct OutboundPlan {
     pub mux: Option<MuxPlan>,
     /// Where the text defines it.
     pub place: Place,
+}
+
+impl OutboundPlan {
+    /// Whether it says the same, wherever that is written.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let here = Self {
+            place: other.place.clone(),
+            ..self.clone()
+        };
+        here == *other
+    }
 }
 
 /// The protocol of an outbound.

@@ -175,6 +175,12 @@ impl ClientWorker {
         self.carrier.with_sessions(|table| table.len() as u32)
     }
 
+    /// Sessions that somebody uses: neither the worker's own, nor datagrams'
+    /// that have gone quiet.
+    pub fn busy_connections(&self) -> usize {
+        self.carrier.busy_sessions()
+    }
+
     /// Marks the worker so that pickers prefer others; it ends at the idle
     /// check that finds no session open. It still takes sessions itself, for
     /// there may be no other.

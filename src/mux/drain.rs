@@ -142,7 +142,8 @@ impl Carrier {
         }
     }
 
-    fn busy_sessions(&self) -> usize {
+    /// Sessions in use: datagram sessions that are quiet are not.
+    pub(super) fn busy_sessions(&self) -> usize {
         let now = self.timer().clock().now();
         self.with_sessions(|table| table.busy(now).count())
     }

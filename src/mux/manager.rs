@@ -90,6 +90,11 @@ impl ClientManager {
         self.picker.round_trip()
     }
 
+    /// Sessions on its carriers that somebody uses.
+    pub fn busy_connections(&self) -> usize {
+        self.picker.busy_connections()
+    }
+
     /// Ends all carriers and waits for them.
     pub fn close(&self) {
         self.picker.close();
@@ -133,6 +138,11 @@ impl MuxOutbound {
     /// dialled through `inner` as well.
     pub fn new(manager: ClientManager, inner: Arc<dyn Outbound>) -> Self {
         Self { manager, inner }
+    }
+
+    /// Sessions on its carriers that somebody uses.
+    pub fn busy_connections(&self) -> usize {
+        self.manager.busy_connections()
     }
 }
 

@@ -219,6 +219,39 @@ impl Default for CarrierOptions {
     }
 }
 
+/// The same settings; where the carriers are listed is none.
+impl PartialEq for CarrierOptions {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            extensions,
+            origins,
+            window,
+            max_window,
+            parked,
+            stalled_session,
+            end_quiet,
+            liveness,
+            sessions,
+            dialling,
+            all_sessions,
+            roster: _,
+            timer,
+        } = self;
+        *extensions == other.extensions
+            && *origins == other.origins
+            && *window == other.window
+            && *max_window == other.max_window
+            && *parked == other.parked
+            && *stalled_session == other.stalled_session
+            && *end_quiet == other.end_quiet
+            && *liveness == other.liveness
+            && *sessions == other.sessions
+            && *dialling == other.dialling
+            && *all_sessions == other.all_sessions
+            && *timer == other.timer
+    }
+}
+
 impl Default for LivenessTimes {
     fn default() -> Self {
         Self {

@@ -26,6 +26,11 @@ pub trait WorkerPicker: Send + Sync {
         None
     }
 
+    /// Sessions of its workers that somebody uses.
+    fn busy_connections(&self) -> usize {
+        0
+    }
+
     /// Ends all workers and waits for them; nothing is picked any more.
     fn close(&self);
 }
@@ -37,6 +42,10 @@ impl<P: WorkerPicker + ?Sized> WorkerPicker for Arc<P> {
 
     fn round_trip(&self) -> Option<Duration> {
         (**self).round_trip()
+    }
+
+    fn busy_connections(&self) -> usize {
+        (**self).busy_connections()
     }
 
     fn close(&self) {
@@ -215,6 +224,11 @@ impl<F: ClientWorkerFactory> WorkerPicker for IncrementalWorkerPicker<F> {
         let state = self.state.lock();
         let open = state.workers.iter().filter(|worker| !worker.is_full());
         open.filter_map(|worker| worker.stats().round_trip).min()
+    }
+
+    fn busy_connections(&self) -> usize {
+        let workers = self.state.lock().workers.clone();
+        workers.iter().map(|worker| worker.busy_connections()).sum()
     }
 
     fn close(&self) {

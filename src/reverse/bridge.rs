@@ -41,6 +41,8 @@ struct Shared {
     allowed: Option<Arc<AllowedTargets>>,
     dispatcher: Arc<dyn Dispatcher>,
     carriers: Mutex<Carriers>,
+    /// Carriers are wanted from now on.
+    begun: Done,
     /// No more carriers are wanted.
     leaving: AtomicBool,
     closed: Done,
@@ -54,6 +56,21 @@ impl Bridge {
     /// # Errors
     /// See [`ReverseError`].
     pub fn new(
+        options: BridgeOptions,
+        dispatcher: Arc<dyn Dispatcher>,
+        timer: &Timer,
+    ) -> Result<Self, ReverseError> {
+        let bridge = Self::prepare(options, dispatcher, timer)?;
+        bridge.begin();
+        Ok(bridge)
+    }
+
+    /// As [`new`](Self::new), but nothing is dialled until it is told to
+    /// [begin](Self::begin), which cannot fail.
+    ///
+    /// # Errors
+    /// See [`ReverseError`].
+    pub fn prepare(
         mut options: BridgeOptions,
         dispatcher: Arc<dyn Dispatcher>,
         timer: &Timer,
@@ -71,6 +88,7 @@ impl Bridge {
             target,
             dispatcher,
             carriers: Mutex::default(),
+            begun: Done::new(),
             leaving: AtomicBool::new(false),
             closed: Done::new(),
             nudge,
@@ -80,6 +98,16 @@ impl Bridge {
         crew.spawn(&name, move || inner.monitor(&nudged, &timer))
             .map_err(ReverseError::Thread)?;
         Ok(Self { shared, crew })
+    }
+
+    /// Opens carriers.
+    pub fn begin(&self) {
+        self.shared.begun.signal();
+    }
+
+    /// Whether there is a carrier whose portal is heard.
+    pub fn is_up(&self) -> bool {
+        self.shared.carriers.lock().are_of_use()
     }
 
     /// Opens no more carriers, asks the portal for no more sessions on those
@@ -95,6 +123,7 @@ impl Bridge {
     /// Ends all carriers and waits for the threads.
     pub fn close(&self) {
         self.shared.closed.signal();
+        self.shared.begun.signal();
         let left = self.crew.join(JOIN_DEADLINE);
         if !left.is_empty() {
             warn!("threads that did not end: {}", left.join(", "));
@@ -117,6 +146,7 @@ impl fmt::Debug for Bridge {
 impl Shared {
     /// Body of `bridge-TAG`.
     fn monitor(&self, nudged: &Receiver<()>, timer: &Timer) {
+        self.begun.wait();
         let nudge = self.nudge.clone();
         let _tick = timer.every(HEARTBEAT, move || {
             let _ = nudge.try_send(());

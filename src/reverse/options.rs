@@ -4,7 +4,7 @@ use crate::mux::CarrierOptions;
 use crate::net::AllowedTargets;
 
 /// The end of a reverse tunnel that visitors come to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PortalOptions {
     /// Its name as an outbound.
     pub tag: String,
@@ -23,7 +23,7 @@ pub struct PortalOptions {
 }
 
 /// The end of a reverse tunnel that reaches the services.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BridgeOptions {
     /// Its name as an inbound of what comes through the tunnel.
     pub tag: String,

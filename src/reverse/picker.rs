@@ -103,6 +103,12 @@ impl WorkerPicker for StaticMuxPicker {
             .min()
     }
 
+    fn busy_connections(&self) -> usize {
+        let workers = self.list.lock().workers.clone();
+        let clients = workers.iter().map(|worker| worker.client());
+        clients.map(|client| client.busy_connections()).sum()
+    }
+
     fn close(&self) {
         self.list.lock().closed = true;
         close_all(take(&self.list, |_| true), |worker| worker.close());

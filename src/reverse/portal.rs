@@ -1,17 +1,18 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use log::{info, warn};
+use parking_lot::Mutex;
 
 use super::portal_worker::PortalWorker;
-use super::services::Carriers;
+use super::services::{Carriers, Group};
 use super::{Announcement, PortalOptions, ReverseError, is_control_domain};
 use crate::escape::Escaped;
 use crate::link::{DispatchError, Health, Link, Outbound, Request};
 use crate::mux::MuxError;
-use crate::net::Network;
+use crate::net::{Address, Network};
 use crate::router::OutboundManager;
 use crate::sync::{Complaints, Done, Timer};
 
@@ -22,7 +23,8 @@ use crate::sync::{Complaints, Done, Timer};
 /// one. Closing it, or dropping it, removes the outbound and ends the carriers.
 pub struct Portal {
     handler: Arc<Handler>,
-    outbounds: Arc<OutboundManager>,
+    /// Where its outbound is registered, unless that is somebody else's matter.
+    outbounds: Option<Arc<OutboundManager>>,
     removed: Done,
 }
 
@@ -32,30 +34,54 @@ impl Portal {
     /// # Errors
     /// See [`ReverseError`].
     pub fn new(
-        mut options: PortalOptions,
+        options: PortalOptions,
         outbounds: Arc<OutboundManager>,
+        timer: &Timer,
+    ) -> Result<Self, ReverseError> {
+        let mut portal = Self::unregistered(options, None, timer)?;
+        outbounds
+            .add_extra_handler(portal.handler.clone())
+            .map_err(ReverseError::DuplicateTag)?;
+        portal.outbounds = Some(outbounds);
+        Ok(portal)
+    }
+
+    /// Opens a portal whose [outbound](Self::outbound) the caller registers. If
+    /// it is to replace one for the same domain, visitors go to that one's
+    /// bridges until this one has a bridge.
+    ///
+    /// # Errors
+    /// See [`ReverseError`].
+    pub fn unregistered(
+        mut options: PortalOptions,
+        replaced: Option<&Portal>,
         timer: &Timer,
     ) -> Result<Self, ReverseError> {
         ReverseError::check_names(&options.tag, &options.domain)?;
         options.carrier.check().map_err(ReverseError::Options)?;
         options.carrier.timer.get_or_insert_with(|| timer.clone());
+        let stand_in = replaced.and_then(|portal| portal.handler.for_domain(&options.domain));
         let handler = Arc::new(Handler {
             carriers: Carriers::new(&options.services, timer),
             options,
+            stand_in,
+            arrivals: Mutex::default(),
             timer: timer.clone(),
             draining: AtomicBool::new(false),
             closed: Done::new(),
             refusals: Complaints::new(),
             lonely: Complaints::new(),
         });
-        outbounds
-            .add_extra_handler(handler.clone())
-            .map_err(ReverseError::DuplicateTag)?;
         Ok(Self {
             handler,
-            outbounds,
+            outbounds: None,
             removed: Done::new(),
         })
+    }
+
+    /// The outbound that it is.
+    pub fn outbound(&self) -> Arc<dyn Outbound> {
+        self.handler.clone()
     }
 
     /// Carriers that bridges have opened.
@@ -70,11 +96,27 @@ impl Portal {
         self.handler.carriers.drain();
     }
 
+    /// Tells the bridges that came in by the inbound with this very tag, not
+    /// one that reads the same, to come anew.
+    pub fn drain_arrivals(&self, inbound: &Arc<str>) {
+        let arrivals = self.handler.arrivals.lock().clone();
+        let meant = arrivals
+            .iter()
+            .filter(|arrival| Arc::ptr_eq(&arrival.inbound, inbound));
+        let workers = meant.filter_map(|arrival| arrival.worker.upgrade());
+        workers.for_each(|worker| worker.drain());
+    }
+
+    /// Visitors who are inside.
+    pub fn visitors(&self) -> usize {
+        self.handler.carriers.all().client.busy_connections()
+    }
+
     /// Removes the outbound, ends all carriers and waits for them.
     pub fn close(&self) {
         // Once, for its tag may be another's later.
-        if self.removed.signal() {
-            self.outbounds.remove_handler(self.handler.tag());
+        if let Some(outbounds) = self.outbounds.as_ref().filter(|_| self.removed.signal()) {
+            outbounds.remove_handler(self.handler.tag());
         }
         self.handler.close();
     }
@@ -95,11 +137,22 @@ impl fmt::Debug for Portal {
 struct Handler {
     options: PortalOptions,
     carriers: Carriers,
+    /// The portal that this one replaces: as long as it is there, visitors go
+    /// by its bridges who get nowhere by those that have come here.
+    stand_in: Option<Weak<Handler>>,
+    arrivals: Mutex<Vec<Arrival>>,
     timer: Timer,
     draining: AtomicBool,
     closed: Done,
     refusals: Complaints,
     lonely: Complaints,
+}
+
+/// How a bridge's carrier came.
+#[derive(Clone)]
+struct Arrival {
+    inbound: Arc<str>,
+    worker: Weak<PortalWorker>,
 }
 
 /// What a link is to the portal.
@@ -165,12 +218,14 @@ impl Handler {
             worker.close();
             return Err(MuxError::Closed);
         }
+        self.note_arrival(request, &worker);
         if self.draining.load(Ordering::SeqCst) {
             worker.drain();
         }
         self.greet(request, announced);
         worker.client().wait_closed(None);
         self.carriers.remove(&worker);
+        self.forget_arrival(&worker);
         worker.close();
         let from = from(request);
         warn!("[{}] portal {tag}: bridge has gone{from}", request.id);
@@ -210,6 +265,53 @@ impl Handler {
                 "[{id}] portal {tag}: there is no bridge for the visitor{from} to {target}{unsaid}"
             );
         }
+    }
+}
+
+impl Handler {
+    fn note_arrival(&self, request: &Request, worker: &Arc<PortalWorker>) {
+        let inbound = request.inbound.clone();
+        let worker = Arc::downgrade(worker);
+        self.arrivals.lock().push(Arrival { inbound, worker });
+    }
+
+    fn forget_arrival(&self, worker: &Arc<PortalWorker>) {
+        let gone = Arc::as_ptr(worker);
+        let is_other = |arrival: &Arrival| arrival.worker.as_ptr() != gone;
+        self.arrivals.lock().retain(is_other);
+    }
+
+    /// Who serves the visitors of a portal for `domain` that replaces this one,
+    /// until that has bridges.
+    fn for_domain(self: &Arc<Self>, domain: &str) -> Option<Weak<Self>> {
+        let before = self.stand_in.clone();
+        let serving = match self.carriers.all().is_empty() {
+            true => before.unwrap_or_else(|| Arc::downgrade(self)),
+            false => Arc::downgrade(self),
+        };
+        Some(serving).filter(|_| self.options.domain == domain)
+    }
+
+    /// Whether no bridge can be reached.
+    fn is_empty(&self) -> bool {
+        let stand_in = self.stand_in.as_ref().and_then(Weak::upgrade);
+        let has_none = |handler: &Self| handler.carriers.all().is_empty();
+        has_none(self) && stand_in.is_none_or(|other| has_none(&other))
+    }
+
+    /// Who serves visitors to `target`, if nobody does here and somebody there.
+    fn stand_in_for(&self, target: &Address) -> Option<Arc<Self>> {
+        let serves = |handler: &Self| !handler.carriers.for_target(target).is_empty();
+        if serves(self) {
+            return None;
+        }
+        let other = self.stand_in.as_ref().and_then(Weak::upgrade);
+        other.filter(|other| serves(other))
+    }
+
+    fn group<'a>(&'a self, stand_in: Option<&'a Arc<Self>>, target: &Address) -> &'a Group {
+        let carriers = stand_in.map_or(&self.carriers, |other| &other.carriers);
+        carriers.for_target(target)
     }
 }
 
@@ -256,7 +358,7 @@ impl Outbound for Handler {
     fn health(&self) -> Option<Health> {
         Some(Health {
             round_trip: self.carriers.all().client.round_trip(),
-            failed: self.carriers.all().is_empty().then(Instant::now),
+            failed: self.is_empty().then(Instant::now),
         })
     }
 
@@ -264,8 +366,10 @@ impl Outbound for Handler {
         match self.admit(request)? {
             Kind::Bridge(_) => Err(DispatchError::Refused("a bridge brings its own link")),
             Kind::Visitor => {
-                let group = self.carriers.for_target(&request.target.address);
-                let link = group.client.connect_from(&request.target, request.origin());
+                let target = &request.target;
+                let stand_in = self.stand_in_for(&target.address);
+                let group = self.group(stand_in.as_ref(), &target.address);
+                let link = group.client.connect_from(target, request.origin());
                 Ok(link.inspect_err(|e| self.note_no_bridge(request, e))?)
             }
         }
@@ -275,10 +379,10 @@ impl Outbound for Handler {
         match self.admit(request)? {
             Kind::Bridge(announced) => Ok(self.serve_bridge(request, &announced, link)?),
             Kind::Visitor => {
-                let group = self.carriers.for_target(&request.target.address);
-                let done = group
-                    .client
-                    .dispatch_from(&request.target, request.origin(), link);
+                let (target, origin) = (&request.target, request.origin());
+                let stand_in = self.stand_in_for(&target.address);
+                let group = self.group(stand_in.as_ref(), &target.address);
+                let done = group.client.dispatch_from(target, origin, link);
                 Ok(done.inspect_err(|e| self.note_no_bridge(request, e))?)
             }
         }

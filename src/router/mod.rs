@@ -42,7 +42,7 @@ const NO_OUTBOUND: &str = "there is no outbound";
 /// default one, and takes note of it in the access log.
 pub struct Router {
     options: RouterOptions,
-    balancers: Vec<Balancer>,
+    balancers: Vec<Arc<Balancer>>,
     outbounds: Arc<OutboundManager>,
     resolver: Resolver,
     refusals: Complaints,
@@ -53,15 +53,65 @@ impl Router {
     /// A router over `outbounds`, which may change at any time. Names are
     /// resolved by the system, if the options ask for it.
     pub fn new(options: RouterOptions, outbounds: Arc<OutboundManager>) -> Self {
-        let balancers = options.balancers.iter().cloned().map(Balancer::new);
+        Self::after(&[], options, outbounds)
+    }
+
+    /// The router that takes this one's place. Its balancers go on where they
+    /// are the same.
+    pub fn successor(&self, options: RouterOptions, outbounds: Arc<OutboundManager>) -> Self {
+        Self::after(&self.balancers, options, outbounds)
+    }
+
+    fn after(
+        balancers: &[Arc<Balancer>],
+        options: RouterOptions,
+        outbounds: Arc<OutboundManager>,
+    ) -> Self {
+        let same = |wanted: &BalancerOptions| balancers.iter().find(|b| b.options() == wanted);
+        let balancer = |wanted: &BalancerOptions| match same(wanted) {
+            Some(balancer) => balancer.clone(),
+            None => Arc::new(Balancer::new(wanted.clone())),
+        };
         Self {
-            balancers: balancers.collect(),
+            balancers: options.balancers.iter().map(balancer).collect(),
             options,
             outbounds,
             resolver: Box::new(ask_the_system),
             refusals: Complaints::new(),
             lost: Complaints::new(),
         }
+    }
+
+    /// The rules.
+    pub fn options(&self) -> &RouterOptions {
+        &self.options
+    }
+
+    /// The outbounds that may take `request`: one, or those of a balancer. The
+    /// target's name is not resolved for that.
+    pub fn ways(&self, request: &Request) -> Vec<Arc<dyn Outbound>> {
+        let way = self.first_match(&Subject::unresolved(request));
+        let found = match way.map(|rule| &rule.outbound) {
+            Some(Way::Balancer(tag)) => self.ways_of(tag),
+            Some(Way::Outbound(tag)) => self.outbounds.get(tag).into_iter().collect(),
+            None => Vec::new(),
+        };
+        match found.is_empty() {
+            true => self.outbounds.default_handler().into_iter().collect(),
+            false => found,
+        }
+    }
+
+    fn ways_of(&self, balancer: &str) -> Vec<Arc<dyn Outbound>> {
+        let mut all = self.options.balancers.iter();
+        let Some(options) = all.find(|options| *options.tag == *balancer) else {
+            return Vec::new();
+        };
+        let fallback = options.fallback.as_deref();
+        let fallback = fallback.and_then(|tag| self.outbounds.get(tag));
+        let mut found = self.outbounds.select(|tag| options.selects(tag));
+        found.extend(fallback);
+        found
     }
 
     /// Resolves names by `resolver` from now on.

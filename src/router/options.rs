@@ -17,7 +17,7 @@ pub enum DomainStrategy {
 }
 
 /// The rules, tried in order; the first whose conditions all hold decides.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RouterOptions {
     /// When names are resolved.
     pub strategy: DomainStrategy,
@@ -28,7 +28,7 @@ pub struct RouterOptions {
 }
 
 /// Where requests go for which all conditions hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// What takes them.
     pub outbound: Way,
@@ -111,7 +111,7 @@ impl BalancerStrategy {
 }
 
 /// One property of a request; a list is an "or" (section 5.1).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
     /// The inbound's or bridge's tag is one of these.
     InboundTag(Vec<String>),
@@ -151,4 +151,19 @@ pub enum DomainPattern {
     Dotless(String),
     /// The expression is found in the name.
     Regex(Regex),
+}
+
+/// Expressions are the same if they are written the same way.
+impl PartialEq for DomainPattern {
+    fn eq(&self, other: &Self) -> bool {
+        use DomainPattern::{Domain, Dotless, Full, Keyword, Regex};
+        match (self, other) {
+            (Keyword(one), Keyword(two))
+            | (Full(one), Full(two))
+            | (Domain(one), Domain(two))
+            | (Dotless(one), Dotless(two)) => one == two,
+            (Regex(one), Regex(two)) => one.as_str() == two.as_str(),
+            _ => false,
+        }
+    }
 }

@@ -30,6 +30,13 @@ pub struct Timer {
     owner: Arc<Owner>,
 }
 
+/// The same one.
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.owner, &other.owner)
+    }
+}
+
 struct Owner {
     shared: Arc<Shared>,
     thread: Mutex<Option<Spawned<()>>>,
