@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use super::App;
-use super::inbounds::RunningInbound;
 use super::status::Phase;
 use crate::limits::{DRAIN_HANDSHAKES, DRAIN_LOOK, DRAIN_REPORT};
 use crate::mux::Left;
-use crate::reverse::{Bridge, Portal};
 use crate::sync::Done;
 
 impl App {
@@ -24,11 +22,13 @@ impl App {
     /// [quiet](crate::limits::DRAIN_QUIET), and whoever has not said
     /// [soon](crate::limits::DRAIN_HANDSHAKES) what he wants is not waited for.
     pub fn drain(&self, limit: Duration, hurry: &Done) -> Left {
-        self.census.come_to(Phase::Draining);
-        self.inbounds
-            .iter()
-            .for_each(RunningInbound::stop_accepting);
-        self.portals.iter().for_each(Portal::drain);
+        self.end_reloads();
+        self.census().come_to(Phase::Draining);
+        let current = self.current();
+        let inbounds = current.inbounds.iter();
+        inbounds.for_each(|inbound| inbound.stop_accepting());
+        let portals = current.portals.iter();
+        portals.for_each(|portal| portal.portal().drain());
         let mut wait = Wait::new(limit);
         loop {
             let left = self.left(wait.passed() < DRAIN_HANDSHAKES);
@@ -39,24 +39,16 @@ impl App {
         }
     }
 
-    /// Carriers are among the visitors of this end, and no connections to be
-    /// waited for: they go on as long as their sessions.
+    /// Portals' carriers are among the visitors of this end, and no connections
+    /// to be waited for: they go on as long as their sessions.
     fn left(&self, with_handshakes: bool) -> Left {
-        let mut left: Left = self.bridges.iter().map(Bridge::drain).sum();
-        let mut carriers = self.carriers();
-        for entrance in &self.entrances {
-            left += entrance.drain();
-            carriers += entrance.carriers();
-        }
-        for inbound in &self.inbounds {
-            left.connections += inbound.visitors();
-            left.connections += if with_handshakes {
-                inbound.handshakes()
-            } else {
-                0
-            };
-        }
-        left.connections = left.connections.saturating_sub(carriers);
+        let current = self.current();
+        let bridges = current.bridges.iter();
+        let inbounds = current.inbounds.iter();
+        let (mut left, carriers) = self.retired.left(with_handshakes);
+        left += bridges.map(|bridge| bridge.drain()).sum();
+        left += inbounds.map(|inbound| inbound.drain(with_handshakes)).sum();
+        left.connections = left.connections.saturating_sub(carriers + self.carriers());
         left
     }
 }
@@ -111,7 +103,7 @@ impl Wait {
 }
 
 /// What is left, for the log.
-struct Words(Left);
+pub(super) struct Words(pub(super) Left);
 
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

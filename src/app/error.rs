@@ -19,6 +19,8 @@ pub enum StartError {
     Reverse(ReverseError),
     /// The access log cannot be written where it should go.
     AccessLog(io::Error),
+    /// It is to end, and takes no other plan.
+    Ending,
     /// The system refused what every run needs.
     System(io::Error),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for StartError {
             StartError::DuplicateTag(inner) => inner.fmt(f),
             StartError::Reverse(_) => f.write_str("cannot start the reverse tunnel"),
             StartError::AccessLog(_) => f.write_str("cannot open the access log"),
+            StartError::Ending => f.write_str("the program is about to end"),
             StartError::System(_) => f.write_str("cannot start"),
         }
     }
@@ -38,7 +41,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            StartError::Config(_) | StartError::DuplicateTag(_) => None,
+            StartError::Config(_) | StartError::DuplicateTag(_) | StartError::Ending => None,
             StartError::Reverse(inner) => Some(inner),
             StartError::AccessLog(inner) | StartError::System(inner) => Some(inner),
         }

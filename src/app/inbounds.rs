@@ -8,103 +8,339 @@ use std::time::Duration;
 use log::{debug, info};
 
 use super::StartError;
+use super::part::Part;
+use super::status::{Census, Kind};
 use crate::config::{ConfigError, InboundOptions, InboundPlan, Place};
 use crate::error::chain;
-use crate::limits::DRAIN_QUIET;
+use crate::limits::{DRAIN_QUIET, FREE_PORT_TRIES};
 use crate::link::{Access, Dispatcher};
+use crate::mux::{CarrierOptions, Left, MuxDispatcher};
 use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless, vmess};
+use crate::sniff::Sniffer;
 use crate::sync::{Complaints, Timer};
 use crate::transport::stream::Acceptor;
-use crate::transport::tcp::{Idle, Server, ServerLimits, Visitor, listen};
-use crate::transport::udp::Flows;
+use crate::transport::tcp::{self, Idle, Server, ServerLimits, Visitor, listen};
+use crate::transport::udp::{self, Flows};
 
-/// One port of an inbound, with what listens there.
+/// What all inbounds of a configuration have.
+pub(super) struct Common {
+    /// Bounds of what visitors can make each hold.
+    pub(super) limits: ServerLimits,
+    /// Settings of the mux carriers that they take.
+    pub(super) carriers: CarrierOptions,
+    /// Takes their connections further.
+    pub(super) dispatcher: Arc<dyn Dispatcher>,
+    /// Where their access lines go.
+    pub(super) access: Arc<dyn Access>,
+    /// Who has their carriers.
+    pub(super) census: Arc<Census>,
+    /// Runs their idle times.
+    pub(super) timer: Timer,
+}
+
+/// An inbound at work.
 pub(super) struct RunningInbound {
-    tag: Arc<str>,
+    plan: InboundPlan,
+    limits: ServerLimits,
+    carriers: CarrierOptions,
+    context: InboundContext,
+    acceptor: Acceptor,
+    entrance: Arc<MuxDispatcher>,
+    doors: Vec<Door>,
+}
+
+/// One of an inbound's ports, with what listens there.
+struct Door {
+    /// As the configuration has it: the port may be 0.
+    planned: SocketAddr,
     address: SocketAddr,
     tcp: Option<Server>,
     udp: Option<Flows>,
 }
 
 impl RunningInbound {
-    pub(super) fn tag(&self) -> &str {
-        &self.tag
+    /// Does all for an inbound that may fail. It takes over the sockets of
+    /// those in `leaving` that listen on its ports, and binds the others.
+    ///
+    /// # Errors
+    /// When a port or a certificate cannot be used.
+    pub(super) fn prepare(
+        plan: InboundPlan,
+        common: &Common,
+        leaving: &[Arc<Self>],
+        handover: &mut Handover,
+    ) -> Result<Self, StartError> {
+        let entrance = Arc::new(entrance(&plan, common));
+        let mut inbound = Self {
+            acceptor: acceptor(&plan)?,
+            limits: common.limits,
+            carriers: common.carriers.clone(),
+            context: context(&plan, common, entrance.clone()),
+            entrance,
+            doors: Vec::new(),
+            plan,
+        };
+        for port in inbound.plan.ports.clone() {
+            let address = SocketAddr::new(inbound.plan.listen, port);
+            let before = handover.door(leaving, inbound.tag(), address);
+            let door = inbound.door_at(address, before);
+            let door = door.map_err(|e| {
+                let place = inbound.plan.place.clone();
+                match holder(leaving, address.port(), &e) {
+                    Some(other) => ours(place, address, other),
+                    None => cannot_listen(place, address, &e),
+                }
+            })?;
+            inbound.doors.push(door);
+        }
+        Ok(inbound)
     }
 
-    pub(super) fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Whether it is what the plan wants.
+    pub(super) fn is(&self, plan: &InboundPlan, common: &Common) -> bool {
+        self.limits == common.limits
+            && self.carriers == common.carriers
+            && self.plan.says_the_same_as(plan)
+    }
+
+    /// Lets visitors in.
+    pub(super) fn open(&self) {
+        for door in &self.doors {
+            door.tcp.iter().for_each(Server::open);
+            door.udp.iter().for_each(Flows::open);
+            info!("[{}] listening on {}", self.context.tag, door.address);
+        }
+    }
+
+    /// The tag that its visitors' requests have: this very one, not one that
+    /// reads the same.
+    pub(super) fn mark(&self) -> &Arc<str> {
+        &self.context.tag
+    }
+
+    pub(super) fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.doors.iter().map(|door| door.address)
+    }
+
+    /// Reads the certificates again, and says how many have changed.
+    pub(super) fn reread_certificates(&self) -> usize {
+        self.acceptor.reread()
     }
 
     pub(super) fn stop_accepting(&self) {
-        if let Some(tcp) = &self.tcp {
-            tcp.stop_accepting();
-        }
-        if let Some(udp) = &self.udp {
-            udp.stop_accepting();
+        for door in &self.doors {
+            door.tcp.iter().for_each(Server::stop_accepting);
+            door.udp.iter().for_each(Flows::stop_accepting);
         }
     }
 
-    /// Visitors who have said what they want, and flows that are not quiet.
-    pub(super) fn visitors(&self) -> usize {
-        let streams = self.tcp.as_ref().map_or(0, Server::connections);
-        let flows = self.udp.as_ref().map_or(0, |udp| udp.busy(DRAIN_QUIET));
-        streams + flows
-    }
-
-    /// Visitors who have not.
-    pub(super) fn handshakes(&self) -> usize {
-        self.tcp.as_ref().map_or(0, Server::handshakes)
+    /// Stops accepting, asks the clients of mux carriers for no more sessions,
+    /// and says what is left: visitors who have said what they want and, if
+    /// they count, those who have not; and flows that are not quiet.
+    ///
+    /// Carriers are among the visitors, and no connections to be waited for:
+    /// they go on as long as their sessions.
+    pub(super) fn drain(&self, with_handshakes: bool) -> Left {
+        self.stop_accepting();
+        let mut left = self.entrance.drain();
+        let doors = self.doors.iter();
+        let visitors: usize = doors.map(|door| door.visitors(with_handshakes)).sum();
+        left.connections += visitors.saturating_sub(self.entrance.carriers());
+        left
     }
 
     pub(super) fn close(&self) {
-        if let Some(tcp) = &self.tcp {
-            tcp.close();
+        for door in &self.doors {
+            door.tcp.iter().for_each(Server::close);
+            door.udp.iter().for_each(Flows::close);
         }
-        if let Some(udp) = &self.udp {
-            udp.close();
+    }
+
+    /// Where the system may choose the port, what it chose for streams may be
+    /// another's for datagrams.
+    fn door_at(&self, planned: SocketAddr, before: Option<&Door>) -> io::Result<Door> {
+        let is_chosen = planned.port() == 0 && before.is_none();
+        let mut tries = if is_chosen { FREE_PORT_TRIES } else { 1 };
+        loop {
+            tries -= 1;
+            match self.door(planned, before) {
+                Err(e) if tries > 0 && e.kind() == io::ErrorKind::AddrInUse => {}
+                outcome => return outcome,
+            }
         }
+    }
+
+    fn door(&self, planned: SocketAddr, before: Option<&Door>) -> io::Result<Door> {
+        let mut door = Door {
+            planned,
+            address: planned,
+            tcp: None,
+            udp: None,
+        };
+        if takes_tcp(&self.plan.options) {
+            let server = self.server(planned, before)?;
+            door.address = server.local_addr();
+            door.tcp = Some(server);
+        }
+        door.udp = self.flows(door.address, before)?;
+        if let (None, Some(udp)) = (&door.tcp, &door.udp) {
+            door.address = udp.local_addr();
+        }
+        Ok(door)
+    }
+
+    fn server(&self, address: SocketAddr, before: Option<&Door>) -> io::Result<Server> {
+        let seat = match before.and_then(|door| door.tcp.as_ref()) {
+            Some(server) => tcp::Seat::Of(server),
+            None => tcp::Seat::New(listen(address)?),
+        };
+        let address = match &seat {
+            tcp::Seat::Of(server) => server.local_addr(),
+            tcp::Seat::New(listener) => listener.local_addr()?,
+        };
+        let inbound = build(&self.context, &self.plan.options, address);
+        let name = name(&self.context, address);
+        let (context, acceptor) = (self.context.clone(), self.acceptor.clone());
+        let faults = Complaints::new();
+        Server::prepare(seat, &name, self.limits, move |visitor| {
+            let (mut source, handshake) = (visitor.source, context.handshake);
+            let served = serve(&*inbound, &acceptor, visitor, handshake, &mut source);
+            if let Err(e) = served {
+                let access = context.access.as_deref();
+                report(&context.tag, source, &e, &faults, access);
+            }
+        })
+    }
+
+    /// Datagrams are taken on the port that the streams have.
+    fn flows(&self, address: SocketAddr, before: Option<&Door>) -> io::Result<Option<Flows>> {
+        if !takes_udp(&self.plan.options) {
+            return Ok(None);
+        }
+        let seat = match before.and_then(|door| door.udp.as_ref()) {
+            Some(flows) => udp::Seat::Of(flows),
+            None => udp::Seat::New(udp::bind(address)?),
+        };
+        let context = self.context.clone();
+        let flows = match &self.plan.options {
+            InboundOptions::Socks(options) => socks::prepare_udp(context, options, seat),
+            InboundOptions::Dokodemo(options) => dokodemo::prepare_udp(context, options, seat),
+            _ => return Ok(None),
+        };
+        flows.map(Some)
     }
 }
 
-/// How visitors are let in.
-struct Door {
-    acceptor: Acceptor,
-    limits: ServerLimits,
+impl Part for RunningInbound {
+    fn tag(&self) -> &str {
+        &self.context.tag
+    }
 }
 
-/// Starts the inbound on each of its ports.
-pub(super) fn start(
-    plan: InboundPlan,
-    limits: ServerLimits,
-    dispatcher: Arc<dyn Dispatcher>,
-    access: Option<&Arc<dyn Access>>,
-    timer: &Timer,
-) -> Result<Vec<RunningInbound>, StartError> {
-    let acceptor = acceptor(&plan)?;
-    let context = InboundContext {
-        tag: plan.tag,
+impl Door {
+    fn visitors(&self, with_handshakes: bool) -> usize {
+        let handshakes = match with_handshakes {
+            true => self.tcp.as_ref().map_or(0, Server::handshakes),
+            false => 0,
+        };
+        let streams = self.tcp.as_ref().map_or(0, Server::connections);
+        let flows = self.udp.as_ref().map_or(0, |udp| udp.busy(DRAIN_QUIET));
+        handshakes + streams + flows
+    }
+}
+
+/// The sockets that inbounds take over from those that are to go: each once.
+#[derive(Default)]
+pub(super) struct Handover {
+    taken: Vec<SocketAddr>,
+}
+
+impl Handover {
+    /// What listens on `address` now. A port that the system has chosen is
+    /// only an inbound's of the same name.
+    fn door<'a>(
+        &mut self,
+        leaving: &'a [Arc<RunningInbound>],
+        tag: &str,
+        address: SocketAddr,
+    ) -> Option<&'a Door> {
+        if self.taken.contains(&address) {
+            return None;
+        }
+        let may_be = |inbound: &&Arc<RunningInbound>| {
+            address.port() != 0 || (!tag.is_empty() && inbound.tag() == tag)
+        };
+        let mut doors = leaving.iter().filter(may_be).flat_map(|i| &i.doors);
+        let door = doors.find(|door| door.planned == address)?;
+        if address.port() != 0 {
+            self.taken.push(address);
+        }
+        Some(door)
+    }
+}
+
+/// What an inbound's streams go through. Carriers are recognised by what was
+/// asked for, in front of the sniffing of what they carry.
+fn entrance(plan: &InboundPlan, common: &Common) -> MuxDispatcher {
+    let dispatcher = common.dispatcher.clone();
+    let inner: Arc<dyn Dispatcher> = match &plan.sniffing {
+        Some(options) => Arc::new(Sniffer::new(dispatcher, options.clone())),
+        None => dispatcher,
+    };
+    let census = &common.census;
+    let carriers = census.enter(Kind::Inbound, &whose(plan), &common.carriers);
+    MuxDispatcher::new(inner, carriers)
+}
+
+/// Its tag, or the port of one without.
+fn whose(plan: &InboundPlan) -> String {
+    match &*plan.tag {
+        "" => plan.ports.start().to_string(),
+        tag => tag.to_owned(),
+    }
+}
+
+fn context(plan: &InboundPlan, common: &Common, dispatcher: Arc<dyn Dispatcher>) -> InboundContext {
+    InboundContext {
+        tag: Arc::from(&*plan.tag),
         dispatcher,
         handshake: plan.handshake,
         idle: Idle {
-            timer: timer.clone(),
+            timer: common.timer.clone(),
             times: plan.idle,
         },
-        access: access.cloned(),
-    };
-    let addresses = plan.ports.map(|port| SocketAddr::new(plan.listen, port));
-    let door = Door { acceptor, limits };
-    addresses
-        .map(|address| {
-            start_at(&context, &plan.options, &door, address)
-                .map_err(|e| cannot_listen(plan.place.clone(), address, &e))
-        })
-        .collect()
+        access: Some(common.access.clone()),
+    }
 }
 
 /// Makes connections of the inbound's visitors.
 pub(super) fn acceptor(plan: &InboundPlan) -> Result<Acceptor, StartError> {
     let acceptor = Acceptor::new(plan.stream.clone());
     Ok(acceptor.map_err(|e| ConfigError::at(plan.stream_place.clone(), chain(&e)))?)
+}
+
+/// Who of those that are to go holds a port on other addresses.
+fn holder<'a>(
+    leaving: &'a [Arc<RunningInbound>],
+    port: u16,
+    e: &io::Error,
+) -> Option<&'a RunningInbound> {
+    let has_it = |inbound: &&Arc<RunningInbound>| {
+        let mut doors = inbound.doors.iter();
+        doors.any(|door| door.planned.port() == port && port != 0)
+    };
+    let mut holders = leaving.iter().filter(has_it);
+    let found = holders.next()?;
+    (e.kind() == io::ErrorKind::AddrInUse).then_some(found)
+}
+
+fn ours(place: Place, address: SocketAddr, holder: &RunningInbound) -> StartError {
+    let tag = holder.tag();
+    let what = format!(
+        "cannot listen on {address}: inbound [{tag}] of the configuration that runs has the port; \
+         another address of a port takes a restart, or a reload without the port in between"
+    );
+    ConfigError::at(place, what).into()
 }
 
 pub(super) fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError {
@@ -115,50 +351,6 @@ pub(super) fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) ->
         _ => "",
     };
     ConfigError::at(place, format!("cannot listen on {address}: {e}{hint}")).into()
-}
-
-fn start_at(
-    context: &InboundContext,
-    options: &InboundOptions,
-    door: &Door,
-    address: SocketAddr,
-) -> io::Result<RunningInbound> {
-    let mut running = RunningInbound {
-        tag: context.tag.clone(),
-        address,
-        tcp: None,
-        udp: None,
-    };
-    if takes_tcp(options) {
-        let listener = listen(address)?;
-        running.address = listener.local_addr()?;
-        let inbound = build(context, options, running.address);
-        let name = name(context, running.address);
-        let (context, acceptor) = (context.clone(), door.acceptor.clone());
-        let faults = Complaints::new();
-        let server = Server::start_with(listener, &name, door.limits, move |visitor| {
-            let mut source = visitor.source;
-            if let Err(e) = serve(
-                &*inbound,
-                &acceptor,
-                visitor,
-                context.handshake,
-                &mut source,
-            ) {
-                let access = context.access.as_deref();
-                report(&context.tag, source, &e, &faults, access);
-            }
-        });
-        running.tcp = Some(server?);
-    }
-    running.udp = start_udp(context, options, running.address)?;
-    running.address = running
-        .udp
-        .as_ref()
-        .filter(|_| running.tcp.is_none())
-        .map_or(running.address, Flows::local_addr);
-    info!("[{}] listening on {}", running.tag, running.address);
-    Ok(running)
 }
 
 /// Serves a visitor to the end. `source` is set once somebody in front of us
@@ -212,6 +404,14 @@ fn takes_tcp(options: &InboundOptions) -> bool {
     }
 }
 
+fn takes_udp(options: &InboundOptions) -> bool {
+    match options {
+        InboundOptions::Socks(options) => options.udp,
+        InboundOptions::Dokodemo(options) => options.udp,
+        _ => false,
+    }
+}
+
 fn build(
     context: &InboundContext,
     options: &InboundOptions,
@@ -224,22 +424,5 @@ fn build(
         InboundOptions::Dokodemo(options) => Box::new(dokodemo::Inbound::new(context, options)),
         InboundOptions::Vless(options) => Box::new(vless::Inbound::new(context, options.clone())),
         InboundOptions::Vmess(options) => Box::new(vmess::Inbound::new(context, options.clone())),
-    }
-}
-
-/// Datagrams are taken on the port that the streams have.
-fn start_udp(
-    context: &InboundContext,
-    options: &InboundOptions,
-    address: SocketAddr,
-) -> io::Result<Option<Flows>> {
-    match options {
-        InboundOptions::Socks(options) if options.udp => {
-            socks::start_udp(context.clone(), options, address).map(Some)
-        }
-        InboundOptions::Dokodemo(options) if options.udp => {
-            dokodemo::start_udp(context.clone(), options, address).map(Some)
-        }
-        _ => Ok(None),
     }
 }

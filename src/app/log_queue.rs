@@ -68,19 +68,27 @@ impl LogQueue {
     pub(super) fn watch(&self) -> Watch {
         Watch(self.0.clone())
     }
-}
 
-impl Write for LogQueue {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    /// Queues a line, if there is room.
+    fn push(&self, line: &[u8]) {
         let mut state = self.0.state.lock();
         if state.text.len() + line.len() > LOG_QUEUE {
             state.lost += 1;
-            return Ok(line.len());
+            return;
         }
         state.text.extend_from_slice(line);
         state.queued += 1;
         drop(state);
         self.0.changed.notify_all();
+    }
+}
+
+/// One of those who write to a queue.
+pub(super) struct Lines(pub(super) Arc<LogQueue>);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
         Ok(line.len())
     }
 
@@ -250,10 +258,10 @@ mod tests {
 
     #[test]
     fn lines_are_written_in_their_order() {
-        let (mut queue, orders, seen) = slow();
+        let (queue, orders, seen) = slow();
         for n in 0..100 {
             orders.send(usize::MAX).unwrap();
-            queue.write_all(format!("line {n}\n").as_bytes()).unwrap();
+            queue.push(format!("line {n}\n").as_bytes());
         }
         assert!(queue.watch().wait(JOIN_DEADLINE));
         let expected: Vec<String> = (0..100).map(|n| format!("line {n}")).collect();
@@ -264,15 +272,15 @@ mod tests {
     /// was kept is there, and the number of what was not.
     #[test]
     fn a_sink_that_blocks_costs_lines_and_no_time() {
-        let (mut queue, orders, seen) = slow();
+        let (queue, orders, seen) = slow();
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         let fit = LOG_QUEUE / line.len();
-        queue.write_all(&line).unwrap();
+        queue.push(&line);
         while !queue.0.state.lock().text.is_empty() {
             std::thread::yield_now(); // until the first is being written
         }
         for _ in 0..fit + 77 {
-            queue.write_all(&line).unwrap(); // would never return if it waited
+            queue.push(&line); // would never return if it waited
         }
         assert!(queue.0.state.lock().text.len() <= LOG_QUEUE);
         assert!(!queue.watch().wait(Duration::from_millis(1)));
@@ -288,37 +296,37 @@ mod tests {
     /// A disk that is full for a while.
     #[test]
     fn lines_that_cannot_be_written_are_counted_and_never_run_together() {
-        let (mut queue, orders, seen) = slow();
-        let write = |queue: &mut LogQueue, line: &str, told: &[usize]| {
+        let (queue, orders, seen) = slow();
+        let write = |queue: &LogQueue, line: &str, told: &[usize]| {
             told.iter().for_each(|most| orders.send(*most).unwrap());
-            queue.write_all(line.as_bytes()).unwrap();
+            queue.push(line.as_bytes());
             assert!(queue.watch().wait(JOIN_DEADLINE));
         };
-        write(&mut queue, "one\n", &[9]);
-        write(&mut queue, "two\n", &[0]);
-        write(&mut queue, "three\n", &[3, 0]);
-        write(&mut queue, "four\n", &[0]);
-        write(&mut queue, "five\n", &[1, 9, 0]);
-        write(&mut queue, "six\n", &[9, 999]);
-        write(&mut queue, "seven\n", &[9]);
+        write(&queue, "one\n", &[9]);
+        write(&queue, "two\n", &[0]);
+        write(&queue, "three\n", &[3, 0]);
+        write(&queue, "four\n", &[0]);
+        write(&queue, "five\n", &[1, 9, 0]);
+        write(&queue, "six\n", &[9, 999]);
+        write(&queue, "seven\n", &[9]);
         let expected = ["one", "thr", "five", "six", &confession(3), "seven"];
         assert_eq!(shown(&seen), expected);
     }
 
     #[test]
     fn a_sink_that_is_closed_keeps_nobody() {
-        let (mut queue, orders, _seen) = slow();
+        let (queue, orders, _seen) = slow();
         drop(orders);
         for _ in 0..10 {
-            queue.write_all(b"nobody reads this\n").unwrap();
+            queue.push(b"nobody reads this\n");
         }
         assert!(queue.watch().wait(JOIN_DEADLINE));
     }
 
     #[test]
     fn the_thread_ends_with_the_queue_and_writes_what_is_left() {
-        let (mut queue, orders, seen) = slow();
-        queue.write_all(b"last\n").unwrap();
+        let (queue, orders, seen) = slow();
+        queue.push(b"last\n");
         let watch = queue.watch();
         drop(queue);
         orders.send(9).unwrap();

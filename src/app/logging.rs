@@ -13,15 +13,16 @@ use std::env;
 use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
-use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Once};
 
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Target, WriteStyle};
-use log::{Level, LevelFilter, Record, log_enabled};
+use env_logger::{Builder, Logger, Target, WriteStyle};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use parking_lot::RwLock;
 
-use super::log_queue::{LogQueue, Watch};
+use super::log_queue::{Lines, LogQueue};
 use super::stamp;
+use crate::config::{LogPlan, LogTarget};
 use crate::limits::LOG_FLUSH;
 use crate::sync::report_panics;
 
@@ -29,55 +30,119 @@ use crate::sync::report_panics;
 /// `debug` or `muxcool::mux=trace`.
 const LEVEL_VARIABLE: &str = "RUST_LOG";
 
-/// What is queued of the process's log.
-static QUEUED: OnceLock<Watch> = OnceLock::new();
+/// The log of this process, which is another's after a reload.
+static LOG: Switch = Switch(RwLock::new(None));
+
+/// A log that is not in force yet; what can fail has been done.
+pub struct Prepared {
+    logger: Logger,
+    queue: Arc<LogQueue>,
+    to_stderr: bool,
+}
 
 /// Sends the log of this process to standard error, from `level` on.
 ///
 /// # Errors
-/// When the process has a logger already, or no thread can be started.
+/// When the process has another logger already, or no thread can be started.
 pub fn to_stderr(level: LevelFilter) -> io::Result<()> {
-    let style = match shows_colors() {
-        true => WriteStyle::Always,
-        false => WriteStyle::Never,
-    };
-    start(level, style, io::stderr())
+    Prepared::to_stderr(level)?.put_in_force()
 }
 
-/// Appends the log of this process to a file, from `level` on.
+/// What the plan wants. A file is opened anew, whether it was open or not.
 ///
 /// # Errors
-/// When the file cannot be opened, the process has a logger already, or no
-/// thread can be started.
-pub fn to_file(level: LevelFilter, path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    start(level, WriteStyle::Never, file)
+/// When the file cannot be opened, or no thread can be started.
+pub fn prepare(plan: &LogPlan) -> io::Result<Prepared> {
+    match &plan.error {
+        LogTarget::Off => Prepared::to_stderr(LevelFilter::Off),
+        LogTarget::Console => Prepared::to_stderr(plan.level),
+        LogTarget::File(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            let queue = Arc::new(LogQueue::new(file)?);
+            Ok(Prepared::new(plan.level, WriteStyle::Never, queue, false))
+        }
+    }
 }
 
 /// Waits until what was logged is written, [`LOG_FLUSH`] at the most; for who
 /// is about to end the process. Returns whether it is.
 pub fn flush() -> bool {
-    QUEUED.get().is_none_or(|queued| queued.wait(LOG_FLUSH))
+    let current = LOG.current();
+    current.is_none_or(|log| log.queue.watch().wait(LOG_FLUSH))
 }
 
-fn start(
-    level: LevelFilter,
-    style: WriteStyle,
-    sink: impl Write + Send + 'static,
-) -> io::Result<()> {
-    stamp::prepare();
-    let queue = LogQueue::new(sink)?;
-    let queued = queue.watch();
-    builder(level, Target::Pipe(Box::new(queue)))
-        .write_style(style)
-        .parse_env(LEVEL_VARIABLE)
-        .try_init()
-        .map_err(io::Error::other)?;
-    let _ = QUEUED.set(queued); // the process has one logger, so it is the first
-    if log_enabled!(Level::Error) {
-        report_panics();
+impl Prepared {
+    /// What is queued already goes first, so they share the queue.
+    fn to_stderr(level: LevelFilter) -> io::Result<Self> {
+        let style = match shows_colors() {
+            true => WriteStyle::Always,
+            false => WriteStyle::Never,
+        };
+        let queue = match LOG.current().filter(|log| log.to_stderr) {
+            Some(log) => log.queue.clone(),
+            None => Arc::new(LogQueue::new(io::stderr())?),
+        };
+        Ok(Self::new(level, style, queue, true))
     }
-    Ok(())
+
+    fn new(level: LevelFilter, style: WriteStyle, queue: Arc<LogQueue>, to_stderr: bool) -> Self {
+        stamp::prepare();
+        let logger = builder(level, Target::Pipe(Box::new(Lines(queue.clone()))))
+            .write_style(style)
+            .parse_env(LEVEL_VARIABLE)
+            .build();
+        Self {
+            logger,
+            queue,
+            to_stderr,
+        }
+    }
+
+    /// Logs this way from now on.
+    ///
+    /// # Errors
+    /// When the process has another logger already.
+    pub fn put_in_force(self) -> io::Result<()> {
+        let level = self.logger.filter();
+        if LOG.replace(self).is_none() {
+            log::set_logger(&LOG).map_err(io::Error::other)?;
+        }
+        log::set_max_level(level);
+        if level >= LevelFilter::Error {
+            static REPORTED: Once = Once::new();
+            REPORTED.call_once(report_panics);
+        }
+        Ok(())
+    }
+}
+
+/// Its lock is held no longer than it takes to read or replace what is in it.
+struct Switch(RwLock<Option<Arc<Prepared>>>);
+
+impl Switch {
+    fn replace(&self, log: Prepared) -> Option<Arc<Prepared>> {
+        self.0.write().replace(Arc::new(log))
+    }
+
+    fn current(&self) -> Option<Arc<Prepared>> {
+        self.0.read().clone()
+    }
+}
+
+impl Log for Switch {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.current()
+            .is_some_and(|log| log.logger.enabled(metadata))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if let Some(log) = self.current() {
+            log.logger.log(record);
+        }
+    }
+
+    /// Never waits: see [`flush`].
+    fn flush(&self) {}
 }
 
 /// As programs do it: on a terminal that can, and where nobody minds.
@@ -139,9 +204,6 @@ impl fmt::Write for OneLine {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use log::Log;
     use parking_lot::Mutex;
 
     use super::*;

@@ -6,43 +6,48 @@ pub mod control;
 pub mod demo;
 mod drain;
 mod error;
+mod generation;
 mod inbounds;
+mod leaving;
 #[cfg(feature = "cli")]
 mod log_queue;
 #[cfg(feature = "cli")]
 pub mod logging;
 mod outbounds;
+mod part;
+mod report;
+mod retired;
 mod stamp;
 pub mod status;
+mod switch;
 mod timed;
+mod tunnels;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 pub use error::StartError;
+pub use report::{Changes, Report};
 
-use access::AccessLog;
-
-use crate::config::{InboundPlan, LogTarget, MetricsPlan, Plan};
-use crate::link::{Access, Dispatcher};
-use crate::mux::{CarrierOptions, MuxDispatcher};
-use crate::reverse::{Bridge, Portal};
-use crate::router::{OutboundManager, Router};
-use crate::sniff::Sniffer;
+use crate::config::Plan;
 use crate::sync::{Done, Timer};
-use inbounds::RunningInbound;
-use status::{Census, Kind, MetricsServer, Phase};
+use generation::{Generation, House, Next, Taken};
+use part::Part;
+use retired::Retired;
+use status::{Census, Phase};
+use switch::{AccessSwitch, RouterSwitch};
 
 /// A configuration at work. Closing it, or dropping it, ends everything.
 pub struct App {
-    inbounds: Vec<RunningInbound>,
-    bridges: Vec<Bridge>,
-    portals: Vec<Portal>,
-    entrances: Vec<Arc<MuxDispatcher>>,
-    outbounds: Arc<OutboundManager>,
-    access: Option<Arc<AccessLog>>,
-    census: Arc<Census>,
-    metrics: Option<MetricsServer>,
+    house: House,
+    current: Mutex<Arc<Generation>>,
+    retired: Retired,
+    /// Whose turn it is to change what runs. Nobody else waits for it.
+    turn: Mutex<()>,
+    ending: Done,
     closed: Done,
 }
 
@@ -52,49 +57,71 @@ impl App {
     /// # Errors
     /// See [`StartError`]; whatever had been started is ended again.
     pub fn start(plan: Plan) -> Result<Self, StartError> {
-        let timer = Timer::global()?;
-        let outbounds = Arc::new(OutboundManager::new());
-        let census = Census::new();
-        let mut app = Self {
-            inbounds: Vec::new(),
-            bridges: Vec::new(),
-            portals: Vec::new(),
-            entrances: Vec::new(),
-            outbounds: outbounds.clone(),
-            access: open_access_log(&plan.log.access)?,
-            metrics: plan
-                .metrics
-                .map(|plan| metrics(plan, &census))
-                .transpose()?,
-            census: census.clone(),
+        let nothing = Generation::empty();
+        let app = Self {
+            house: House {
+                timer: Timer::global()?,
+                router: Arc::new(RouterSwitch::new(nothing.router.clone())),
+                access: Arc::new(AccessSwitch::default()),
+                census: Census::new(),
+            },
+            current: Mutex::new(Arc::new(nothing)),
+            retired: Retired::default(),
+            turn: Mutex::new(()),
+            ending: Done::new(),
             closed: Done::new(),
         };
-        for outbound in plan.outbounds {
-            let carrier = census.enter(Kind::Outbound, &outbound.tag, &plan.mux);
-            outbounds.add_handler(outbounds::build(outbound, &carrier, &timer)?)?;
-        }
-        for mut portal in plan.portals {
-            portal.carrier = census.enter(Kind::Portal, &portal.tag, &portal.carrier);
-            app.portals
-                .push(Portal::new(portal, outbounds.clone(), &timer)?);
-        }
-        let router: Arc<dyn Dispatcher> = Arc::new(Router::new(plan.router, outbounds));
-        let access = app.access.clone().map(|log| log as Arc<dyn Access>);
-        for inbound in plan.inbounds {
-            let limits = plan.listeners;
-            let carrier = census.enter(Kind::Inbound, &name(&inbound), &plan.mux);
-            let entrance = Arc::new(entrance(&router, &inbound, carrier));
-            app.entrances.push(entrance.clone());
-            let running = inbounds::start(inbound, limits, entrance, access.as_ref(), &timer)?;
-            app.inbounds.extend(running);
-        }
-        for mut bridge in plan.bridges {
-            bridge.carrier = census.enter(Kind::Bridge, &bridge.tag, &bridge.carrier);
-            app.bridges
-                .push(Bridge::new(bridge, router.clone(), &timer)?);
-        }
-        census.come_to(Phase::Running);
+        app.go_over_to(plan)?;
+        app.census().come_to(Phase::Running);
         Ok(app)
+    }
+
+    /// Goes over to `plan`. What it has in common with the one before goes on
+    /// untouched, with every connection. What is another there, or not there
+    /// any more, is replaced or ended: those who use it may go on as long as
+    /// [that plan](Self::patience) lets connections when a program stops, and
+    /// whoever comes meets what is new. Certificates are read again, and files
+    /// that are logged to opened again.
+    ///
+    /// An inbound that changes on its port keeps the socket, so that nobody is
+    /// refused meanwhile. A bridge or portal that changes is used until the one
+    /// in its place has a carrier.
+    ///
+    /// Calls from several threads take turns.
+    ///
+    /// # Errors
+    /// See [`StartError`]; everything is as it was then. [`StartError::Ending`]
+    /// when it drains, or has been closed.
+    pub fn reload(&self, plan: Plan) -> Result<Report, StartError> {
+        Self::check(&plan)?;
+        self.go_over_to(plan)
+    }
+
+    /// Opens the access log's file anew, in case it has been renamed.
+    ///
+    /// # Errors
+    /// When it cannot be opened; the one that is open stays.
+    pub fn reopen_access_log(&self) -> Result<(), StartError> {
+        let _turn = self.turn.lock();
+        generation::reopen_access(&self.current(), &self.house)
+    }
+
+    fn go_over_to(&self, plan: Plan) -> Result<Report, StartError> {
+        let _turn = self.turn.lock();
+        if self.ending.is_done() {
+            return Err(StartError::Ending);
+        }
+        let before = self.current();
+        let next = Next::prepare(&before, plan, &self.house)?;
+        let Taken {
+            generation,
+            leaving,
+            report,
+        } = next.take_over(&self.house);
+        let limit = generation.drain;
+        *self.current.lock() = Arc::new(generation);
+        self.retired.add(leaving, limit);
+        Ok(report)
     }
 
     /// Looks whether all that a plan names can be used, without starting
@@ -114,23 +141,34 @@ impl App {
 
     /// The addresses that the inbound with this tag listens on.
     pub fn local_addrs(&self, tag: &str) -> Vec<SocketAddr> {
-        let tagged = self.inbounds.iter().filter(|inbound| inbound.tag() == tag);
-        tagged.map(RunningInbound::local_addr).collect()
+        let current = self.current();
+        let inbounds = current.inbounds.iter();
+        let tagged = inbounds.filter(|inbound| inbound.tag() == tag);
+        tagged.flat_map(|inbound| inbound.local_addrs()).collect()
     }
 
     /// Carriers that bridges have opened to the portals here.
     pub fn carriers(&self) -> usize {
-        self.portals.iter().map(Portal::carriers).sum()
+        let current = self.current();
+        let portals = current.portals.iter();
+        portals.map(|portal| portal.portal().carriers()).sum()
+    }
+
+    /// How long the configuration lets connections go on when it is to end.
+    pub fn patience(&self) -> Duration {
+        self.current().drain
     }
 
     /// How it does.
     pub fn census(&self) -> &Arc<Census> {
-        &self.census
+        &self.house.census
     }
 
     /// Where monitors find it, if the plan says that they may.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(MetricsServer::local_addr)
+        let current = self.current();
+        let metrics = current.metrics.as_ref();
+        metrics.map(|metrics| metrics.server.local_addr())
     }
 
     /// Waits until it has been closed.
@@ -141,20 +179,34 @@ impl App {
     /// Stops accepting, ends all connections, and waits for their threads.
     /// From any thread, any number of times.
     pub fn close(&self) {
-        self.inbounds
-            .iter()
-            .for_each(RunningInbound::stop_accepting);
-        self.bridges.iter().for_each(Bridge::close);
-        self.portals.iter().for_each(Portal::close);
-        self.inbounds.iter().for_each(RunningInbound::close);
-        self.outbounds.close();
-        if let Some(access) = &self.access {
+        self.end_reloads();
+        let current = self.current();
+        let inbounds = &current.inbounds;
+        inbounds.iter().for_each(|inbound| inbound.stop_accepting());
+        current.bridges.iter().for_each(|b| b.bridge().close());
+        current.portals.iter().for_each(|p| p.portal().close());
+        inbounds.iter().for_each(|inbound| inbound.close());
+        self.retired.close();
+        let outbounds = current.outbounds.iter().rev();
+        outbounds.for_each(|outbound| outbound.close());
+        if let Some(access) = self.house.access.current() {
             access.close();
         }
-        if let Some(metrics) = &self.metrics {
-            metrics.close();
+        if let Some(metrics) = &current.metrics {
+            metrics.server.close();
         }
         self.closed.signal();
+    }
+
+    fn current(&self) -> Arc<Generation> {
+        self.current.lock().clone()
+    }
+
+    /// Waits for the reload that is under way; there will be no other.
+    fn end_reloads(&self) {
+        let turn = self.turn.lock();
+        self.ending.signal();
+        drop(turn);
     }
 }
 
@@ -162,36 +214,4 @@ impl Drop for App {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// What an inbound's streams go through. Carriers are recognised by what was
-/// asked for, in front of the sniffing of what they carry.
-fn entrance(
-    router: &Arc<dyn Dispatcher>,
-    inbound: &InboundPlan,
-    mux: CarrierOptions,
-) -> MuxDispatcher {
-    let inner = match &inbound.sniffing {
-        Some(options) => Arc::new(Sniffer::new(router.clone(), options.clone())),
-        None => router.clone(),
-    };
-    MuxDispatcher::new(inner, mux)
-}
-
-/// Its tag, or the port of one without.
-fn name(inbound: &InboundPlan) -> String {
-    match &*inbound.tag {
-        "" => inbound.ports.start().to_string(),
-        tag => tag.to_owned(),
-    }
-}
-
-fn metrics(plan: MetricsPlan, census: &Arc<Census>) -> Result<MetricsServer, StartError> {
-    let server = MetricsServer::start(plan.listen, census.clone());
-    server.map_err(|e| inbounds::cannot_listen(plan.place, plan.listen, &e))
-}
-
-fn open_access_log(target: &LogTarget) -> Result<Option<Arc<AccessLog>>, StartError> {
-    let log = AccessLog::open(target).map_err(StartError::AccessLog)?;
-    Ok(log.map(Arc::new))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::StartError;
+use super::part::Part;
 use crate::config::{ConfigError, MuxPlan, OutboundOptions, OutboundPlan};
 use crate::error::chain;
 use crate::limits::DEFAULT_MAX_CONNECTION;
@@ -16,21 +17,70 @@ use crate::router::Observed;
 use crate::sync::Timer;
 use crate::transport::stream::Dialer;
 use crate::transport::tcp::Idle;
+use crate::transport::tls::Stamp;
 
-/// The outbound that a plan describes, with mux around it if it says so, on
-/// carriers with the settings of `carrier`.
-pub(super) fn build(
+/// An outbound at work.
+pub(super) struct RunningOutbound {
     plan: OutboundPlan,
-    carrier: &CarrierOptions,
-    timer: &Timer,
-) -> Result<Arc<dyn Outbound>, StartError> {
-    let mux = plan.mux;
-    let dialer = dialer(&plan)?;
-    let outbound = build_proxy(plan, dialer, timer);
-    Ok(match mux {
-        Some(mux) => Arc::new(with_mux(outbound, mux, carrier.clone(), timer)),
-        None => outbound,
-    })
+    carriers: CarrierOptions,
+    /// Of the files that it has read.
+    stamps: Vec<Stamp>,
+    outbound: Arc<dyn Outbound>,
+    mux: Option<Arc<MuxOutbound>>,
+}
+
+impl RunningOutbound {
+    /// The outbound that a plan describes, with mux around it if it says so, on
+    /// carriers with the settings of `carriers`.
+    ///
+    /// # Errors
+    /// When a certificate cannot be used.
+    pub(super) fn new(
+        plan: OutboundPlan,
+        carriers: CarrierOptions,
+        timer: &Timer,
+    ) -> Result<Self, StartError> {
+        let stamps = plan.stream.stamps();
+        let dialer = dialer(&plan)?;
+        let inner = build_proxy(plan.clone(), dialer, timer);
+        let mux = plan.mux.map(|mux| {
+            let muxed = with_mux(inner.clone(), mux, carriers.clone(), timer);
+            Arc::new(muxed)
+        });
+        let outbound = mux.clone().map_or(inner, |mux| mux as Arc<dyn Outbound>);
+        Ok(Self {
+            plan,
+            carriers,
+            stamps,
+            outbound,
+            mux,
+        })
+    }
+
+    /// Whether it is what the plan wants, by the files as they are now.
+    pub(super) fn is(&self, plan: &OutboundPlan, carriers: &CarrierOptions) -> bool {
+        let same_carriers = plan.mux.is_none() || self.carriers == *carriers;
+        same_carriers && self.stamps == plan.stream.stamps() && self.plan.says_the_same_as(plan)
+    }
+
+    pub(super) fn outbound(&self) -> &Arc<dyn Outbound> {
+        &self.outbound
+    }
+
+    /// Sessions on its carriers. Connections of their own need nothing of it.
+    pub(super) fn busy(&self) -> usize {
+        self.mux.as_ref().map_or(0, |mux| mux.busy_connections())
+    }
+
+    pub(super) fn close(&self) {
+        self.outbound.close();
+    }
+}
+
+impl Part for RunningOutbound {
+    fn tag(&self) -> &str {
+        &self.plan.tag
+    }
 }
 
 /// Makes connections to the outbound's servers.

@@ -53,8 +53,23 @@ pub(super) enum Command {
   muxcool run -c base.json -c more.json      later files override earlier ones
   muxcool run -c stdin: < bridge.json
 
-The log's level is that of the configuration; RUST_LOG=debug overrides it.")]
+The log's level is that of the configuration; RUST_LOG=debug overrides it.
+SIGHUP, or \"muxcool reload\", puts in force what has changed in the files.")]
     Run(SourceArgs),
+
+    /// Tell a running muxcool to read its configuration again
+    ///
+    /// What has changed is put in force; every connection of what has not goes
+    /// on. If something is wrong, everything stays as it is. SIGHUP does the
+    /// same, and tells the log alone.
+    #[command(after_help = "Examples:
+  muxcool reload                     the only one that runs
+  muxcool reload --pid 1234          that one
+  kill -HUP 1234                     the same without an answer
+
+Prints what has changed, or what is wrong and where; then the exit code is 23.
+Log files are opened anew, for logrotate.")]
+    Reload(TargetArgs),
 
     /// Check a configuration without running it
     #[command(after_help = "Example:
@@ -273,6 +288,8 @@ mod tests {
             &["status", "--pid", "7", "--socket", "s"][..],
             &["demo", "--port", "65536"],
             &["uuid", "-c", "x"],
+            &["reload", "-c", "x"],
+            &["reload", "--pid", "x"],
             &["-c", "x", "run"],
             &["walk"],
             &["-c"],

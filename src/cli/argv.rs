@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 
 /// Options whose next argument is their value, whatever it looks like.
-const WITH_VALUE: [&str; 5] = ["-c", "--c", "--config", "--confdir", "--port"];
+const WITH_VALUE: [&str; 6] = ["-c", "--c", "--config", "--confdir", "--port", "--pid"];
 
 /// Turns V2Ray's spellings into ours: `-config FILE` and `-confdir DIR` get
 /// their second dash, `-test` becomes the command `test`, `-version` and

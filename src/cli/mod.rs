@@ -14,6 +14,8 @@ mod commands;
 mod failure;
 mod oneline;
 mod readers;
+mod reload;
+mod run;
 mod signals;
 mod sources;
 mod status;

@@ -2,8 +2,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
@@ -13,10 +14,13 @@ const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
 
 /// From its making on, SIGINT and SIGTERM are counted: the first asks the
 /// process to stop, the second to do so at once, and a third ends it as if
-/// nobody had asked for signals.
+/// nobody had asked for signals. If it cares for SIGHUP, that asks for another
+/// look at the configuration.
 #[derive(Debug)]
 pub(super) struct StopSignals {
     asked: Arc<Asked>,
+    /// One that has not been heeded yet stands for all that come meanwhile.
+    hangups: Receiver<()>,
     handle: Handle,
     thread: Option<Spawned<()>>,
 }
@@ -28,20 +32,46 @@ struct Asked {
 }
 
 impl StopSignals {
+    /// Leaves SIGHUP alone, which ends the process unless it has been started
+    /// by nohup.
     pub(super) fn register() -> io::Result<Self> {
+        Self::of(&STOPPING)
+    }
+
+    /// Cares for SIGHUP.
+    pub(super) fn register_with_hangup() -> io::Result<Self> {
+        Self::of(&[STOPPING[0], STOPPING[1], SIGHUP])
+    }
+
+    fn of(signals: &[i32]) -> io::Result<Self> {
         let enough = Arc::new(AtomicBool::new(false));
         for signal in STOPPING {
             flag::register_conditional_default(signal, enough.clone())?;
         }
-        let arrived = Signals::new(STOPPING)?;
+        let arrived = Signals::new(signals)?;
         let asked = Arc::new(Asked::default());
+        let (hang_up, hangups) = bounded(1);
         let (handle, inner) = (arrived.handle(), asked.clone());
-        let thread = spawn("signals", move || inner.listen(arrived, &enough))?;
+        let listen = move || inner.listen(arrived, &hang_up, &enough);
         Ok(Self {
             asked,
+            hangups,
             handle,
-            thread: Some(thread),
+            thread: Some(spawn("signals", listen)?),
         })
+    }
+
+    /// Waits for the first signal that asks to stop, and calls `act` for each
+    /// SIGHUP until then.
+    pub(super) fn wait(&self, mut act: impl FnMut()) {
+        while !self.to_stop().is_done() {
+            select! {
+                recv(self.to_stop().event()) -> _ => {}
+                recv(self.hangups) -> hangup => if hangup.is_ok() {
+                    act();
+                },
+            }
+        }
     }
 
     /// The first signal has come.
@@ -65,9 +95,11 @@ impl Drop for StopSignals {
 }
 
 impl Asked {
-    fn listen(&self, mut arrived: Signals, enough: &AtomicBool) {
-        for _ in arrived.forever() {
-            if self.to_stop.signal() {
+    fn listen(&self, mut arrived: Signals, hang_up: &Sender<()>, enough: &AtomicBool) {
+        for signal in arrived.forever() {
+            if signal == SIGHUP {
+                let _ = hang_up.try_send(()); // or else there is one already
+            } else if self.to_stop.signal() {
                 info!("asked to stop");
             } else if self.to_hurry.signal() {
                 enough.store(true, Ordering::SeqCst);

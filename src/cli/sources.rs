@@ -8,7 +8,16 @@ use super::failure::Failure;
 /// Read when no other is named.
 const DEFAULT_FILE: &str = "config.json";
 
+/// V2Ray's name for standard input.
+const STANDARD_INPUT: &str = "stdin:";
+
 impl SourceArgs {
+    /// Whether standard input is among the files.
+    pub(super) fn have_standard_input(&self) -> bool {
+        let mut files = self.files.iter();
+        files.any(|file| file.as_os_str() == STANDARD_INPUT)
+    }
+
     /// The files to read, in order: those named, then those of the directory.
     pub(super) fn paths(&self) -> Result<Vec<PathBuf>, Failure> {
         let mut paths = self.files.clone();

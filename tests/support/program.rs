@@ -132,6 +132,21 @@ impl Program {
         assert!(!self.log().contains("panicked"), "a thread panicked");
     }
 
+    /// Writes another configuration, for its next start or SIGHUP.
+    pub fn rewrite(&self, text: &str) {
+        fs::write(self.config_path(), text).expect("write configuration");
+    }
+
+    /// Where its configuration is.
+    pub fn config_path(&self) -> PathBuf {
+        self.directory.path().join(CONFIG)
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
     /// SIGTERM, once.
     pub fn ask_to_stop(&self) {
         self.signal("TERM");

@@ -23,8 +23,9 @@ use std::io::{self, Write};
 
 use log::warn;
 
-use super::commands::{run_plan, say};
+use super::commands::say;
 use super::failure::Failure;
+use super::run::run_plan;
 use crate::app::{App, StartError};
 use crate::config;
 use args::{BridgeArgs, ForwardCommand, PortalArgs};
