@@ -1,7 +1,8 @@
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use parking_lot::Mutex;
@@ -212,8 +213,12 @@ impl Shared {
             }
             Err(_) if self.leaving.load(Ordering::SeqCst) => {}
             Err(e) => {
-                let (why, wait) = (chain(&e), redial.wait());
-                warn!("bridge {tag}: no carrier to the portal: {why}; next try in {wait:.1?}");
+                let (why, help) = (chain(&e), help(&e));
+                let next = match redial.wait() {
+                    Duration::ZERO => "next try at once".to_owned(),
+                    wait => format!("next try in {wait:.1?}"),
+                };
+                warn!("bridge {tag}: no carrier to the portal: {why}{help}; {next}");
             }
         }
     }
@@ -236,6 +241,20 @@ impl Shared {
         BridgeWorker::start(link, dispatcher, origin, carrier, move || {
             let _ = nudge.try_send(());
         })
+    }
+}
+
+/// What to look at when a portal cannot be reached.
+fn help(e: &DispatchError) -> &'static str {
+    let DispatchError::Unreachable(e) = e else {
+        return "";
+    };
+    match e.kind() {
+        ErrorKind::ConnectionRefused => ": is the portal running, and on this port?",
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            ": is this its address, and does no firewall stand between?"
+        }
+        _ => "",
     }
 }
 

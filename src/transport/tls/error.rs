@@ -1,6 +1,6 @@
 use std::{fmt, io};
 
-use rustls::{CertificateError, Error, OtherError};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError};
 
 use crate::escape::Escaped;
 
@@ -82,7 +82,9 @@ pub enum TlsFailure {
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TlsFailure::Handshake(e) => write!(f, "TLS handshake failed: {}", shown(e)),
+            TlsFailure::Handshake(e) => {
+                write!(f, "TLS handshake failed: {}{}", shown(e), help(e))
+            }
             TlsFailure::Left => f.write_str("the peer left in the TLS handshake"),
             TlsFailure::TooLate => f.write_str("the TLS handshake took too long"),
             TlsFailure::TooLong => f.write_str("a TLS message is too long"),
@@ -117,4 +119,19 @@ fn shown(e: &Error) -> String {
         other => other.to_string(),
     };
     Escaped(text.as_bytes()).to_string()
+}
+
+/// What a failed handshake mostly means, where its error does not tell.
+fn help(e: &Error) -> &'static str {
+    match e {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            ", which is not TLS: is it the right port?"
+        }
+        Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA,
+        ) => ": the peer does not trust the certificate here, so its pin or token is another's",
+        _ => "",
+    }
 }
