@@ -320,6 +320,7 @@ fn a_token_outlives_the_portal_that_keeps_its_state() {
     let other = start(&["--ephemeral"]);
     assert_ne!(other.token(), token);
     bridge.says("the pin or token here is an old one");
+    other.says("its pin or token is another's");
     drop(other);
 
     fs::set_permissions(found.path(), fs::Permissions::from_mode(0o644)).unwrap();
@@ -389,10 +390,21 @@ fn wrong_turns_say_where_to_go() {
         "--ephemeral",
         "--host",
     ];
-    let cases: [(&[&str], i32, &str); 12] = [
+    let directory = tempfile::tempdir().unwrap();
+    let (kept, empty) = (
+        file(&directory, "kept", &token),
+        file(&directory, "empty", ""),
+    );
+    let (kept, empty) = (kept.to_str().unwrap(), empty.to_str().unwrap());
+    let untold = format!("{token}@HOST");
+    let cases: [(&[&str], i32, &str); 19] = [
         (&["bridge", cut], USAGE, "the token is cut off"),
         (&["bridge", "A!"], USAGE, "as its character 2"),
         (&["bridge"], USAGE, "MUXCOOL_TOKEN"),
+        (&["bridge", "TOKEN"], USAGE, "tokens begin with"),
+        (&["bridge", kept], USAGE, "--token-file"),
+        (&["bridge", "--token-file", empty], USAGE, "no token in"),
+        (&["bridge", &untold], USAGE, "for HOST"),
         (&["bridge", &token, &token], USAGE, "two tokens lead to"),
         (&["bridge", &token], USAGE, "--serve web=HOST:PORT"),
         (
@@ -412,6 +424,25 @@ fn wrong_turns_say_where_to_go() {
         ),
         (&["portal", "--listen", "0"], USAGE, "--publish 8080=web"),
         (&["portal", "--listen", "x"], USAGE, "ADDRESS:PORT"),
+        (
+            &["portal", "--listen", "9", "--publish", "9=a"],
+            USAGE,
+            "--listen has port 9 already",
+        ),
+        (
+            &[
+                "portal",
+                "--listen",
+                "1",
+                "--publish",
+                "9=a",
+                "--publish",
+                "127.0.0.1:9=b",
+            ],
+            USAGE,
+            "--publish of a has port 9 already",
+        ),
+        (&["tls"], USAGE, "muxcool tls cert"),
         (
             &[
                 "portal",
@@ -438,6 +469,22 @@ fn wrong_turns_say_where_to_go() {
     }
     let bad_host = output(&[&unknown_host[..], &["a:1"]].concat());
     assert_eq!(bad_host.status.code(), Some(USAGE), "{bad_host:?}");
+}
+
+/// A port where nobody listens, and one where another protocol is spoken.
+#[test]
+fn a_bridge_says_what_may_be_wrong_with_the_portals_port() {
+    let web = TcpTarget::start(|mut visitor| visitor.write_all(b"HTTP/1.0 400 Bad Request\r\n"));
+    let portal = portal(&["--publish", "0=web"]);
+    let token = portal.token();
+    for (port, said) in [
+        (free_port(), "is the portal running, and on this port?"),
+        (web.address().port(), "is it the right port?"),
+    ] {
+        let place = format!("{token}@127.0.0.1:{port}");
+        let bridge = Line::start(&["bridge", &place, "--serve", "web=1"]);
+        bridge.says(said);
+    }
 }
 
 /// Nobody knows it by 0.0.0.0.

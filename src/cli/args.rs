@@ -27,6 +27,8 @@ const FEATURES: &str = "cli";
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(after_help = "Examples:
   muxcool demo                 see a reverse tunnel work
+  muxcool portal --listen 8443 --host portal.example.com --publish 8080=web
+                               make one, here; prints the command for the other machine
   muxcool -c portal.json       run a configuration; the same as muxcool run
   muxcool run --help           more about a command
 
@@ -130,6 +132,8 @@ All connections share one, which is encrypted.")]
 
     /// Certificates for TLS
     #[command(subcommand)]
+    #[command(after_help = "Example:
+  muxcool tls cert --domain portal.example.com --file portal")]
     Tls(TlsCommand),
 
     /// Print the version, the target and the features

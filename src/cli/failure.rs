@@ -76,7 +76,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::NothingToRead => f.write_str(
-                "no config.json in the working directory; name a configuration with -c FILE",
+                "no config.json in the working directory; name a configuration with -c FILE, or \
+                 see what else there is with --help",
             ),
             Failure::Directory(path, e) => write!(f, "{}: {e}", path.display()),
             Failure::EmptyDirectory(path) => write!(f, "{}: no .json file in it", path.display()),

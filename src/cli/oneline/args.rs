@@ -48,7 +48,7 @@ pub(crate) struct BridgeArgs {
     #[arg(long)]
     pub(super) standby: bool,
 
-    /// Visitors at once, of all services together; more are refused
+    /// Visitors at once, of all services together, up to 5500; more are refused
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5_500))]
     pub(super) max_conns: Option<u16>,
 

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::token::Token;
+use super::token::{PLACEHOLDER, Token};
 use crate::cli::failure::Failure;
 use crate::net::Address;
 
@@ -35,8 +35,8 @@ impl fmt::Display for Invitation {
             ..
         } = self;
         let place = match token.hosts.is_empty() {
-            true => "@HOST",
-            false => "",
+            true => format!("@{PLACEHOLDER}"),
+            false => String::new(),
         };
         writeln!(f, "On the other machine:\n")?;
         writeln!(f, "    {command} {token}{place}{rest}\n")?;

@@ -33,6 +33,7 @@ pub(super) fn make(args: &PortalArgs) -> Result<OneLiner, Failure> {
         return Err(Failure::Usage(help.into()));
     }
     let at = args.listen.or_all();
+    check_ports(at, &doors)?;
     let hosts = hosts(&args.host.hosts, at.ip())?;
     let identity = Identity::open(&args.state, "portal", at.port(), &args.host.hosts)?;
     let services = names(&doors);
@@ -75,6 +76,37 @@ fn doors(args: &PortalArgs) -> Vec<Door> {
     let streams = args.publish.iter().map(|p| door(p, Network::Tcp));
     let datagrams = args.publish_udp.iter().map(|p| door(p, Network::Udp));
     streams.chain(datagrams).collect()
+}
+
+/// Who of this command has an address cannot be told from another program that
+/// has it once it is asked for.
+fn check_ports(listen: SocketAddr, doors: &[Door]) -> Result<(), Failure> {
+    let entrance = (Network::Tcp, listen);
+    let taken: Vec<_> = std::iter::once(entrance)
+        .chain(doors.iter().map(|door| (door.network, door.at)))
+        .collect();
+    for (index, door) in doors.iter().enumerate() {
+        let others = &taken[..=index];
+        let same = |(network, at): &(Network, SocketAddr)| {
+            *network == door.network && overlap(*at, door.at)
+        };
+        if let Some(first) = others.iter().position(same) {
+            let (port, name) = (door.at.port(), &door.name);
+            let whose = match first {
+                0 => "--listen".to_owned(),
+                _ => format!("--publish of {}", doors[first - 1].name),
+            };
+            let what = format!("{port}={name}: {whose} has port {port} already, choose another");
+            return Err(Failure::Usage(what));
+        }
+    }
+    Ok(())
+}
+
+/// Whether one socket would be in the other's way.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
 }
 
 /// Each once, in their order.

@@ -29,6 +29,12 @@ use crate::transport::tls::Pin;
 /// Of the layout above. Its tokens begin with "AQ", so none looks like an option.
 const VERSION: u8 = 1;
 
+/// Of this version and of all that may follow, up to the fourth.
+const BEGINNING: char = 'A';
+
+/// Stands for the host in what is printed for the other machine.
+pub(super) const PLACEHOLDER: &str = "HOST";
+
 /// Bytes of the checksum.
 const CHECKSUM: usize = 4;
 
@@ -68,6 +74,8 @@ pub(super) struct Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenError {
     Empty,
+    /// It does not begin as tokens do.
+    Beginning,
     /// A character that no token has, and its place from 1.
     Character(char, usize),
     Cut,
@@ -76,6 +84,8 @@ pub(super) enum TokenError {
     Version(u8),
     /// What behind the `@` is no host.
     Host,
+    /// Behind the `@` there still is the word for which a host is to be put in.
+    Placeholder,
 }
 
 impl Token {
@@ -178,6 +188,9 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TokenError::Empty => f.write_str("the token is empty"),
+            TokenError::Beginning => f.write_str(
+                "this is no token, or its beginning is missing: tokens begin with \"AQ\"",
+            ),
             TokenError::Character(c, at) => write!(
                 f,
                 "the token has {c:?} as its character {at}, which no token has: copy it again"
@@ -192,7 +205,13 @@ impl fmt::Display for TokenError {
             TokenError::Version(_) => {
                 f.write_str("the token is damaged, or by a newer muxcool than this one")
             }
-            TokenError::Host => f.write_str("what stands behind the token's \"@\" is no HOST:PORT"),
+            TokenError::Host => {
+                f.write_str("what stands behind the token's \"@\" is no HOST or HOST:PORT")
+            }
+            TokenError::Placeholder => write!(
+                f,
+                "put in the name or address of the machine that printed the token for {PLACEHOLDER}"
+            ),
         }
     }
 }
@@ -206,6 +225,9 @@ fn decode(text: &str) -> Result<Token, TokenError> {
     let known = |c: char| URL_SAFE.as_str().contains(c);
     if let Some((at, c)) = text.chars().enumerate().find(|(_, c)| !known(*c)) {
         return Err(TokenError::Character(c, at + 1));
+    }
+    if !text.starts_with(BEGINNING) {
+        return Err(TokenError::Beginning);
     }
     // A lone character at the end has not even a byte.
     let whole = match text.len() % 4 {
@@ -229,6 +251,9 @@ fn read_place(text: &str, port: u16) -> Result<(Vec<Address>, u16), TokenError> 
         }
         _ => (text, port),
     };
+    if host == PLACEHOLDER {
+        return Err(TokenError::Placeholder);
+    }
     let host = host.parse().map_err(|_| TokenError::Host)?;
     match port {
         0 => Err(TokenError::Host),
@@ -369,6 +394,10 @@ mod tests {
             let hosts: Vec<Address> = vec![host.parse().unwrap()];
             assert_eq!((read.hosts, read.port), (hosts, port), "{place}");
         }
+        for place in ["HOST", "HOST:99"] {
+            let read = format!("{}@{place}", token()).parse::<Token>();
+            assert_eq!(read, Err(TokenError::Placeholder), "{place}");
+        }
         for place in ["", ":1", "a:b", "a:0", "a:65536", "a b/c", "[::1]x:1"] {
             let read = format!("{}@{place}", token()).parse::<Token>();
             assert!(read.is_err(), "{place}");
@@ -381,6 +410,9 @@ mod tests {
         assert_eq!(" \n".parse::<Token>(), Err(TokenError::Empty));
         let marked = text.replacen('A', "!", 1);
         assert_eq!(marked.parse::<Token>(), Err(TokenError::Character('!', 1)));
+        for other in ["TOKEN", &text[5..]] {
+            assert_eq!(other.parse::<Token>(), Err(TokenError::Beginning));
+        }
         let longer = format!("{text}AAAA");
         assert_eq!(longer.parse::<Token>(), Err(TokenError::TooLong));
         let newer = text.replacen("AQ", "Ag", 1);

@@ -1,8 +1,9 @@
 use std::env;
 use std::fs;
+use std::path::Path;
 
 use super::args::TokenArgs;
-use super::token::{Purpose, Token};
+use super::token::{Purpose, Token, TokenError};
 use crate::cli::failure::Failure;
 
 /// Where a token is looked for that is not given otherwise.
@@ -12,6 +13,9 @@ const VARIABLE: &str = "MUXCOOL_TOKEN";
 pub(super) fn read(args: &TokenArgs, purpose: Purpose) -> Result<Vec<Token>, Failure> {
     let texts = texts(args)?;
     if texts.is_empty() {
+        if let Some(path) = args.files.first() {
+            return Err(Failure::Usage(format!("no token in {}", path.display())));
+        }
         let what = format!(
             "no token: give the one that the other machine printed, or put it into {VARIABLE} or \
              a --token-file"
@@ -40,7 +44,8 @@ fn texts(args: &TokenArgs) -> Result<Vec<String>, Failure> {
     let mut texts = args.tokens.clone();
     for path in &args.files {
         let text = fs::read_to_string(path);
-        let text = text.map_err(|e| Failure::Wrong(format!("{}: {e}", path.display())))?;
+        let unreadable = |e| Failure::Wrong(format!("--token-file {}: {e}", path.display()));
+        let text = text.map_err(unreadable)?;
         let lines = text.lines().map(str::trim);
         let tokens = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         texts.extend(tokens.map(str::to_owned));
@@ -53,7 +58,7 @@ fn texts(args: &TokenArgs) -> Result<Vec<String>, Failure> {
 }
 
 fn token(text: &str, purpose: Purpose) -> Result<Token, Failure> {
-    let token: Token = text.parse().map_err(|e| Failure::Usage(format!("{e}")))?;
+    let token: Token = text.parse().map_err(|e| no_token(text, e))?;
     if token.purpose != purpose {
         let command = match token.purpose {
             Purpose::Bridge => "muxcool bridge",
@@ -68,5 +73,15 @@ fn token(text: &str, purpose: Purpose) -> Result<Token, Failure> {
                 .into(),
         )),
         false => Ok(token),
+    }
+}
+
+/// Files are mostly called otherwise than tokens begin.
+fn no_token(text: &str, e: TokenError) -> Failure {
+    match Path::new(text).is_file() {
+        true => Failure::Usage(format!(
+            "{text:?} is a file: --token-file reads tokens from it"
+        )),
+        false => Failure::Usage(e.to_string()),
     }
 }
