@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::limits::{PIPE_PATIENCE, PIPE_YIELDS};
@@ -23,7 +24,6 @@ pub(super) struct Room {
     /// Writers in the queue; others look there only if there are any.
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
-    bell: Condvar,
 }
 
 #[derive(Default)]
@@ -36,7 +36,9 @@ struct Queue {
 struct Waiter {
     number: u64,
     since: Instant,
-    is_asleep: bool,
+    /// His own, so that whose turn it is is woken and nobody else; only while he
+    /// sleeps.
+    bell: Option<Arc<Condvar>>,
 }
 
 impl Room {
@@ -47,7 +49,6 @@ impl Room {
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
-            bell: Condvar::new(),
         }
     }
 
@@ -111,8 +112,8 @@ impl Room {
 
     /// For the end: each looks for himself.
     pub(super) fn wake_all(&self) {
-        drop(self.queue.lock());
-        self.bell.notify_all();
+        let queue = self.queue.lock();
+        queue.waiters.iter().for_each(Waiter::wake);
     }
 
     fn may_overtake(&self) -> bool {
@@ -130,58 +131,37 @@ impl Room {
         end: &dyn Fn() -> Option<PipeError>,
     ) -> Result<(), PipeError> {
         let mut yields = PIPE_YIELDS;
+        let mut too_late = false;
         loop {
+            let mut queue = self.queue.lock();
+            // Under the lock: who ends the pipe wakes those who sleep by then.
             if let Some(reason) = end() {
                 return Err(reason);
             }
-            let queue = self.queue.lock();
             if queue.lets_in(Some(number)) && self.try_enter(charge) {
                 return Ok(());
+            }
+            if too_late {
+                return Err(PipeError::TimedOut);
             }
             if yields > 0 {
                 yields -= 1;
                 drop(queue);
                 let_others_run();
-            } else if self.sleep(queue, number, deadline, end) {
-                return Err(PipeError::TimedOut);
+            } else {
+                too_late = sleep(&mut queue, number, deadline);
             }
         }
     }
 
-    /// Returns whether it took until the deadline.
-    fn sleep(
-        &self,
-        mut queue: MutexGuard<'_, Queue>,
-        number: u64,
-        deadline: Option<Instant>,
-        end: &dyn Fn() -> Option<PipeError>,
-    ) -> bool {
-        if end().is_some() {
-            return false; // who ends the pipe wakes only those who sleep by then
-        }
-        if self.is_left() {
-            self.wake_for(&queue); // it is the first one's
-        }
-        queue.set_asleep(number, true);
-        let too_late = wait_until(&self.bell, &mut queue, deadline);
-        queue.set_asleep(number, false);
-        too_late
-    }
-
-    /// Wakes one of those who wait. He passes the word on as long as there is
-    /// room.
+    /// Wakes the first of those who wait. He passes the word on as long as there
+    /// is room.
     fn pass_the_word(&self) {
         if self.waiting.load(Ordering::SeqCst) == 0 || !self.is_left() {
             return;
         }
-        let queue = self.queue.lock();
-        self.wake_for(&queue);
-    }
-
-    /// Nobody has to be woken if the first one runs.
-    fn wake_for(&self, queue: &Queue) {
-        if queue.waiters.front().is_some_and(|first| first.is_asleep) {
-            self.bell.notify_one();
+        if let Some(first) = self.queue.lock().waiters.front() {
+            first.wake();
         }
     }
 
@@ -192,7 +172,7 @@ impl Room {
         queue.waiters.push_back(Waiter {
             number,
             since: Instant::now(),
-            is_asleep: false,
+            bell: None,
         });
         self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
         number
@@ -214,12 +194,30 @@ impl Queue {
         })
     }
 
-    fn set_asleep(&mut self, number: u64, is_asleep: bool) {
+    fn set_bell(&mut self, number: u64, bell: Option<Arc<Condvar>>) {
         let waiter = self.waiters.iter_mut().find(|w| w.number == number);
         if let Some(waiter) = waiter {
-            waiter.is_asleep = is_asleep;
+            waiter.bell = bell;
         }
     }
+}
+
+impl Waiter {
+    /// If he sleeps.
+    fn wake(&self) {
+        if let Some(bell) = &self.bell {
+            bell.notify_one();
+        }
+    }
+}
+
+/// Returns whether it took until the deadline.
+fn sleep(queue: &mut MutexGuard<'_, Queue>, number: u64, deadline: Option<Instant>) -> bool {
+    let bell = Arc::new(Condvar::new());
+    queue.set_bell(number, Some(bell.clone()));
+    let too_late = wait_until(&bell, queue, deadline);
+    queue.set_bell(number, None);
+    too_late
 }
 
 #[cfg(test)]
