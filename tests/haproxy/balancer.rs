@@ -1,0 +1,49 @@
+//! HAProxy as a process.
+
+use std::{
+    env,
+    io::{self, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+/// Dropping it kills it.
+pub struct Balancer(Child);
+
+impl Balancer {
+    /// With that configuration, in the foreground.
+    pub fn start(config: &Path) -> Self {
+        let child = Command::new("haproxy")
+            .args(["-db", "-f"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .spawn();
+        Self(child.expect("start HAProxy"))
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether HAProxy can be had. If not, the caller's test is over: it says that
+/// it was skipped, or fails where HAProxy must be present, that is with
+/// `CI=true` or `MUXCOOL_REQUIRE_HAPROXY=1`.
+#[must_use]
+pub fn haproxy_or_skip() -> bool {
+    let version = Command::new("haproxy").arg("-v").output();
+    if version.is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    let required = env::var("CI").is_ok_and(|value| value == "true")
+        || env::var("MUXCOOL_REQUIRE_HAPROXY").is_ok_and(|value| value == "1");
+    assert!(!required, "HAProxy is required here");
+    let test = thread::current().name().unwrap_or("test").to_owned();
+    // Not by eprintln!, which the harness hides when a test passes.
+    let _ = writeln!(io::stderr(), "{test}: skipped, haproxy does not run");
+    false
+}
