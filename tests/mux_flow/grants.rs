@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muxcool::limits::{
     FRAME_PAYLOAD, GRANTS_PER_WINDOW, INITIAL_WINDOW, MAX_FRAME_PAYLOAD, MAX_WINDOW, SESSION_PIPE,
@@ -405,18 +405,20 @@ fn a_consumer_that_takes_its_time_does_not_get_a_larger_window() {
         ..Spec::default()
     }));
     let worker = ServerWorker::start(link, dispatcher, Request::new(tcp())).unwrap();
+    let start = Instant::now();
     speaker.say(&[Signal::Hello { window: 1 << 30 }]);
     let nonce = speaker.pinged();
     speaker.say(&[Signal::Pong(nonce)]);
     speaker.send(Frame::open(1, &tcp(), None));
     let mut target = next(&targets);
+    // No less than the round trip that was measured, so that a window takes many.
+    let pause = start.elapsed().max(Duration::from_millis(5));
     let (mut sent, mut taken, mut granted) = (0, 0, WINDOW);
     for _ in 0..6 {
         speaker.stream(1, &vec![7; granted - sent], FRAME_PAYLOAD);
         sent = granted;
         while taken + TAKEN <= sent {
-            // A window takes many times as long as two round trips.
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(pause);
             target.read(TAKEN);
             taken += TAKEN;
         }
