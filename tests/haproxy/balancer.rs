@@ -2,31 +2,44 @@
 
 use std::{
     env,
+    fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
 };
 
-/// Dropping it kills it.
-pub struct Balancer(Child);
+/// Dropping it kills it, and shows what it has printed if the test has failed.
+pub struct Balancer {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Balancer {
-    /// With that configuration, in the foreground.
+    /// With that configuration, in the foreground. Its log is put beside it.
     pub fn start(config: &Path) -> Self {
+        let log = config.with_extension("log");
         let child = Command::new("haproxy")
             .args(["-db", "-f"])
             .arg(config)
             .stdin(Stdio::null())
+            .stderr(File::create(&log).expect("log file"))
             .spawn();
-        Self(child.expect("start HAProxy"))
+        Self {
+            child: child.expect("start HAProxy"),
+            log,
+        }
     }
 }
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("--- log of HAProxy ---\n{log}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ impl Scene {
         let used = eventually(Instant::now() + PATIENCE, || {
             let before = self.visitors();
             for _ in 0..4 {
-                visit(self.address).map_err(|e| e.to_string())?;
+                visit(self.address, PATIENCE).map_err(|e| e.to_string())?;
             }
             let after = self.visitors();
             let used: Vec<usize> = (0..2).filter(|i| after[*i] > before[*i]).collect();
@@ -110,9 +110,9 @@ impl Scene {
 }
 
 /// A question and its answer. Anybody's silence is a failure.
-pub fn visit(address: SocketAddr) -> io::Result<Told> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+pub fn visit(address: SocketAddr, patience: Duration) -> io::Result<Told> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(QUESTION)?;
     let mut from_service = BufReader::new(&stream);
     let mut header = String::new();
