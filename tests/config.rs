@@ -821,6 +821,13 @@ fn warnings_name_their_place() {
     assert!(lonely[0].ends_with("there are no outbounds: every connection will be closed"));
 }
 
+/// What the examples say that they mean.
+const MEANT: [&str; 3] = [
+    "VLESS sends ids",
+    "let nobody but the balancer reach it",
+    "whoever can reach this address can see",
+];
+
 #[test]
 fn the_examples_are_sound() {
     let entries = fs::read_dir(folder("examples")).unwrap();
@@ -831,14 +838,8 @@ fn the_examples_are_sound() {
     assert!(examples.len() >= 4);
     for example in examples {
         let plan = config::load(&example).unwrap();
-        assert!(
-            plan.warnings
-                .iter()
-                .all(|line| line.contains("VLESS sends ids")
-                    || line.contains("can reach this address")),
-            "{:?}",
-            plan.warnings
-        );
+        let meant = |line: &String| MEANT.iter().any(|part| line.contains(part));
+        assert!(plan.warnings.iter().all(meant), "{:?}", plan.warnings);
     }
     for [bridge, portal] in [
         ["reverse-bridge.json", "reverse-portal.json"],
