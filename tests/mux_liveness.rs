@@ -67,6 +67,17 @@ fn pass_until(time: &Time, mut condition: impl FnMut() -> bool) -> Duration {
     passed
 }
 
+/// The same, but `most` passes at the most.
+fn pass_at_most(time: &Time, most: Duration, condition: impl Fn() -> bool) -> Duration {
+    let step = Duration::from_millis(500);
+    let mut passed = Duration::ZERO;
+    while passed < most && !condition() {
+        time.pass(step);
+        passed += step;
+    }
+    passed
+}
+
 /// A client on a clock, a stream of it, and its peer.
 fn client(time: &Time) -> (Arc<ClientWorker>, MuxStream, Speaker) {
     let (link, mut speaker) = Speaker::new();

@@ -25,7 +25,7 @@ use crate::mux_support::tasks::{PATIENCE, wait_until};
 use crate::mux_support::tcp;
 use crate::mux_support::time::Time;
 use crate::mux_support::wire::{Lane, Spec, wire};
-use crate::{HELLO, is_ping, pass, pass_until};
+use crate::{HELLO, is_ping, pass, pass_at_most, pass_until};
 
 // --- Among carriers that are dialled ----------------------------------------------
 
@@ -304,9 +304,10 @@ fn a_bridge_dials_anew_when_its_portal_has_frozen() {
         portal.say(&[Signal::Pong(nonce)]);
         portal.sync();
         assert!(dialled.is_empty(), "one carrier is enough");
-        let waited = pass_until(&time, || !dialled.is_empty());
-        let soon = SUSPECT_AFTER..DEAD_AFTER;
-        assert!(soon.contains(&waited), "after {waited:?}");
+        let has_dialled = || !dialled.is_empty();
+        let waited = pass_at_most(&time, DEAD_AFTER - Duration::from_secs(1), has_dialled);
+        assert!(waited >= SUSPECT_AFTER, "after {waited:?}");
+        wait_until("its thread has come to that", has_dialled);
         silent.push(portal);
     }
     pass(&time, DEAD_AFTER);
