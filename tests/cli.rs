@@ -2,6 +2,11 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "cli/package.rs"]
+mod package;
+#[path = "cli/supervised.rs"]
+mod supervised;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -143,7 +148,17 @@ fn a_certificate_is_made_with_its_key_and_its_pin() {
 #[test]
 fn help_has_an_example_for_every_command() {
     for command in [
-        "run", "test", "demo", "portal", "bridge", "forward", "uuid", "version",
+        "run",
+        "test",
+        "demo",
+        "portal",
+        "bridge",
+        "forward",
+        "uuid",
+        "completions",
+        "man",
+        "unit",
+        "version",
     ] {
         let help = printed(&[command, "--help"]);
         let example = format!("\n  muxcool {command}");

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use clap::{Args, Parser, Subcommand};
 
 use super::oneline::args::{BridgeArgs, ForwardCommand, PortalArgs};
+use super::package::args::{CompletionsArgs, ManArgs, UnitArgs};
 
 /// Name, version, target and features of this program, on one line.
 pub(super) static VERSION_LINE: LazyLock<String> =
@@ -12,8 +13,12 @@ pub(super) static VERSION_LINE: LazyLock<String> =
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let version = env!("CARGO_PKG_VERSION");
-    format!("{version} ({ARCH}-{OS}; features: {FEATURES})")
+    let commit = COMMIT.map_or(String::new(), |commit| format!("commit {commit}; "));
+    format!("{version} ({commit}{ARCH}-{OS}; features: {FEATURES})")
 });
+
+/// From the environment of the build: a package has no repository to ask.
+const COMMIT: Option<&str> = option_env!("MUXCOOL_COMMIT");
 
 /// The program is not built without it.
 const FEATURES: &str = "cli";
@@ -135,6 +140,28 @@ All connections share one, which is encrypted.")]
     #[command(after_help = "Example:
   muxcool tls cert --domain portal.example.com --file portal")]
     Tls(TlsCommand),
+
+    /// Print a script by which a shell completes our commands and options
+    #[command(after_help = "Examples:
+  muxcool completions bash > ~/.local/share/bash-completion/completions/muxcool
+  muxcool completions zsh > ~/.zfunc/_muxcool
+  muxcool completions fish > ~/.config/fish/completions/muxcool.fish")]
+    Completions(CompletionsArgs),
+
+    /// Print the manual, for man
+    #[command(after_help = "Examples:
+  muxcool man | man -l -
+  muxcool man --dir /usr/local/share/man/man1")]
+    Man(ManArgs),
+
+    /// Print a systemd unit, for a service that runs a configuration
+    #[command(after_help = "Examples:
+  muxcool unit > /etc/systemd/system/muxcool.service
+  muxcool unit --config /etc/muxcool/bridge.json --group muxcool-files
+  muxcool unit --name web -- bridge --token-file /etc/muxcool/tokens --serve web=80
+
+The service can write to its own directories only, and sees no home directory.")]
+    Unit(UnitArgs),
 
     /// Print the version, the target and the features
     #[command(after_help = "Example:

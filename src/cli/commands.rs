@@ -8,7 +8,7 @@ use super::args::{Command, DemoArgs, SourceArgs, TlsCommand, VERSION_LINE};
 use super::certificate;
 use super::failure::Failure;
 use super::signals::StopSignals;
-use super::{oneline, readers, reload, run, status};
+use super::{oneline, package, readers, reload, run, status};
 use crate::app::{App, demo, logging};
 use crate::config::{Plan, load_all};
 
@@ -24,6 +24,9 @@ pub(super) fn execute(command: Command) -> Result<(), Failure> {
         Command::Forward(command) => oneline::forward(&command),
         Command::Uuid(args) => say(make_id(args.input.as_deref())),
         Command::Tls(TlsCommand::Cert(args)) => say(certificate::make(&args)?),
+        Command::Completions(args) => package::completions(&args),
+        Command::Man(args) => package::manual(&args),
+        Command::Unit(args) => package::unit(&args),
         Command::Version => say(&*VERSION_LINE),
     }
 }
@@ -73,5 +76,11 @@ pub(super) fn load(sources: &SourceArgs) -> Result<Plan, Failure> {
 /// Prints to standard output.
 pub(super) fn say(text: impl Display) -> Result<(), Failure> {
     let written = writeln!(io::stdout(), "{text}");
+    written.map_err(|e| Failure::System("cannot print", e))
+}
+
+/// Prints what has its line ends.
+pub(super) fn say_exactly(text: &[u8]) -> Result<(), Failure> {
+    let written = io::stdout().write_all(text);
     written.map_err(|e| Failure::System("cannot print", e))
 }

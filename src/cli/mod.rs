@@ -13,12 +13,14 @@ mod certificate;
 mod commands;
 mod failure;
 mod oneline;
+mod package;
 mod readers;
 mod reload;
 mod run;
 mod signals;
 mod sources;
 mod status;
+mod supervisor;
 mod target;
 
 use std::env;

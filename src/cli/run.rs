@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{error, info, warn};
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use super::args::{SourceArgs, VERSION_LINE};
 use super::commands::load;
 use super::failure::Failure;
 use super::signals::StopSignals;
-use super::status;
+use super::{status, supervisor};
 use crate::app::control::{Answer, Commands, ControlSocket};
 use crate::app::{App, Report, logging};
 use crate::config::{ControlPlan, LogPlan, LogTarget, Plan};
@@ -54,8 +55,8 @@ fn run_from(
     signals.wait(|| {
         let _ = running.reload(); // the log says how it went
     });
-    enter(Phase::Stopping);
     let app = &running.app;
+    enter(Phase::Stopping(app.patience()));
     app.drain(app.patience(), signals.to_hurry());
     app.close();
     info!("stopped");
@@ -68,17 +69,31 @@ enum Phase<'a> {
     Reloading,
     Reloaded(&'a Report),
     NotReloaded(&'a Failure),
-    Stopping,
+    /// Connections get as long as this.
+    Stopping(Duration),
 }
 
 /// As important as in V2Ray, so that a default configuration shows them.
 fn enter(phase: Phase<'_>) {
-    match phase {
+    match &phase {
         Phase::Ready => warn!("{} started", *VERSION_LINE),
         Phase::Reloading => info!("reading the configuration again"),
         Phase::Reloaded(report) => warn!("reloaded: {report}"),
         Phase::NotReloaded(why) => say_each_line("not reloaded, everything stays: ", why),
-        Phase::Stopping => {}
+        Phase::Stopping(_) => {}
+    }
+    tell_supervisor(&phase);
+}
+
+fn tell_supervisor(phase: &Phase<'_>) {
+    match phase {
+        Phase::Ready => supervisor::ready("At work"),
+        Phase::Reloading => supervisor::reloading(),
+        Phase::Reloaded(_) => supervisor::ready("At work with what was read again"),
+        Phase::NotReloaded(_) => {
+            supervisor::ready("At work as before: what was read again is wrong, see the log");
+        }
+        Phase::Stopping(patience) => supervisor::stopping(*patience),
     }
 }
 
