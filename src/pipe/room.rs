@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::limits::{PIPE_PATIENCE, PIPE_YIELDS};
+use crate::limits::PIPE_PATIENCE;
 use crate::sync::shim::atomic::{AtomicUsize, Ordering};
-use crate::sync::shim::{Condvar, Mutex, MutexGuard, let_others_run};
+use crate::sync::shim::{Condvar, Mutex, MutexGuard};
 
 use super::{PipeError, wait_until};
 
@@ -130,7 +130,6 @@ impl Room {
         deadline: Option<Instant>,
         end: &dyn Fn() -> Option<PipeError>,
     ) -> Result<(), PipeError> {
-        let mut yields = PIPE_YIELDS;
         let mut too_late = false;
         loop {
             let mut queue = self.queue.lock();
@@ -144,13 +143,7 @@ impl Room {
             if too_late {
                 return Err(PipeError::TimedOut);
             }
-            if yields > 0 {
-                yields -= 1;
-                drop(queue);
-                let_others_run();
-            } else {
-                too_late = sleep(&mut queue, number, deadline);
-            }
+            too_late = sleep(&mut queue, number, deadline);
         }
     }
 
