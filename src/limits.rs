@@ -666,9 +666,6 @@ pub const PIPE_SLOTS: usize = 128;
 /// fewer switches of threads; then they queue behind it.
 pub const PIPE_PATIENCE: Duration = Duration::from_millis(5);
 
-/// How often a pipe's reader in bulk lets other threads run before it sleeps.
-pub const PIPE_YIELDS: u32 = 10;
-
 /// Stack of our threads: the deepest path uses a small part of it.
 pub const THREAD_STACK: usize = 256 * 1024;
 

@@ -10,11 +10,9 @@
 //! - Any number of threads may write, each through its own clone.
 //!
 //! The channel is only sent to and received from without waiting, under no
-//! lock; who has to wait does so in `news` and `room`. A reader lets others run
-//! a few times before it sleeps, if that was enough the last time: with more
-//! threads than processors it mostly is, and costs less than to be woken.
-//! Writers sleep at once, for there may be many of them, who would keep the one
-//! from running whose turn it is. Nobody spins.
+//! lock; who has to wait does so in `news` and `room`. He sleeps at once: who
+//! lets others run first, in the hope that it becomes needless, waits for the
+//! whole turns of all others on a busy machine. Nobody spins.
 
 mod news;
 mod room;

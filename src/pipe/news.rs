@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use crate::limits::PIPE_YIELDS;
 use crate::sync::shim::atomic::{AtomicBool, Ordering};
-use crate::sync::shim::{Condvar, Mutex, let_others_run};
+use crate::sync::shim::{Condvar, Mutex};
 
 use super::wait_until;
 
@@ -13,8 +12,6 @@ use super::wait_until;
 pub(super) struct News {
     /// Somebody sleeps, or is about to. Others take the lock only then.
     is_awaited: AtomicBool,
-    /// What was found last was there without a sleep.
-    in_bulk: AtomicBool,
     lock: Mutex<()>,
     bell: Condvar,
 }
@@ -23,7 +20,6 @@ impl News {
     pub(super) fn new() -> Self {
         Self {
             is_awaited: AtomicBool::new(false),
-            in_bulk: AtomicBool::new(false),
             lock: Mutex::new(()),
             bell: Condvar::new(),
         }
@@ -44,32 +40,15 @@ impl News {
         look: &dyn Fn() -> Option<T>,
         is_there: &dyn Fn() -> bool,
     ) -> Option<T> {
-        let found = self.look_again_and_again(look);
-        self.in_bulk.store(found.is_some(), Ordering::Relaxed);
-        if found.is_some() {
-            return found;
-        }
         loop {
-            let too_late = self.sleep(deadline, is_there);
             let found = look();
-            if found.is_some() || too_late {
+            if found.is_some() {
                 return found;
             }
-        }
-    }
-
-    fn look_again_and_again<T>(&self, look: &dyn Fn() -> Option<T>) -> Option<T> {
-        let yields = match self.in_bulk.load(Ordering::Relaxed) {
-            true => PIPE_YIELDS,
-            false => 0,
-        };
-        for _ in 0..yields {
-            if let Some(found) = look() {
-                return Some(found);
+            if self.sleep(deadline, is_there) {
+                return look();
             }
-            let_others_run();
         }
-        look()
     }
 
     /// Returns whether that took until the deadline.

@@ -13,12 +13,6 @@ mod real {
 
     pub(crate) use crossbeam_channel::{Receiver, Sender, after, at, bounded, never, select};
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
-
-    /// Before the caller sleeps: often somebody else is about to make that
-    /// needless.
-    pub(crate) fn let_others_run() {
-        std::thread::yield_now();
-    }
 }
 
 #[cfg(feature = "schedules")]

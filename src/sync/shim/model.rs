@@ -8,7 +8,6 @@ mod lock;
 mod time;
 
 pub(crate) use shuttle::sync::atomic;
-pub(crate) use shuttle::thread::yield_now as let_others_run;
 pub(crate) use shuttle::thread_local;
 
 pub use channel::{Receiver, Sender, after, at, bounded, never, wait_any};
