@@ -633,6 +633,14 @@ pub const METRICS_CARRIERS: usize = 64;
 /// Largest configuration file, in bytes: a mistaken path must not fill memory.
 pub const MAX_CONFIG_SIZE: usize = 4 * 1024 * 1024;
 
+/// Mistakes in one configuration that are told at once; behind so many, most
+/// follow from another.
+pub const MAX_CONFIG_ERRORS: usize = 100;
+
+/// Comparisons that are made to find rules that never match: a moment's work
+/// at start, and enough for hundreds of rules with long lists.
+pub const MAX_RULE_COMPARISONS: usize = 4_000_000;
+
 /// Largest file of certificates or keys, in bytes.
 pub const MAX_PEM: u64 = 1024 * 1024;
 

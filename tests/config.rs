@@ -812,6 +812,7 @@ fn warnings_name_their_place() {
         "w:5:16: reverse.bridges[0].tag: its connection to the portal would",
         "w:5:16: reverse.bridges[0].tag: whoever uses the portal chooses",
         "w:6:16: reverse.bridges[1].tag: its carriers go through SOCKS",
+        "w:52:5: outbounds[2]: with \"mux\" all carriers of a bridge share one",
     ];
     for (line, start) in plan.warnings.iter().zip(wanted) {
         assert!(line.starts_with(start), "{line}\n{start}");

@@ -6,6 +6,7 @@ pub mod control;
 pub mod demo;
 mod drain;
 mod error;
+pub mod explain;
 mod generation;
 mod inbounds;
 mod leaving;
@@ -130,13 +131,16 @@ impl App {
     /// # Errors
     /// Those of [`start`](Self::start) that this would bring about.
     pub fn check(plan: &Plan) -> Result<(), StartError> {
-        for inbound in &plan.inbounds {
-            inbounds::acceptor(inbound)?;
-        }
-        for outbound in &plan.outbounds {
-            outbounds::dialer(outbound)?;
-        }
-        Ok(())
+        Self::check_all(plan).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// The same to the end: all of them.
+    pub fn check_all(plan: &Plan) -> Vec<StartError> {
+        let inbounds = plan.inbounds.iter();
+        let inbounds = inbounds.filter_map(|inbound| inbounds::acceptor(inbound).err());
+        let outbounds = plan.outbounds.iter();
+        let outbounds = outbounds.filter_map(|outbound| outbounds::dialer(outbound).err());
+        inbounds.chain(outbounds).collect()
     }
 
     /// The addresses that the inbound with this tag listens on.

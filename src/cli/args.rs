@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::doctor::TestArgs;
+use super::explain::ExplainArgs;
 use super::oneline::args::{BridgeArgs, ForwardCommand, PortalArgs};
 use super::package::args::{CompletionsArgs, ManArgs, UnitArgs};
 
@@ -79,11 +81,21 @@ Log files are opened anew, for logrotate.")]
     Reload(TargetArgs),
 
     /// Check a configuration without running it
-    #[command(after_help = "Example:
+    #[command(after_help = "Examples:
   muxcool test -c bridge.json && systemctl restart muxcool
+  muxcool test -c bridge.json --json | jq '.errors[].line'
 
-Prints \"Configuration OK.\", or what is wrong and where; then the exit code is 23.")]
-    Test(SourceArgs),
+Prints \"Configuration OK.\", or everything that is wrong and where; then the exit
+code is 23. Warnings are of what is allowed but probably not meant.")]
+    Test(TestArgs),
+
+    /// Tell which rule of a configuration decides on a connection, and why
+    #[command(after_help = "Examples:
+  muxcool explain -c portal.json --from visitors --to tcp:example.com:443
+  muxcool explain -c portal.json --from visitors --to udp:192.0.2.1:53 --source 198.51.100.7
+
+Nothing is connected. Names are resolved only where the rules ask for it.")]
+    Explain(ExplainArgs),
 
     /// Show how a running muxcool does: its carriers and their streams
     #[command(after_help = "Examples:
@@ -304,7 +316,11 @@ mod tests {
             ..files(&["stdin:"])
         };
         let test = ["test", "--confdir", "conf.d", "-c", "stdin:"];
-        assert_eq!(parse(&test), Ok(Command::Test(confdir)));
+        let test_args = TestArgs {
+            sources: confdir,
+            json: false,
+        };
+        assert_eq!(parse(&test), Ok(Command::Test(test_args)));
         let status = StatusArgs {
             target: TargetArgs {
                 pid: Some(7),

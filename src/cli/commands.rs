@@ -4,19 +4,19 @@ use std::io::{self, Write};
 use log::LevelFilter;
 use uuid::Uuid;
 
-use super::args::{Command, DemoArgs, SourceArgs, TlsCommand, VERSION_LINE};
+use super::args::{Command, DemoArgs, TlsCommand, VERSION_LINE};
 use super::certificate;
 use super::failure::Failure;
 use super::signals::StopSignals;
-use super::{oneline, package, readers, reload, run, status};
-use crate::app::{App, demo, logging};
-use crate::config::{Plan, load_all};
+use super::{doctor, explain, oneline, package, reload, run, status};
+use crate::app::{demo, logging};
 
 pub(super) fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(sources) => run::run(sources),
         Command::Reload(args) => say(reload::ask_to_reload(&args)?),
-        Command::Test(sources) => test(&sources),
+        Command::Test(args) => doctor::test(&args),
+        Command::Explain(args) => explain::answer(&args),
         Command::Status(args) => status::show(&args),
         Command::Demo(args) => show(&args),
         Command::Portal(args) => oneline::portal(&args),
@@ -39,15 +39,6 @@ fn make_id(text: Option<&str>) -> Uuid {
     }
 }
 
-fn test(sources: &SourceArgs) -> Result<(), Failure> {
-    let plan = load(sources)?;
-    App::check(&plan)?;
-    for warning in plan.warnings {
-        let _ = writeln!(io::stderr(), "warning: {warning}");
-    }
-    say("Configuration OK.")
-}
-
 fn show(args: &DemoArgs) -> Result<(), Failure> {
     logging::to_stderr(LevelFilter::Warn).map_err(|e| Failure::System("cannot log", e))?;
     if args.check {
@@ -63,14 +54,6 @@ fn show(args: &DemoArgs) -> Result<(), Failure> {
 
 fn catch_signals() -> Result<StopSignals, Failure> {
     StopSignals::register().map_err(|e| Failure::System("cannot catch signals", e))
-}
-
-/// Reads what the arguments name.
-pub(super) fn load(sources: &SourceArgs) -> Result<Plan, Failure> {
-    let paths = sources.paths()?;
-    let mut plan = load_all(&paths)?;
-    plan.warnings.extend(readers::warnings(&paths, &plan));
-    Ok(plan)
 }
 
 /// Prints to standard output.

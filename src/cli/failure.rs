@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::doctor::Findings;
 use super::target::TargetError;
 use crate::app::StartError;
 use crate::app::control::AskError;
@@ -19,6 +20,10 @@ const USAGE: u8 = 2;
 /// Why a command ended in vain.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// All that is wrong with the configuration.
+    Unsound(Findings),
+    /// The same, and it has been printed.
+    Reported,
     /// No configuration is named, and there is no default one.
     NothingToRead,
     /// The directory of configurations cannot be read.
@@ -75,6 +80,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failure::Unsound(findings) => findings.fmt(f),
+            Failure::Reported => f.write_str("the configuration cannot be used"),
             Failure::NothingToRead => f.write_str(
                 "no config.json in the working directory; name a configuration with -c FILE, or \
                  see what else there is with --help",

@@ -11,6 +11,8 @@ mod args;
 mod argv;
 mod certificate;
 mod commands;
+mod doctor;
+mod explain;
 mod failure;
 mod oneline;
 mod package;
@@ -32,6 +34,7 @@ use clap::Parser;
 
 use crate::app::logging;
 use args::Cli;
+use failure::Failure;
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -54,9 +57,19 @@ fn execute(cli: Cli) -> ExitCode {
             // What blocks the log may block this. Nobody is left to be told if
             // it fails.
             if is_written {
-                let _ = writeln!(io::stderr(), "error: {failure}");
+                tell(&failure);
             }
             failure.exit_code()
+        }
+    }
+}
+
+fn tell(failure: &Failure) {
+    match failure {
+        Failure::Reported => {}
+        Failure::Unsound(findings) => findings.print(),
+        _ => {
+            let _ = writeln!(io::stderr(), "error: {failure}");
         }
     }
 }

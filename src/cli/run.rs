@@ -8,7 +8,7 @@ use log::{error, info, warn};
 use parking_lot::Mutex;
 
 use super::args::{SourceArgs, VERSION_LINE};
-use super::commands::load;
+use super::doctor::load;
 use super::failure::Failure;
 use super::signals::StopSignals;
 use super::{status, supervisor};

@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use super::json::Node;
 use super::notes::Notes;
 use super::read::{Fields, Keys};
-use super::tags::Tags;
+use super::tags::{Tags, entries};
 use super::value::Item;
 use crate::router::{BalancerOptions, BalancerStrategy};
 
@@ -32,13 +32,14 @@ const NO_SETTINGS: &str = "has no effect: round trips are taken from the connect
 
 /// Reads the list, and adds the balancers' names to `tags`.
 pub(super) fn read(
-    nodes: &[Node],
+    nodes: Result<&[Node], ConfigError>,
     outbounds: &Tags,
     tags: &mut Tags,
     notes: &mut Notes,
-) -> Result<Vec<BalancerOptions>, ConfigError> {
-    let mut read = |node| balancer(node, outbounds, tags, notes);
-    nodes.iter().map(&mut read).collect()
+) -> Vec<BalancerOptions> {
+    entries(nodes, tags, notes, |node, tags, notes| {
+        balancer(node, outbounds, tags, notes)
+    })
 }
 
 fn balancer(
@@ -63,7 +64,7 @@ fn balancer(
         fallback: fallback(fields.get("fallbackTag"), outbounds)?,
     };
     fields.finish()?;
-    if !outbounds.names().any(|tag| options.selects(tag)) {
+    if outbounds.is_complete() && !outbounds.names().any(|tag| options.selects(tag)) {
         notes.add(&node.mark, "no outbound has a tag that begins so");
     }
     Ok(options)

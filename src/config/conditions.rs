@@ -57,7 +57,7 @@ pub(super) fn conditions(
 ) -> Result<Vec<Condition>, ConfigError> {
     let ports = |key| fields.get(key).map_or(Ok(Vec::new()), Node::port_list);
     let tags = each(fields, "inboundTag", |item| {
-        names.inbounds.resolve(item).map(|tag| tag.to_string())
+        names.tags.inbounds.resolve(item).map(|tag| tag.to_string())
     })?;
     let mut patterns = each(fields, "domain", pattern)?;
     patterns.extend(each(fields, "domains", pattern)?);

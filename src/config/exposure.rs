@@ -29,7 +29,7 @@ impl Whole<'_> {
             _ => false,
         };
         let reaches_all = self.takers(&bridge.tag).iter().any(goes_anywhere);
-        if let Some(mark) = self.inbound_tags.mark(&bridge.tag)
+        if let Some(mark) = self.tags.inbounds.mark(&bridge.tag)
             && bridge.allow_targets.is_none()
             && reaches_all
         {

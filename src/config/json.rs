@@ -1,6 +1,7 @@
 //! JSON text to a tree in which every value knows where it stands.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use jsonc_parser::errors::{ParseError, ParseErrorKind};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use super::error::{ConfigError, Place};
+use super::notes::Notes;
 use super::text::{TextError, without_comments};
 
 /// A value and its place.
@@ -74,17 +76,29 @@ enum Path {
 }
 
 /// Reads `text`, the content of the file `name`.
-pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigError> {
+///
+/// Only what is no JSON at all is an error here: of a key that is given twice
+/// the first is taken, and the other noted.
+pub(super) fn read(name: &str, text: &str, notes: &mut Notes) -> Result<Node, ConfigError> {
     let root = Mark::root(name, text);
     let cleaned = without_comments(text).map_err(|e| root.text_error(e))?;
     let parsed = parse_to_ast(&cleaned, &CollectOptions::default(), &strict())
         .map_err(|e| root.text_error(explain(&e)))?;
     match parsed.value {
-        Some(value) => build(value, &root),
+        Some(value) => Ok(build(value, &root, notes)),
         None => Err(root
             .error("the configuration is empty")
             .help("the least is {}")),
     }
+}
+
+/// The same with the first mistake as the error.
+#[cfg(test)]
+pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigError> {
+    let mut notes = Notes::default();
+    let node = read(name, text, &mut notes)?;
+    let (errors, _) = notes.into_parts();
+    errors.into_iter().next().map_or(Ok(node), Err)
 }
 
 /// Something is wrong in the file `name` behind the text `before`.
@@ -221,7 +235,7 @@ fn strict() -> ParseOptions {
     }
 }
 
-fn build(value: ast::Value<'_>, here: &Mark) -> Result<Node, ConfigError> {
+fn build(value: ast::Value<'_>, here: &Mark, notes: &mut Notes) -> Node {
     use jsonc_parser::common::Ranged;
 
     let mark = here.at(value.range().start, here.path.clone());
@@ -230,16 +244,16 @@ fn build(value: ast::Value<'_>, here: &Mark) -> Result<Node, ConfigError> {
         ast::Value::BooleanLit(b) => Value::Bool(b.value),
         ast::Value::NumberLit(n) => Value::Number(n.value.to_owned()),
         ast::Value::StringLit(s) => Value::String(s.value.into_owned()),
-        ast::Value::Array(a) => Value::Array(build_array(a, &mark)?),
-        ast::Value::Object(o) => Value::Object(build_object(o, &mark)?),
+        ast::Value::Array(a) => Value::Array(build_array(a, &mark, notes)),
+        ast::Value::Object(o) => Value::Object(build_object(o, &mark, notes)),
     };
-    Ok(Node { mark, value })
+    Node { mark, value }
 }
 
-fn build_array(array: ast::Array<'_>, here: &Mark) -> Result<Vec<Node>, ConfigError> {
+fn build_array(array: ast::Array<'_>, here: &Mark, notes: &mut Notes) -> Vec<Node> {
     let element = |(index, value)| {
         let path = Path::Index(here.path.clone(), index);
-        build(value, &here.at(here.offset, Rc::new(path)))
+        build(value, &here.at(here.offset, Rc::new(path)), notes)
     };
     array
         .elements
@@ -251,28 +265,34 @@ fn build_array(array: ast::Array<'_>, here: &Mark) -> Result<Vec<Node>, ConfigEr
 
 /// Keys are the same if they differ only in case, as in Go, and none may
 /// come twice.
-fn build_object(object: ast::Object<'_>, here: &Mark) -> Result<Vec<Member>, ConfigError> {
+fn build_object(object: ast::Object<'_>, here: &Mark, notes: &mut Notes) -> Vec<Member> {
     let mut members = Vec::with_capacity(object.properties.len());
     let mut seen: HashMap<String, usize> = HashMap::new();
     for property in object.properties {
-        let member = build_member(property, here)?;
-        if let Some(first) = seen.insert(member.key.to_ascii_lowercase(), members.len()) {
-            return Err(given_twice(&members[first], &member));
+        let member = build_member(property, here, notes);
+        match seen.entry(member.key.to_ascii_lowercase()) {
+            Entry::Occupied(first) if !notes.is_full() => {
+                notes.blame(given_twice(&members[*first.get()], &member));
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(new) => {
+                new.insert(members.len());
+                members.push(member);
+            }
         }
-        members.push(member);
     }
-    Ok(members)
+    members
 }
 
-fn build_member(property: ast::ObjectProp<'_>, here: &Mark) -> Result<Member, ConfigError> {
+fn build_member(property: ast::ObjectProp<'_>, here: &Mark, notes: &mut Notes) -> Member {
     let key: Rc<str> = property.name.as_str().into();
     let path = Rc::new(Path::Key(here.path.clone(), key.clone()));
     let mark = here.at(property.range.start, path);
-    Ok(Member {
-        value: build(property.value, &mark)?,
+    Member {
+        value: build(property.value, &mark, notes),
         key,
         mark,
-    })
+    }
 }
 
 fn given_twice(first: &Member, second: &Member) -> ConfigError {

@@ -25,6 +25,7 @@ mod carriers;
 mod clients;
 mod conditions;
 mod control;
+mod diagnosis;
 mod direct;
 mod dokodemo;
 mod error;
@@ -49,6 +50,7 @@ mod reverse;
 mod root;
 mod routing;
 mod servers;
+mod shadows;
 mod sniffing;
 mod socks;
 mod stream;
@@ -65,7 +67,9 @@ mod ws;
 
 use std::path::{Path, PathBuf};
 
+pub use diagnosis::{Diagnosis, examine, examine_all};
 pub use error::{ConfigError, Place};
+pub use notes::Warning;
 pub use plan::{
     ControlPlan, InboundOptions, InboundPlan, LogPlan, LogTarget, MetricsPlan, MuxPlan,
     OutboundOptions, OutboundPlan, Plan,
@@ -87,16 +91,7 @@ pub fn load(path: &Path) -> Result<Plan, ConfigError> {
 /// The first thing that is wrong, with its place. No file at all is as good
 /// as one that says `{}`.
 pub fn load_all(paths: &[PathBuf]) -> Result<Plan, ConfigError> {
-    let mut all = json::parse("configuration", "{}")?;
-    for (index, path) in paths.iter().enumerate() {
-        let (name, text) = file::read(path)?;
-        let node = json::parse(&name, &text)?;
-        match index {
-            0 => all = node,
-            _ => merge::merge(&mut all, node)?,
-        }
-    }
-    root::plan(&all)
+    first(examine_all(paths))
 }
 
 /// Checks the configuration `text`; messages call it `name`.
@@ -104,5 +99,9 @@ pub fn load_all(paths: &[PathBuf]) -> Result<Plan, ConfigError> {
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn parse(name: &str, text: &str) -> Result<Plan, ConfigError> {
-    root::plan(&json::parse(name, text)?)
+    first(examine(name, text))
+}
+
+fn first(diagnosis: Diagnosis) -> Result<Plan, ConfigError> {
+    diagnosis.into_plan().map_err(|mut all| all.swap_remove(0))
 }

@@ -1,27 +1,82 @@
-//! Warnings, gathered while reading.
+//! What is found while reading: mistakes, and warnings.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
-use super::error::Place;
+use super::error::{ConfigError, Place};
 use super::json::Mark;
+use crate::limits::MAX_CONFIG_ERRORS;
 
 /// What is allowed but probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    place: Place,
+    what: String,
+}
+
+/// All that was found so far.
 #[derive(Default)]
-pub(super) struct Notes(Vec<String>);
+pub(super) struct Notes {
+    errors: Vec<ConfigError>,
+    warnings: Vec<Warning>,
+}
+
+impl Warning {
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What is probably not meant, without its place.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+}
 
 impl Notes {
-    /// Adds one, with its place.
+    /// Adds a warning, with its place.
     pub(super) fn add(&mut self, mark: &Mark, what: impl Display) {
         self.add_at(&mark.place(), what);
     }
 
-    /// Adds one, with its place.
+    /// Adds a warning, with its place.
     pub(super) fn add_at(&mut self, place: &Place, what: impl Display) {
-        self.0.push(format!("{place}: {what}"));
+        self.warnings.push(Warning {
+            place: place.clone(),
+            what: what.to_string(),
+        });
     }
 
-    /// All of them, in the order in which they were added.
-    pub(super) fn into_lines(self) -> Vec<String> {
-        self.0
+    /// Adds a mistake. Reading goes on, to find others.
+    pub(super) fn blame(&mut self, error: ConfigError) {
+        if !self.is_full() {
+            self.errors.push(error);
+        }
+    }
+
+    /// What was read, unless it is wrong; then that is added.
+    pub(super) fn keep<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+        read.map_err(|error| self.blame(error)).ok()
+    }
+
+    /// Whether anything is wrong.
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// Whether so much is wrong that looking for more is of no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_CONFIG_ERRORS
+    }
+
+    /// Mistakes and warnings, each in the order in which they were added.
+    pub(super) fn into_parts(self) -> (Vec<ConfigError>, Vec<Warning>) {
+        (self.errors, self.warnings)
+    }
+}
+
+/// The place, and what is probably not meant.
+impl Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
     }
 }

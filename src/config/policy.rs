@@ -71,34 +71,34 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// Reads `policy`, if there is one.
-    pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Result<Self, ConfigError> {
-        let Some(node) = node else {
-            return Ok(Self::absent());
+    /// Reads `policy`, if there is one. Of what is wrong the default is taken.
+    pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Self {
+        let fields = node.and_then(|node| Fields::open_noting(node, &POLICY, notes));
+        let Some(fields) = fields else {
+            return Self::absent();
         };
-        let fields = Fields::open(node, &POLICY)?;
-        if let Some(system) = fields.get("system") {
-            let system = Fields::open(system, &SYSTEM)?;
-            statistics(&system, &SYSTEM_STATISTICS, notes)?;
-            system.finish()?;
-        }
-        let mut levels = HashMap::new();
-        for member in fields.get("levels").map_or(Ok(&[][..]), Node::members)? {
-            let number = level_number(member)?;
-            if !matches!(member.value.value, Value::Null) {
-                levels.insert(number, Level::read(&member.value, notes)?);
+        if let Some(system) = fields.get("system")
+            && let Some(fields) = Fields::open_noting(system, &SYSTEM, notes)
+        {
+            let read = statistics(&fields, &SYSTEM_STATISTICS, notes);
+            if notes.keep(read).is_some() {
+                fields.finish_noting(notes);
             }
         }
-        let mux = carriers::read(fields.get("mux"), notes)?;
-        let inbounds = listeners::read(fields.get("inbounds"))?;
-        let drain = fields.get("drain").map_or(Ok(DRAIN), drain_time)?;
-        fields.finish()?;
-        Ok(Self {
+        let levels = read_levels(fields.get("levels"), notes);
+        let mux = carriers::read(fields.get("mux"), notes);
+        let mux = notes.keep(mux).unwrap_or_default();
+        let inbounds = listeners::read(fields.get("inbounds"));
+        let inbounds = notes.keep(inbounds).unwrap_or_default();
+        let drain = fields.get("drain").map_or(Ok(DRAIN), drain_time);
+        let drain = notes.keep(drain).unwrap_or(DRAIN);
+        fields.finish_noting(notes);
+        Self {
             levels,
             mux,
             inbounds,
             drain,
-        })
+        }
     }
 
     /// The bounds of mux carriers.
@@ -222,6 +222,25 @@ fn statistics(fields: &Fields<'_>, keys: &[&str], notes: &mut Notes) -> Result<(
         }
     }
     Ok(())
+}
+
+fn read_levels(node: Option<&Node>, notes: &mut Notes) -> HashMap<u32, Level> {
+    let members = node.map_or(Ok(&[][..]), Node::members);
+    let mut levels = HashMap::new();
+    for member in notes.keep(members).unwrap_or_default() {
+        let level = read_level(member, notes);
+        levels.extend(notes.keep(level).flatten());
+    }
+    levels
+}
+
+/// A level with its number, unless it says nothing.
+fn read_level(member: &Member, notes: &mut Notes) -> Result<Option<(u32, Level)>, ConfigError> {
+    let number = level_number(member)?;
+    match member.value.value {
+        Value::Null => Ok(None),
+        _ => Ok(Some((number, Level::read(&member.value, notes)?))),
+    }
 }
 
 fn level_number(member: &Member) -> Result<u32, ConfigError> {

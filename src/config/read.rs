@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::error::ConfigError;
 use super::json::{Member, Node, Value};
+use super::notes::Notes;
 use super::words::{instead, quoted};
 
 /// The keys that an object may have; case does not matter.
@@ -28,18 +29,29 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Starts on `node`, which must be an object without unknown keys.
     pub(super) fn open(node: &'a Node, keys: &'static Keys) -> Result<Self, ConfigError> {
-        let members = node.members()?;
-        for member in members {
-            if !keys.all().any(|key| key.eq_ignore_ascii_case(&member.key)) {
-                return Err(keys.unknown(member));
-            }
+        let fields = Self::unchecked(node, keys)?;
+        let unknown = fields.unknown().next();
+        match unknown {
+            Some(error) => Err(error),
+            None => Ok(fields),
         }
-        Ok(Self {
-            node,
-            members,
-            keys,
-            taken: Cell::new(0),
-        })
+    }
+
+    /// As [`open`](Self::open), but adds each unknown key to `notes` and goes
+    /// on; `None` if `node` is no object.
+    pub(super) fn open_noting(
+        node: &'a Node,
+        keys: &'static Keys,
+        notes: &mut Notes,
+    ) -> Option<Self> {
+        let fields = notes.keep(Self::unchecked(node, keys))?;
+        fields.unknown().for_each(|error| notes.blame(error));
+        Some(fields)
+    }
+
+    /// Whether it has a key that nobody knows.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.unknown().next().is_some()
     }
 
     /// The object.
@@ -102,22 +114,52 @@ impl<'a> Fields<'a> {
 
     /// Refuses what V2Ray would do and we cannot.
     pub(super) fn finish(self) -> Result<(), ConfigError> {
+        self.check_taken();
+        match self.unsupported().next() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`finish`](Self::finish), but adds each mistake to `notes`.
+    pub(super) fn finish_noting(self, notes: &mut Notes) {
+        self.check_taken();
+        self.unsupported().for_each(|error| notes.blame(error));
+    }
+
+    fn check_taken(&self) {
         debug_assert_eq!(
             self.taken.get().count_ones() as usize,
             self.keys.known.len(),
             "a known key is never read: {:?}",
             self.keys.known
         );
-        for (key, instead) in self.keys.unsupported {
-            if let Some(value) = self.find(key).filter(|value| !value.is_empty()) {
-                let error = value.error("not supported by muxcool");
-                return Err(match *instead {
-                    "" => error,
-                    instead => error.help(instead),
-                });
-            }
-        }
-        Ok(())
+    }
+
+    fn unchecked(node: &'a Node, keys: &'static Keys) -> Result<Self, ConfigError> {
+        Ok(Self {
+            node,
+            members: node.members()?,
+            keys,
+            taken: Cell::new(0),
+        })
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = ConfigError> {
+        let is_known = |key: &str| self.keys.all().any(|known| known.eq_ignore_ascii_case(key));
+        let unknown = self.members.iter().filter(move |m| !is_known(&m.key));
+        unknown.map(|member| self.keys.unknown(member))
+    }
+
+    fn unsupported(&self) -> impl Iterator<Item = ConfigError> {
+        self.keys.unsupported.iter().filter_map(|(key, instead)| {
+            let value = self.find(key).filter(|value| !value.is_empty())?;
+            let error = value.error("not supported by muxcool");
+            Some(match *instead {
+                "" => error,
+                instead => error.help(instead),
+            })
+        })
     }
 
     fn find(&self, key: &str) -> Option<&'a Node> {

@@ -2,8 +2,9 @@
 
 use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::read::{Fields, Keys};
-use super::tags::Tags;
+use super::tags::{AllTags, Tags, entries};
 use super::targets;
 use super::value::Item;
 use super::words::quoted;
@@ -39,25 +40,30 @@ pub(super) struct Reverse {
 pub(super) fn read(
     node: Option<&Node>,
     carrier: &CarrierOptions,
-    inbounds: &mut Tags,
-    outbounds: &mut Tags,
-) -> Result<Reverse, ConfigError> {
+    tags: &mut AllTags,
+    notes: &mut Notes,
+) -> Reverse {
     let Some(node) = node else {
-        return Ok(Reverse::default());
+        return Reverse::default();
     };
-    let fields = Fields::open(node, &REVERSE)?;
-    let bridges = fields.list("bridges")?.iter();
-    let portals = fields.list("portals")?.iter();
+    let Some(fields) = Fields::open_noting(node, &REVERSE, notes) else {
+        tags.doubt();
+        return Reverse::default();
+    };
+    if fields.has_unknown() {
+        tags.doubt();
+    }
+    let (bridges, portals) = (fields.list("bridges"), fields.list("portals"));
     let reverse = Reverse {
-        bridges: bridges
-            .map(|n| bridge(n, carrier, inbounds))
-            .collect::<Result<_, _>>()?,
-        portals: portals
-            .map(|n| portal(n, carrier, outbounds))
-            .collect::<Result<_, _>>()?,
+        bridges: entries(bridges, &mut tags.inbounds, notes, |n, tags, _| {
+            bridge(n, carrier, tags)
+        }),
+        portals: entries(portals, &mut tags.outbounds, notes, |n, tags, _| {
+            portal(n, carrier, tags)
+        }),
     };
-    fields.finish()?;
-    Ok(reverse)
+    fields.finish_noting(notes);
+    reverse
 }
 
 fn bridge(

@@ -1,13 +1,13 @@
 //! The configuration as a whole.
 
-use super::error::ConfigError;
+use super::diagnosis::Diagnosis;
 use super::json::Node;
 use super::notes::Notes;
 use super::plan::Plan;
 use super::policy::Policy;
 use super::read::{Fields, Keys};
-use super::routing::{self, Names};
-use super::tags::Tags;
+use super::routing::{self, Names, Routing};
+use super::tags::{AllTags, entries};
 use super::warnings::Whole;
 use super::{control, inbound, logging, metrics, outbound, reverse};
 
@@ -49,63 +49,81 @@ pub(super) const ROOT: Keys = Keys {
 const OLD_INBOUND: &str = "use \"inbounds\": [{…}]";
 const OLD_OUTBOUND: &str = "use \"outbounds\": [{…}]";
 
-/// Reads and checks everything.
-pub(super) fn plan(root: &Node) -> Result<Plan, ConfigError> {
-    let fields = Fields::open(root, &ROOT)?;
-    let mut notes = Notes::default();
-    let (mut inbound_tags, mut outbound_tags) = (Tags::inbound(), Tags::outbound());
+/// Reads and checks everything. Of what is wrong the rest is still read, to
+/// find all mistakes at once.
+pub(super) fn read(root: &Node, mut notes: Notes) -> Diagnosis {
+    match Fields::open_noting(root, &ROOT, &mut notes) {
+        Some(fields) => sections(fields, notes),
+        None => Diagnosis::of_nothing(notes),
+    }
+}
 
-    let log = logging::read(fields.get("log"))?;
-    let control = control::read(fields.get("control"))?;
-    let metrics = metrics::read(fields.get("metrics"), &mut notes)?;
-    let policy = Policy::read(fields.get("policy"), &mut notes)?;
-    let inbounds = entries(fields.list("inbounds")?, |node| {
-        inbound::read(node, &policy, &mut inbound_tags, &mut notes)
-    })?;
-    let outbounds = entries(fields.list("outbounds")?, |node| {
-        outbound::read(node, &policy, &mut outbound_tags, &mut notes)
-    })?;
-    let reverse = reverse::read(
-        fields.get("reverse"),
-        policy.mux(),
-        &mut inbound_tags,
-        &mut outbound_tags,
-    )?;
+fn sections(fields: Fields<'_>, mut notes: Notes) -> Diagnosis {
+    let mut tags = new_tags(&fields);
+    let log = notes.keep(logging::read(fields.get("log")));
+    let control = notes.keep(control::read(fields.get("control")));
+    let metrics = metrics::read(fields.get("metrics"), &mut notes);
+    let metrics = notes.keep(metrics).flatten();
+    let policy = Policy::read(fields.get("policy"), &mut notes);
+    let inbounds = entries(
+        fields.list("inbounds"),
+        &mut tags.inbounds,
+        &mut notes,
+        |node, tags, notes| inbound::read(node, &policy, tags, notes),
+    );
+    let outbounds = entries(
+        fields.list("outbounds"),
+        &mut tags.outbounds,
+        &mut notes,
+        |node, tags, notes| outbound::read(node, &policy, tags, notes),
+    );
+    let reverse = fields.get("reverse");
+    let reverse = reverse::read(reverse, policy.mux(), &mut tags, &mut notes);
     let names = Names {
-        inbounds: &inbound_tags,
-        outbounds: &outbound_tags,
-        sniffed: inbounds.iter().any(|inbound| inbound.sniffing.is_some()),
+        tags: &tags,
+        sniffed: notes.has_errors() || inbounds.iter().any(|i| i.sniffing.is_some()),
     };
-    let router = routing::read(fields.get("routing"), &names, &mut notes)?;
+    let Routing { options, marks } = routing::read(fields.get("routing"), &names, &mut notes);
     for key in ["observatory", "burstObservatory"] {
         observatory(fields.get(key), &mut notes);
     }
-    fields.finish()?;
+    let root = &fields.node().mark;
+    fields.finish_noting(&mut notes);
 
     let whole = Whole {
-        root: &root.mark,
+        root,
         inbounds: &inbounds,
         outbounds: &outbounds,
         reverse: &reverse,
-        router: &router,
-        inbound_tags: &inbound_tags,
-        outbound_tags: &outbound_tags,
+        router: &options,
+        rules: &marks,
+        tags: &tags,
     };
     whole.warn(&mut notes);
-    Ok(Plan {
-        log,
-        control,
+    let plan = Plan {
+        log: log.unwrap_or_default(),
+        control: control.unwrap_or_default(),
         metrics,
         inbounds,
         outbounds,
-        router,
+        router: options,
         listeners: policy.inbounds(),
         drain: policy.drain(),
         mux: policy.mux().clone(),
         bridges: reverse.bridges,
         portals: reverse.portals,
-        warnings: notes.into_lines(),
-    })
+        warnings: Vec::new(),
+    };
+    Diagnosis::of(plan, marks, notes)
+}
+
+/// What is missing may stand under a key that is misspelt.
+fn new_tags(fields: &Fields<'_>) -> AllTags {
+    let mut tags = AllTags::default();
+    if fields.has_unknown() {
+        tags.doubt();
+    }
+    tags
 }
 
 /// What balancers of V2Ray 5 and Xray go by. Ours ask their outbounds.
@@ -117,10 +135,3 @@ fn observatory(node: Option<&Node>, notes: &mut Notes) {
 
 const OUTBOUNDS_TELL: &str = "has no effect: nothing is probed, and balancers go by the connections \
                               that their outbounds make";
-
-fn entries<T>(
-    nodes: &[Node],
-    read: impl FnMut(&Node) -> Result<T, ConfigError>,
-) -> Result<Vec<T>, ConfigError> {
-    nodes.iter().map(read).collect()
-}

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::balancers;
 use super::conditions::conditions;
 use super::error::ConfigError;
-use super::json::Node;
+use super::json::{Mark, Node};
 use super::notes::Notes;
 use super::read::{Fields, Keys};
-use super::tags::Tags;
+use super::tags::{AllTags, Tags};
 use super::value::Item;
 use crate::router::{DomainStrategy, RouterOptions, Rule, Way};
 
@@ -80,51 +80,74 @@ const STRATEGIES: [(&str, DomainStrategy); 13] = {
 
 /// The names that rules may use.
 pub(super) struct Names<'a> {
-    pub(super) inbounds: &'a Tags,
-    pub(super) outbounds: &'a Tags,
+    pub(super) tags: &'a AllTags,
     /// Whether any inbound finds out what its streams are.
     pub(super) sniffed: bool,
 }
 
+/// The rules, and where each of them stands.
+#[derive(Default)]
+pub(super) struct Routing {
+    pub(super) options: RouterOptions,
+    pub(super) marks: Vec<Mark>,
+}
+
 /// Reads `routing`, if there is any.
-pub(super) fn read(
-    node: Option<&Node>,
-    names: &Names<'_>,
-    notes: &mut Notes,
-) -> Result<RouterOptions, ConfigError> {
-    let Some(node) = node else {
-        return Ok(RouterOptions::default());
+pub(super) fn read(node: Option<&Node>, names: &Names<'_>, notes: &mut Notes) -> Routing {
+    let fields = node.and_then(|node| Fields::open_noting(node, &ROUTING, notes));
+    let Some(fields) = fields else {
+        return Routing::default();
     };
-    let fields = Fields::open(node, &ROUTING)?;
     let mut strategy = fields.get("domainStrategy");
-    let mut nodes: Vec<&Node> = fields.list("rules")?.iter().collect();
-    fields.text("strategy")?;
-    if let Some(settings) = fields.get("settings") {
-        let older = Fields::open(settings, &SETTINGS)?;
+    let mut nodes = Vec::new();
+    nodes.extend(notes.keep(fields.list("rules")).unwrap_or_default());
+    notes.keep(fields.text("strategy"));
+    let settings = fields.get("settings");
+    if let Some(older) = settings.and_then(|node| Fields::open_noting(node, &SETTINGS, notes)) {
         strategy = strategy.or(older.get("domainStrategy"));
-        nodes.extend(older.list("rules")?);
-        older.finish()?;
+        nodes.extend(notes.keep(older.list("rules")).unwrap_or_default());
+        older.finish_noting(notes);
     }
-    let mut balancer_tags = Tags::balancer();
-    let balancers = balancers::read(
-        fields.list("balancers")?,
-        names.outbounds,
-        &mut balancer_tags,
-        notes,
-    )?;
+    let mut tags = balancer_tags(&fields);
+    let balancers = fields.list("balancers");
+    let balancers = balancers::read(balancers, &names.tags.outbounds, &mut tags, notes);
+    let strategy = strategy.map(|node| node.choice("strategy", &STRATEGIES));
+    let strategy = notes.keep(strategy.transpose()).flatten();
+    let (rules, marks) = rules(&nodes, names, &tags, notes);
+    fields.finish_noting(notes);
     let options = RouterOptions {
-        strategy: strategy
-            .map(|node| node.choice("strategy", &STRATEGIES))
-            .transpose()?
-            .unwrap_or_default(),
-        rules: nodes
-            .iter()
-            .map(|node| rule(node, names, &balancer_tags, notes))
-            .collect::<Result<_, _>>()?,
+        strategy: strategy.unwrap_or_default(),
+        rules,
         balancers,
     };
-    fields.finish()?;
-    Ok(options)
+    Routing { options, marks }
+}
+
+/// Any balancer may be meant by a key that is misspelt.
+fn balancer_tags(fields: &Fields<'_>) -> Tags {
+    let mut tags = Tags::balancer();
+    if fields.has_unknown() {
+        tags.doubt();
+    }
+    tags
+}
+
+/// Those that are right, and where they stand.
+fn rules(
+    nodes: &[&Node],
+    names: &Names<'_>,
+    balancers: &Tags,
+    notes: &mut Notes,
+) -> (Vec<Rule>, Vec<Mark>) {
+    let mut all = (Vec::new(), Vec::new());
+    for node in nodes {
+        if notes.is_full() {
+            break;
+        }
+        let rule = rule(node, names, balancers, notes);
+        all.extend(notes.keep(rule).map(|rule| (rule, node.mark.clone())));
+    }
+    all
 }
 
 fn rule(
@@ -142,7 +165,7 @@ fn rule(
     let (outbound, balancer) = (fields.get("outboundTag"), fields.get("balancerTag"));
     fields.finish()?;
     let way = match (outbound, balancer) {
-        (Some(tag), _) => Way::Outbound(resolve(tag, names.outbounds)?),
+        (Some(tag), _) => Way::Outbound(resolve(tag, &names.tags.outbounds)?),
         (None, Some(tag)) => Way::Balancer(resolve(tag, balancers)?),
         (None, None) => return Err(node.error("\"outboundTag\" is missing")),
     };

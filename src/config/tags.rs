@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::ConfigError;
 use super::json::{Mark, Node};
+use super::notes::Notes;
 use super::value::Item;
 use super::words::{instead, quoted};
 
@@ -12,16 +13,41 @@ pub(super) struct Tags {
     /// What they name, for messages.
     kinds: &'static str,
     taken: Vec<(Arc<str>, Mark)>,
+    /// Whether all of them are known, as far as what was read is right.
+    complete: bool,
+}
+
+/// Both spaces that rules look in.
+pub(super) struct AllTags {
+    pub(super) inbounds: Tags,
+    pub(super) outbounds: Tags,
+}
+
+impl Default for AllTags {
+    fn default() -> Self {
+        Self {
+            inbounds: Tags::inbound(),
+            outbounds: Tags::outbound(),
+        }
+    }
+}
+
+impl AllTags {
+    /// See [`Tags::doubt`].
+    pub(super) fn doubt(&mut self) {
+        self.inbounds.doubt();
+        self.outbounds.doubt();
+    }
 }
 
 impl Tags {
     /// Those of inbounds and bridges.
-    pub(super) fn inbound() -> Self {
+    fn inbound() -> Self {
         Self::of("inbound or bridge")
     }
 
     /// Those of outbounds and portals.
-    pub(super) fn outbound() -> Self {
+    fn outbound() -> Self {
         Self::of("outbound or portal")
     }
 
@@ -34,6 +60,7 @@ impl Tags {
         Self {
             kinds,
             taken: Vec::new(),
+            complete: true,
         }
     }
 
@@ -54,6 +81,26 @@ impl Tags {
         Ok(tag)
     }
 
+    /// Takes what is wrong otherwise for what it is called, so that whoever
+    /// names it is not blamed as well.
+    pub(super) fn recover(&mut self, node: &Node) {
+        match tag_of(node) {
+            Some(tag) if self.mark(&tag).is_none() => self.taken.push((tag, node.mark.clone())),
+            Some(_) => {}
+            None => self.doubt(),
+        }
+    }
+
+    /// From now on any name may be one: where they are defined is wrong.
+    pub(super) fn doubt(&mut self) {
+        self.complete = false;
+    }
+
+    /// Whether a name that is not among them is none.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// All of them.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.taken.iter().map(|(name, _)| &**name)
@@ -71,6 +118,9 @@ impl Tags {
         if let Some(tag) = known.clone().find(|name| ***name == *item.text) {
             return Ok(tag.clone());
         }
+        if !self.complete {
+            return Ok(item.text.into());
+        }
         let what = format!("no {} is called {}", self.kinds, quoted(item.text));
         let error = item.error(what);
         Err(match instead(item.text, known.map(|name| &**name)) {
@@ -78,6 +128,41 @@ impl Tags {
             None => error.help("none has a tag"),
         })
     }
+}
+
+/// Reads each element of a list in which everything has a name. Those that are
+/// wrong are noted, and left out.
+pub(super) fn entries<T>(
+    nodes: Result<&[Node], ConfigError>,
+    tags: &mut Tags,
+    notes: &mut Notes,
+    mut read: impl FnMut(&Node, &mut Tags, &mut Notes) -> Result<T, ConfigError>,
+) -> Vec<T> {
+    let Some(nodes) = notes.keep(nodes) else {
+        tags.doubt();
+        return Vec::new();
+    };
+    let mut all = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        if notes.is_full() {
+            tags.doubt();
+            break;
+        }
+        let entry = read(node, tags, notes);
+        if entry.is_err() {
+            tags.recover(node);
+        }
+        all.extend(notes.keep(entry));
+    }
+    all
+}
+
+/// The tag that an object gives itself, whatever else it says.
+fn tag_of(node: &Node) -> Option<Arc<str>> {
+    let members = node.members().ok()?;
+    let tag = members.iter().find(|m| m.key.eq_ignore_ascii_case("tag"))?;
+    let text = tag.value.string().ok()?;
+    (!text.is_empty()).then(|| text.into())
 }
 
 fn taken_twice(node: &Node, tag: &str, first: &Mark) -> ConfigError {

@@ -5,9 +5,9 @@ use super::json::Mark;
 use super::notes::Notes;
 use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan};
 use super::reverse::Reverse;
-use super::tags::Tags;
+use super::tags::AllTags;
 use crate::proxy::{Server, socks, vmess};
-use crate::reverse::BridgeOptions;
+use crate::reverse::{BridgeOptions, PortalOptions};
 use crate::router::{BalancerOptions, Condition, DomainPattern, RouterOptions, Rule, Way};
 use crate::sniff::SniffingOptions;
 
@@ -18,24 +18,39 @@ pub(super) struct Whole<'a> {
     pub(super) outbounds: &'a [OutboundPlan],
     pub(super) reverse: &'a Reverse,
     pub(super) router: &'a RouterOptions,
-    pub(super) inbound_tags: &'a Tags,
-    pub(super) outbound_tags: &'a Tags,
+    /// Where the router's rules stand.
+    pub(super) rules: &'a [Mark],
+    pub(super) tags: &'a AllTags,
 }
 
 impl Whole<'_> {
-    /// Adds all warnings.
+    /// Adds all warnings. What is missing may be what is wrong, so that of a
+    /// faulty configuration only those of its parts are.
     pub(super) fn warn(&self, notes: &mut Notes) {
-        self.nothing_to_do(notes);
+        let is_sound = !notes.has_errors();
+        if is_sound {
+            self.nothing_to_do(notes);
+        }
         self.inbounds.iter().for_each(|i| warn_inbound(i, notes));
         self.outbounds.iter().for_each(|o| warn_outbound(o, notes));
+        if is_sound {
+            self.warn_of_connections(notes);
+        }
+    }
+
+    /// Adds those of what leads where.
+    fn warn_of_connections(&self, notes: &mut Notes) {
         for portal in &self.reverse.portals {
-            self.warn_portal(&portal.tag, notes);
+            self.warn_portal(portal, notes);
             self.warn_of_strangers(portal, notes);
         }
         for bridge in &self.reverse.bridges {
             self.warn_bridge(bridge, notes);
             self.warn_of_reach(bridge, notes);
+            self.warn_of_layers(bridge, notes);
         }
+        self.warn_of_first_portal(notes);
+        self.warn_of_shadows(notes);
     }
 
     fn nothing_to_do(&self, notes: &mut Notes) {
@@ -71,18 +86,46 @@ impl Whole<'_> {
     }
 
     /// Without outbounds the first portal takes what no rule decides.
-    fn warn_portal(&self, tag: &str, notes: &mut Notes) {
-        let leads_there = |rule: &Rule| self.may_end_at(rule, tag);
-        let reached = self.outbounds.is_empty() || self.router.rules.iter().any(leads_there);
-        if let Some(mark) = self.outbound_tags.mark(tag).filter(|_| !reached) {
-            notes.add(mark, "no rule leads to this portal, so nobody can reach it");
+    fn warn_portal(&self, portal: &PortalOptions, notes: &mut Notes) {
+        let rules = self.router.rules.iter();
+        let mut rules = rules.filter(|rule| self.may_end_at(rule, &portal.tag));
+        let reached = self.outbounds.is_empty() || rules.clone().next().is_some();
+        let Some(mark) = self.tags.outbounds.mark(&portal.tag) else {
+            return;
+        };
+        if !reached {
+            notes.add(mark, UNREACHED);
+        } else if !self.outbounds.is_empty() && !rules.any(|rule| brings_bridges(rule, portal)) {
+            notes.add(mark, NO_BRIDGES);
+        }
+    }
+
+    /// Only without outbounds a portal takes what no rule decides (section 5.1).
+    fn warn_of_first_portal(&self, notes: &mut Notes) {
+        let first = self.reverse.portals.first();
+        let first = first.filter(|_| self.outbounds.is_empty());
+        if let Some(mark) = first.and_then(|portal| self.tags.outbounds.mark(&portal.tag)) {
+            notes.add(mark, FIRST_PORTAL);
+        }
+    }
+
+    /// Mux in mux: what one of the bridge's visitors does not take in holds up
+    /// the others.
+    fn warn_of_layers(&self, bridge: &BridgeOptions, notes: &mut Notes) {
+        let mut rules = self.router.rules.iter();
+        let taker = match rules.find(|rule| leads(rule, bridge)) {
+            Some(rule) => self.takers_of(rule).find(|taker| is_layered(taker)),
+            None => self.outbounds.first().filter(|taker| is_layered(taker)),
+        };
+        if let Some(taker) = taker {
+            notes.add_at(&taker.place, CARRIER_IN_CARRIER);
         }
     }
 
     /// What a bridge asks for is not a name that anybody can resolve; it has
     /// to go to the portal.
     fn warn_bridge(&self, bridge: &BridgeOptions, notes: &mut Notes) {
-        let Some(mark) = self.inbound_tags.mark(&bridge.tag) else {
+        let Some(mark) = self.tags.inbounds.mark(&bridge.tag) else {
             return;
         };
         let mut rules = self.router.rules.iter();
@@ -103,6 +146,12 @@ impl Whole<'_> {
         let outbounds = self.outbounds.iter();
         outbounds.filter(move |outbound| self.may_end_at(rule, &outbound.tag))
     }
+}
+
+/// Whether its connections are sessions of carriers. A freedom outbound has
+/// another warning.
+fn is_layered(outbound: &OutboundPlan) -> bool {
+    outbound.mux.is_some() && !leads_nowhere(outbound)
 }
 
 /// Whether no portal is behind it.
@@ -173,6 +222,14 @@ fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
     }
 }
 
+const UNREACHED: &str = "no rule leads to this portal, so nobody can reach it";
+const NO_BRIDGES: &str = "no rule sends its \"domain\" to this portal, so no bridge can come in; \
+                          add one with \"domain\": [\"full:…\"] and this tag as \"outboundTag\"";
+const FIRST_PORTAL: &str = "as there are no outbounds, the first portal takes every connection that \
+                            no rule decides; a blackhole in \"outbounds\" would close them";
+const CARRIER_IN_CARRIER: &str = "with \"mux\" all carriers of a bridge share one connection, on \
+                                  which one visitor can hold up the others: leave it out where \
+                                  bridges go out";
 const OPEN_PROXY: &str = "this proxy is open to everybody who can reach it: listen on 127.0.0.1, \
                           or set up accounts";
 const VISITORS_CHOICE: &str = "with \"sniffing\" its visitors get to any host that they name, not \
@@ -211,6 +268,17 @@ fn leads(rule: &Rule, bridge: &BridgeOptions) -> bool {
         Condition::Network { tcp, .. } => *tcp,
         Condition::Port(ports) => ports.iter().any(|range| range.contains(&0)),
         _ => false,
+    })
+}
+
+/// Whether the rule may take a bridge to its portal: what comes in for the
+/// domain, with any port.
+fn brings_bridges(rule: &Rule, portal: &PortalOptions) -> bool {
+    rule.conditions.iter().all(|condition| match condition {
+        Condition::Domain(patterns) => patterns.iter().any(|p| matches(p, &portal.domain)),
+        Condition::Network { tcp, .. } => *tcp,
+        Condition::Ip(_) => false,
+        _ => true,
     })
 }
 

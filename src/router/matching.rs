@@ -38,6 +38,11 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Whether names are resolved.
+    pub(super) fn resolves(&self) -> bool {
+        self.resolver.is_some()
+    }
+
     fn target_is_in(&self, nets: &[IpNet]) -> bool {
         match &self.request.target.address {
             Address::Ip(ip) => is_in(*ip, nets),
@@ -61,7 +66,12 @@ impl<'a> Subject<'a> {
 impl Rule {
     /// Whether all conditions hold.
     pub(super) fn matches(&self, subject: &Subject) -> bool {
-        self.conditions.iter().all(|c| c.holds(subject))
+        self.first_unmet(subject).is_none()
+    }
+
+    /// The first condition that does not hold, by its index.
+    pub(super) fn first_unmet(&self, subject: &Subject) -> Option<usize> {
+        self.conditions.iter().position(|c| !c.holds(subject))
     }
 
     /// Whether a condition names exactly this host, not merely lets it pass.

@@ -1,6 +1,7 @@
 //! Rules that send each request to an outbound (section 5).
 
 mod balancer;
+mod explain;
 mod manager;
 mod matching;
 mod observed;
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 use log::{info, warn};
 
+pub use explain::{Explanation, Pass, Verdict};
 pub use manager::{DuplicateTag, OutboundManager};
 pub use observed::Observed;
 pub use options::{
@@ -170,15 +172,21 @@ impl Router {
     }
 
     fn rule_for(&self, request: &Request) -> Option<&Rule> {
-        let by_name = Subject::unresolved(request);
-        let by_address = Subject::resolving(request, &self.resolver);
-        match self.options.strategy {
-            DomainStrategy::AsIs => self.first_match(&by_name),
-            DomainStrategy::IpOnDemand => self.first_match(&by_address),
-            DomainStrategy::IpIfNonMatch => self
-                .first_match(&by_name)
-                .or_else(|| self.first_match(&by_address)),
-        }
+        let mut passes = self.passes(request);
+        passes.find_map(|subject| self.first_match(&subject))
+    }
+
+    /// As what the request is shown to all rules, one time after the other
+    /// until one of them takes it.
+    fn passes<'a>(&'a self, request: &'a Request) -> impl Iterator<Item = Subject<'a>> {
+        let (by_name, by_address) = match self.options.strategy {
+            DomainStrategy::AsIs => (true, false),
+            DomainStrategy::IpOnDemand => (false, true),
+            DomainStrategy::IpIfNonMatch => (true, true),
+        };
+        let first = by_name.then(|| Subject::unresolved(request));
+        let second = by_address.then(|| Subject::resolving(request, &self.resolver));
+        first.into_iter().chain(second)
     }
 
     fn first_match(&self, subject: &Subject) -> Option<&Rule> {
