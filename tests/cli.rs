@@ -150,6 +150,7 @@ fn help_has_an_example_for_every_command() {
     for command in [
         "run",
         "test",
+        "explain",
         "demo",
         "portal",
         "bridge",

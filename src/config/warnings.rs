@@ -95,8 +95,32 @@ impl Whole<'_> {
         };
         if !reached {
             notes.add(mark, UNREACHED);
-        } else if !self.outbounds.is_empty() && !rules.any(|rule| brings_bridges(rule, portal)) {
+        } else if !self.outbounds.is_empty() && !rules.any(|rule| self.brings_bridges(rule, portal))
+        {
             notes.add(mark, NO_BRIDGES);
+        }
+    }
+
+    /// Whether the rule may take a bridge to its portal: what comes in for the
+    /// domain, with any port.
+    fn brings_bridges(&self, rule: &Rule, portal: &PortalOptions) -> bool {
+        rule.conditions.iter().all(|condition| match condition {
+            Condition::InboundTag(tags) => tags.iter().any(|tag| self.may_ask_for(tag, portal)),
+            Condition::Domain(patterns) => patterns.iter().any(|p| matches(p, &portal.domain)),
+            Condition::Network { tcp, .. } => *tcp,
+            Condition::Ip(_) => false,
+            _ => true,
+        })
+    }
+
+    /// Whether visitors of what has this tag can name the portal's domain, or
+    /// are sent to it.
+    fn may_ask_for(&self, tag: &str, portal: &PortalOptions) -> bool {
+        let mut inbounds = self.inbounds.iter();
+        let inbound = inbounds.find(|inbound| *inbound.tag == *tag);
+        match inbound.map(|inbound| &inbound.options) {
+            Some(InboundOptions::Dokodemo(door)) => door.address.domain() == Some(&*portal.domain),
+            _ => true,
         }
     }
 
@@ -268,17 +292,6 @@ fn leads(rule: &Rule, bridge: &BridgeOptions) -> bool {
         Condition::Network { tcp, .. } => *tcp,
         Condition::Port(ports) => ports.iter().any(|range| range.contains(&0)),
         _ => false,
-    })
-}
-
-/// Whether the rule may take a bridge to its portal: what comes in for the
-/// domain, with any port.
-fn brings_bridges(rule: &Rule, portal: &PortalOptions) -> bool {
-    rule.conditions.iter().all(|condition| match condition {
-        Condition::Domain(patterns) => patterns.iter().any(|p| matches(p, &portal.domain)),
-        Condition::Network { tcp, .. } => *tcp,
-        Condition::Ip(_) => false,
-        _ => true,
     })
 }
 
