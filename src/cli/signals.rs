@@ -2,12 +2,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
+use crate::sync::shim::{Receiver, Sender, bounded, select};
 use crate::sync::{Done, Spawned, spawn};
 
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];

@@ -1,6 +1,7 @@
 //! What the service manager is told.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -38,7 +39,12 @@ impl Supervised {
 
     fn told(&self) -> Vec<String> {
         let mut buffer = [0; 1024];
-        let length = self.manager.recv(&mut buffer).expect("it tells in time");
+        let length = loop {
+            match self.manager.recv(&mut buffer) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                told => break told.expect("it tells in time"),
+            }
+        };
         let told = std::str::from_utf8(&buffer[..length]).unwrap();
         told.lines().map(str::to_owned).collect()
     }

@@ -22,9 +22,11 @@ const WALL_CLOCK: [&[&str]; 6] = [
 /// Who may: log lines say when. Requests of VMess carry the time of day, as the
 /// protocol has it, and are refused when it is far off. Certificates are valid
 /// by the date, and their files bear one. A metric says when the program started.
-const READERS: [&str; 4] = [
+/// systemd is told the time since the machine's start.
+const READERS: [&str; 5] = [
     "app/stamp.rs",
     "app/status/census.rs",
+    "cli/supervisor.rs",
     "proxy/vmess/",
     "transport/tls/",
 ];
