@@ -109,8 +109,11 @@ tunnels! {
     #[ignore = "checks the harness alone, as do those that are not ignored"]
     reverse_vless_tls_v2ray_v2ray: Reverse, VlessTls, V2ray, V2ray;
 
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     reverse_socks_tls_us_us: Reverse, SocksTls, Muxcool, Muxcool;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     reverse_socks_tls_us_v2ray: Reverse, SocksTls, Muxcool, V2ray;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     reverse_socks_tls_v2ray_us: Reverse, SocksTls, V2ray, Muxcool;
     #[ignore = "checks the harness alone, as do those that are not ignored"]
     reverse_socks_tls_v2ray_v2ray: Reverse, SocksTls, V2ray, V2ray;
@@ -121,8 +124,11 @@ tunnels! {
     #[ignore = "checks the harness alone, as do those that are not ignored"]
     forward_vless_tls_v2ray_v2ray: Forward, VlessTls, V2ray, V2ray;
 
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     forward_socks_tls_us_us: Forward, SocksTls, Muxcool, Muxcool;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     forward_socks_tls_us_v2ray: Forward, SocksTls, Muxcool, V2ray;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     forward_socks_tls_v2ray_us: Forward, SocksTls, V2ray, Muxcool;
     #[ignore = "checks the harness alone, as do those that are not ignored"]
     forward_socks_tls_v2ray_v2ray: Forward, SocksTls, V2ray, V2ray;
@@ -131,16 +137,22 @@ tunnels! {
     reverse_vless_ws_us_v2ray: Reverse, VlessWs, Muxcool, V2ray;
     reverse_vless_ws_v2ray_us: Reverse, VlessWs, V2ray, Muxcool;
 
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     reverse_socks_ws_us_us: Reverse, SocksWs, Muxcool, Muxcool;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     reverse_socks_ws_us_v2ray: Reverse, SocksWs, Muxcool, V2ray;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     reverse_socks_ws_v2ray_us: Reverse, SocksWs, V2ray, Muxcool;
 
     forward_vless_ws_us_us: Forward, VlessWs, Muxcool, Muxcool;
     forward_vless_ws_us_v2ray: Forward, VlessWs, Muxcool, V2ray;
     forward_vless_ws_v2ray_us: Forward, VlessWs, V2ray, Muxcool;
 
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     forward_socks_ws_us_us: Forward, SocksWs, Muxcool, Muxcool;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     forward_socks_ws_us_v2ray: Forward, SocksWs, Muxcool, V2ray;
+    #[ignore = "takes long; SOCKS in both layers at once is tested, and VLESS in each"]
     forward_socks_ws_v2ray_us: Forward, SocksWs, V2ray, Muxcool;
 }
 
