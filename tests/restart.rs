@@ -15,7 +15,10 @@ use std::{
 
 use support::{
     client,
-    config::Carrier::{self, Socks, SocksTls, Vless, VlessTls, VlessWs, VlessWss},
+    config::Carrier::{
+        self, Socks, SocksTls, SocksWs, SocksWss, Vless, VlessTls, VlessWs, VlessWss, VmessTls,
+        VmessWs, VmessWss,
+    },
     program::Kind::{Muxcool, V2ray},
     target::TcpTarget,
     tunnel::{
@@ -94,6 +97,230 @@ restarts! {
     mux_client_us_us: restart_near(Forward, Vless, Muxcool, Muxcool), BACK;
     mux_client_us_v2ray: restart_near(Forward, Vless, Muxcool, V2ray), BACK;
     mux_client_v2ray_us: restart_near(Forward, Vless, V2ray, Muxcool), BACK;
+}
+
+// All other carriers and pairings, for who has the time (`-- --ignored`).
+restarts! {
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_vless_tls: restart_far(Forward, VlessTls, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_vless_tls: restart_near(Forward, VlessTls, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_vless_tls: restart_near(Reverse, VlessTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_vless_tls: restart_far(Forward, VlessTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_vless_tls: restart_near(Forward, VlessTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_vless_tls: restart_far(Reverse, VlessTls, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_vless_tls: restart_far(Forward, VlessTls, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_vless_tls: restart_near(Forward, VlessTls, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_vless_ws: restart_near(Forward, VlessWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_vless_ws: restart_near(Reverse, VlessWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_vless_ws: restart_near(Forward, VlessWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_vless_ws: restart_far(Reverse, VlessWs, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_vless_ws: restart_near(Reverse, VlessWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_vless_ws: restart_far(Forward, VlessWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_vless_ws: restart_near(Forward, VlessWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_vless_wss: restart_near(Forward, VlessWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_vless_wss: restart_near(Reverse, VlessWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_vless_wss: restart_far(Forward, VlessWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_vless_wss: restart_near(Forward, VlessWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_vless_wss: restart_far(Reverse, VlessWss, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_vless_wss: restart_near(Reverse, VlessWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_vless_wss: restart_far(Forward, VlessWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_vless_wss: restart_near(Forward, VlessWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_vmess: restart_far(Forward, VMESS, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_vmess: restart_near(Forward, VMESS, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_vmess: restart_far(Reverse, VMESS, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_vmess: restart_far(Forward, VMESS, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_vmess: restart_near(Forward, VMESS, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_vmess: restart_far(Reverse, VMESS, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_vmess: restart_near(Reverse, VMESS, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_vmess: restart_far(Forward, VMESS, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_vmess: restart_near(Forward, VMESS, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_us_by_vmess_tls: restart_far(Reverse, VmessTls, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_us_by_vmess_tls: restart_near(Reverse, VmessTls, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_vmess_tls: restart_far(Forward, VmessTls, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_vmess_tls: restart_near(Forward, VmessTls, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_vmess_tls: restart_far(Reverse, VmessTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_vmess_tls: restart_near(Reverse, VmessTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_vmess_tls: restart_far(Forward, VmessTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_vmess_tls: restart_near(Forward, VmessTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_vmess_tls: restart_far(Reverse, VmessTls, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_vmess_tls: restart_near(Reverse, VmessTls, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_vmess_tls: restart_far(Forward, VmessTls, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_vmess_tls: restart_near(Forward, VmessTls, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_us_by_vmess_ws: restart_far(Reverse, VmessWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_us_by_vmess_ws: restart_near(Reverse, VmessWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_vmess_ws: restart_far(Forward, VmessWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_vmess_ws: restart_near(Forward, VmessWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_vmess_ws: restart_far(Reverse, VmessWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_vmess_ws: restart_near(Reverse, VmessWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_vmess_ws: restart_far(Forward, VmessWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_vmess_ws: restart_near(Forward, VmessWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_vmess_ws: restart_far(Reverse, VmessWs, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_vmess_ws: restart_near(Reverse, VmessWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_vmess_ws: restart_far(Forward, VmessWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_vmess_ws: restart_near(Forward, VmessWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_us_by_vmess_wss: restart_far(Reverse, VmessWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_us_by_vmess_wss: restart_near(Reverse, VmessWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_vmess_wss: restart_far(Forward, VmessWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_vmess_wss: restart_near(Forward, VmessWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_vmess_wss: restart_far(Reverse, VmessWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_vmess_wss: restart_near(Reverse, VmessWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_vmess_wss: restart_far(Forward, VmessWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_vmess_wss: restart_near(Forward, VmessWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_vmess_wss: restart_far(Reverse, VmessWss, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_vmess_wss: restart_near(Reverse, VmessWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_vmess_wss: restart_far(Forward, VmessWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_vmess_wss: restart_near(Forward, VmessWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_socks: restart_far(Forward, Socks, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_socks: restart_near(Forward, Socks, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_socks: restart_far(Reverse, Socks, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_socks: restart_near(Reverse, Socks, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_socks: restart_far(Forward, Socks, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_socks: restart_near(Forward, Socks, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_socks: restart_far(Reverse, Socks, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_socks: restart_near(Reverse, Socks, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_socks: restart_far(Forward, Socks, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_socks: restart_near(Forward, Socks, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_socks_tls: restart_near(Forward, SocksTls, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_socks_tls: restart_far(Reverse, SocksTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_socks_tls: restart_near(Reverse, SocksTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_socks_tls: restart_far(Forward, SocksTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_socks_tls: restart_near(Forward, SocksTls, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_socks_tls: restart_far(Reverse, SocksTls, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_socks_tls: restart_far(Forward, SocksTls, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_socks_tls: restart_near(Forward, SocksTls, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_us_by_socks_ws: restart_far(Reverse, SocksWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_us_by_socks_ws: restart_near(Reverse, SocksWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_socks_ws: restart_far(Forward, SocksWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_socks_ws: restart_near(Forward, SocksWs, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_socks_ws: restart_far(Reverse, SocksWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_socks_ws: restart_near(Reverse, SocksWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_socks_ws: restart_far(Forward, SocksWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_socks_ws: restart_near(Forward, SocksWs, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_socks_ws: restart_far(Reverse, SocksWs, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_socks_ws: restart_near(Reverse, SocksWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_socks_ws: restart_far(Forward, SocksWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_socks_ws: restart_near(Forward, SocksWs, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_us_by_socks_wss: restart_far(Reverse, SocksWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_us_by_socks_wss: restart_near(Reverse, SocksWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_us_by_socks_wss: restart_far(Forward, SocksWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_us_by_socks_wss: restart_near(Forward, SocksWss, Muxcool, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_us_v2ray_by_socks_wss: restart_far(Reverse, SocksWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    portal_us_v2ray_by_socks_wss: restart_near(Reverse, SocksWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_us_v2ray_by_socks_wss: restart_far(Forward, SocksWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_us_v2ray_by_socks_wss: restart_near(Forward, SocksWss, Muxcool, V2ray), BACK;
+    #[ignore = "takes long; see the rows above"]
+    bridge_v2ray_us_by_socks_wss: restart_far(Reverse, SocksWss, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+    #[ignore = "takes long; see the rows above"]
+    portal_v2ray_us_by_socks_wss: restart_near(Reverse, SocksWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_server_v2ray_us_by_socks_wss: restart_far(Forward, SocksWss, V2ray, Muxcool), BACK;
+    #[ignore = "takes long; see the rows above"]
+    mux_client_v2ray_us_by_socks_wss: restart_near(Forward, SocksWss, V2ray, Muxcool), BACK;
 }
 
 /// Kills the far program under an open connection, which must end, and
