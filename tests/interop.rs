@@ -180,19 +180,28 @@ tunnels! {
 }
 
 /// Only what another cipher or another layer may change: bodies of streams and of
-/// datagrams, through one tunnel.
+/// datagrams, through one tunnel. And all of it, for who has the time.
 macro_rules! bodies {
-    ($($name:ident: $shape:ident, $carrier:ident, $near:ident, $far:ident;)*) => {$(
-        #[test]
-        fn $name() {
-            streams_and_datagrams(Plan {
-                shape: $shape,
-                carrier: $carrier,
-                near: $near,
-                far: $far,
-            });
+    ($($name:ident: $shape:ident, $carrier:ident, $near:ident, $far:ident;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                streams_and_datagrams(Plan {
+                    shape: $shape,
+                    carrier: $carrier,
+                    near: $near,
+                    far: $far,
+                });
+            }
+        )*
+
+        tunnels! {
+            $(
+                #[ignore = "takes long; each layer is tested on its own"]
+                $name: $shape, $carrier, $near, $far;
+            )*
         }
-    )*};
+    };
 }
 
 bodies! {
@@ -231,70 +240,6 @@ bodies! {
     forward_vmess_ws_v2ray_us: Forward, VmessWs, V2ray, Muxcool;
     forward_vmess_wss_us_us: Forward, VmessWss, Muxcool, Muxcool;
     forward_vmess_wss_us_v2ray: Forward, VmessWss, Muxcool, V2ray;
-    forward_vmess_wss_v2ray_us: Forward, VmessWss, V2ray, Muxcool;
-}
-
-// All of it, for who has the time: `cargo test --test interop -- --ignored`.
-tunnels! {
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vless_wss_us_us: Reverse, VlessWss, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vless_wss_us_v2ray: Reverse, VlessWss, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vless_wss_v2ray_us: Reverse, VlessWss, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_socks_wss_us_us: Reverse, SocksWss, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_socks_wss_us_v2ray: Reverse, SocksWss, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_socks_wss_v2ray_us: Reverse, SocksWss, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vless_wss_us_us: Forward, VlessWss, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vless_wss_us_v2ray: Forward, VlessWss, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vless_wss_v2ray_us: Forward, VlessWss, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_socks_wss_us_us: Forward, SocksWss, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_socks_wss_us_v2ray: Forward, SocksWss, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_socks_wss_v2ray_us: Forward, SocksWss, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_tls_us_us: Reverse, VmessTls, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_tls_us_v2ray: Reverse, VmessTls, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_tls_v2ray_us: Reverse, VmessTls, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_ws_us_us: Reverse, VmessWs, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_ws_us_v2ray: Reverse, VmessWs, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_ws_v2ray_us: Reverse, VmessWs, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_wss_us_us: Reverse, VmessWss, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_wss_us_v2ray: Reverse, VmessWss, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    reverse_vmess_wss_v2ray_us: Reverse, VmessWss, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_tls_us_us: Forward, VmessTls, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_tls_us_v2ray: Forward, VmessTls, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_tls_v2ray_us: Forward, VmessTls, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_ws_us_us: Forward, VmessWs, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_ws_us_v2ray: Forward, VmessWs, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_ws_v2ray_us: Forward, VmessWs, V2ray, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_wss_us_us: Forward, VmessWss, Muxcool, Muxcool;
-    #[ignore = "takes long; each layer is tested on its own"]
-    forward_vmess_wss_us_v2ray: Forward, VmessWss, Muxcool, V2ray;
-    #[ignore = "takes long; each layer is tested on its own"]
     forward_vmess_wss_v2ray_us: Forward, VmessWss, V2ray, Muxcool;
 }
 

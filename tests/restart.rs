@@ -99,228 +99,55 @@ restarts! {
     mux_client_v2ray_us: restart_near(Forward, Vless, V2ray, Muxcool), BACK;
 }
 
-// All other carriers and pairings, for who has the time (`-- --ignored`).
-restarts! {
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_vless_tls: restart_far(Forward, VlessTls, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_vless_tls: restart_near(Forward, VlessTls, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_vless_tls: restart_near(Reverse, VlessTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_vless_tls: restart_far(Forward, VlessTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_vless_tls: restart_near(Forward, VlessTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_vless_tls: restart_far(Reverse, VlessTls, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_vless_tls: restart_far(Forward, VlessTls, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_vless_tls: restart_near(Forward, VlessTls, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_vless_ws: restart_near(Forward, VlessWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_vless_ws: restart_near(Reverse, VlessWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_vless_ws: restart_near(Forward, VlessWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_vless_ws: restart_far(Reverse, VlessWs, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_vless_ws: restart_near(Reverse, VlessWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_vless_ws: restart_far(Forward, VlessWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_vless_ws: restart_near(Forward, VlessWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_vless_wss: restart_near(Forward, VlessWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_vless_wss: restart_near(Reverse, VlessWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_vless_wss: restart_far(Forward, VlessWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_vless_wss: restart_near(Forward, VlessWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_vless_wss: restart_far(Reverse, VlessWss, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_vless_wss: restart_near(Reverse, VlessWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_vless_wss: restart_far(Forward, VlessWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_vless_wss: restart_near(Forward, VlessWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_vmess: restart_far(Forward, VMESS, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_vmess: restart_near(Forward, VMESS, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_vmess: restart_far(Reverse, VMESS, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_vmess: restart_far(Forward, VMESS, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_vmess: restart_near(Forward, VMESS, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_vmess: restart_far(Reverse, VMESS, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_vmess: restart_near(Reverse, VMESS, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_vmess: restart_far(Forward, VMESS, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_vmess: restart_near(Forward, VMESS, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_us_by_vmess_tls: restart_far(Reverse, VmessTls, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_us_by_vmess_tls: restart_near(Reverse, VmessTls, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_vmess_tls: restart_far(Forward, VmessTls, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_vmess_tls: restart_near(Forward, VmessTls, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_vmess_tls: restart_far(Reverse, VmessTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_vmess_tls: restart_near(Reverse, VmessTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_vmess_tls: restart_far(Forward, VmessTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_vmess_tls: restart_near(Forward, VmessTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_vmess_tls: restart_far(Reverse, VmessTls, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_vmess_tls: restart_near(Reverse, VmessTls, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_vmess_tls: restart_far(Forward, VmessTls, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_vmess_tls: restart_near(Forward, VmessTls, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_us_by_vmess_ws: restart_far(Reverse, VmessWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_us_by_vmess_ws: restart_near(Reverse, VmessWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_vmess_ws: restart_far(Forward, VmessWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_vmess_ws: restart_near(Forward, VmessWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_vmess_ws: restart_far(Reverse, VmessWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_vmess_ws: restart_near(Reverse, VmessWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_vmess_ws: restart_far(Forward, VmessWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_vmess_ws: restart_near(Forward, VmessWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_vmess_ws: restart_far(Reverse, VmessWs, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_vmess_ws: restart_near(Reverse, VmessWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_vmess_ws: restart_far(Forward, VmessWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_vmess_ws: restart_near(Forward, VmessWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_us_by_vmess_wss: restart_far(Reverse, VmessWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_us_by_vmess_wss: restart_near(Reverse, VmessWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_vmess_wss: restart_far(Forward, VmessWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_vmess_wss: restart_near(Forward, VmessWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_vmess_wss: restart_far(Reverse, VmessWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_vmess_wss: restart_near(Reverse, VmessWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_vmess_wss: restart_far(Forward, VmessWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_vmess_wss: restart_near(Forward, VmessWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_vmess_wss: restart_far(Reverse, VmessWss, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_vmess_wss: restart_near(Reverse, VmessWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_vmess_wss: restart_far(Forward, VmessWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_vmess_wss: restart_near(Forward, VmessWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_socks: restart_far(Forward, Socks, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_socks: restart_near(Forward, Socks, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_socks: restart_far(Reverse, Socks, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_socks: restart_near(Reverse, Socks, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_socks: restart_far(Forward, Socks, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_socks: restart_near(Forward, Socks, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_socks: restart_far(Reverse, Socks, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_socks: restart_near(Reverse, Socks, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_socks: restart_far(Forward, Socks, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_socks: restart_near(Forward, Socks, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_socks_tls: restart_near(Forward, SocksTls, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_socks_tls: restart_far(Reverse, SocksTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_socks_tls: restart_near(Reverse, SocksTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_socks_tls: restart_far(Forward, SocksTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_socks_tls: restart_near(Forward, SocksTls, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_socks_tls: restart_far(Reverse, SocksTls, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_socks_tls: restart_far(Forward, SocksTls, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_socks_tls: restart_near(Forward, SocksTls, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_us_by_socks_ws: restart_far(Reverse, SocksWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_us_by_socks_ws: restart_near(Reverse, SocksWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_socks_ws: restart_far(Forward, SocksWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_socks_ws: restart_near(Forward, SocksWs, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_socks_ws: restart_far(Reverse, SocksWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_socks_ws: restart_near(Reverse, SocksWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_socks_ws: restart_far(Forward, SocksWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_socks_ws: restart_near(Forward, SocksWs, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_socks_ws: restart_far(Reverse, SocksWs, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_socks_ws: restart_near(Reverse, SocksWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_socks_ws: restart_far(Forward, SocksWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_socks_ws: restart_near(Forward, SocksWs, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_us_by_socks_wss: restart_far(Reverse, SocksWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_us_by_socks_wss: restart_near(Reverse, SocksWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_us_by_socks_wss: restart_far(Forward, SocksWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_us_by_socks_wss: restart_near(Forward, SocksWss, Muxcool, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_us_v2ray_by_socks_wss: restart_far(Reverse, SocksWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    portal_us_v2ray_by_socks_wss: restart_near(Reverse, SocksWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_us_v2ray_by_socks_wss: restart_far(Forward, SocksWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_us_v2ray_by_socks_wss: restart_near(Forward, SocksWss, Muxcool, V2ray), BACK;
-    #[ignore = "takes long; see the rows above"]
-    bridge_v2ray_us_by_socks_wss: restart_far(Reverse, SocksWss, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
-    #[ignore = "takes long; see the rows above"]
-    portal_v2ray_us_by_socks_wss: restart_near(Reverse, SocksWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_server_v2ray_us_by_socks_wss: restart_far(Forward, SocksWss, V2ray, Muxcool), BACK;
-    #[ignore = "takes long; see the rows above"]
-    mux_client_v2ray_us_by_socks_wss: restart_near(Forward, SocksWss, V2ray, Muxcool), BACK;
+/// Every restart over every carrier, for who has the time (`-- --ignored`).
+macro_rules! restarts_by {
+    ($($name:ident: $carrier:ident;)*) => {$(
+        mod $name {
+            use super::*;
+
+            restarts! {
+                #[ignore = "takes long"]
+                bridge_us_us: restart_far(Reverse, $carrier, Muxcool, Muxcool), BACK;
+                #[ignore = "takes long"]
+                bridge_us_v2ray: restart_far(Reverse, $carrier, Muxcool, V2ray), BACK;
+                #[ignore = "takes long"]
+                bridge_v2ray_us: restart_far(Reverse, $carrier, V2ray, Muxcool), BACK_WITH_V2RAY_PORTAL;
+                #[ignore = "takes long"]
+                portal_us_us: restart_near(Reverse, $carrier, Muxcool, Muxcool), BACK;
+                #[ignore = "takes long"]
+                portal_us_v2ray: restart_near(Reverse, $carrier, Muxcool, V2ray), BACK;
+                #[ignore = "takes long"]
+                portal_v2ray_us: restart_near(Reverse, $carrier, V2ray, Muxcool), BACK;
+                #[ignore = "takes long"]
+                mux_server_us_us: restart_far(Forward, $carrier, Muxcool, Muxcool), BACK;
+                #[ignore = "takes long"]
+                mux_server_us_v2ray: restart_far(Forward, $carrier, Muxcool, V2ray), BACK;
+                #[ignore = "takes long"]
+                mux_server_v2ray_us: restart_far(Forward, $carrier, V2ray, Muxcool), BACK;
+                #[ignore = "takes long"]
+                mux_client_us_us: restart_near(Forward, $carrier, Muxcool, Muxcool), BACK;
+                #[ignore = "takes long"]
+                mux_client_us_v2ray: restart_near(Forward, $carrier, Muxcool, V2ray), BACK;
+                #[ignore = "takes long"]
+                mux_client_v2ray_us: restart_near(Forward, $carrier, V2ray, Muxcool), BACK;
+            }
+        }
+    )*};
+}
+
+restarts_by! {
+    vless: Vless;
+    vless_tls: VlessTls;
+    vless_ws: VlessWs;
+    vless_wss: VlessWss;
+    vmess: VMESS;
+    vmess_tls: VmessTls;
+    vmess_ws: VmessWs;
+    vmess_wss: VmessWss;
+    socks: Socks;
+    socks_tls: SocksTls;
+    socks_ws: SocksWs;
+    socks_wss: SocksWss;
 }
 
 /// Kills the far program under an open connection, which must end, and
