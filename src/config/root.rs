@@ -3,7 +3,7 @@
 use super::diagnosis::Diagnosis;
 use super::json::Node;
 use super::notes::Notes;
-use super::plan::Plan;
+use super::plan::{InboundPlan, OutboundPlan, Plan};
 use super::policy::Policy;
 use super::read::{Fields, Keys};
 use super::routing::{self, Names, Routing};
@@ -65,28 +65,11 @@ fn sections(fields: Fields<'_>, mut notes: Notes) -> Diagnosis {
     let metrics = metrics::read(fields.get("metrics"), &mut notes);
     let metrics = notes.keep(metrics).flatten();
     let policy = Policy::read(fields.get("policy"), &mut notes);
-    let inbounds = entries(
-        fields.list("inbounds"),
-        &mut tags.inbounds,
-        &mut notes,
-        |node, tags, notes| inbound::read(node, &policy, tags, notes),
-    );
-    let outbounds = entries(
-        fields.list("outbounds"),
-        &mut tags.outbounds,
-        &mut notes,
-        |node, tags, notes| outbound::read(node, &policy, tags, notes),
-    );
+    let inbounds = inbounds(&fields, &policy, &mut tags, &mut notes);
+    let outbounds = outbounds(&fields, &policy, &mut tags, &mut notes);
     let reverse = fields.get("reverse");
     let reverse = reverse::read(reverse, policy.mux(), &mut tags, &mut notes);
-    let names = Names {
-        tags: &tags,
-        sniffed: notes.has_errors() || inbounds.iter().any(|i| i.sniffing.is_some()),
-    };
-    let Routing { options, marks } = routing::read(fields.get("routing"), &names, &mut notes);
-    for key in ["observatory", "burstObservatory"] {
-        observatory(fields.get(key), &mut notes);
-    }
+    let Routing { options, marks } = rules(&fields, &inbounds, &tags, &mut notes);
     let root = &fields.node().mark;
     fields.finish_noting(&mut notes);
 
@@ -115,6 +98,47 @@ fn sections(fields: Fields<'_>, mut notes: Notes) -> Diagnosis {
         warnings: Vec::new(),
     };
     Diagnosis::of(plan, marks, notes)
+}
+
+fn inbounds(
+    fields: &Fields<'_>,
+    policy: &Policy,
+    tags: &mut AllTags,
+    notes: &mut Notes,
+) -> Vec<InboundPlan> {
+    let list = fields.list("inbounds");
+    entries(list, &mut tags.inbounds, notes, |node, tags, notes| {
+        inbound::read(node, policy, tags, notes)
+    })
+}
+
+fn outbounds(
+    fields: &Fields<'_>,
+    policy: &Policy,
+    tags: &mut AllTags,
+    notes: &mut Notes,
+) -> Vec<OutboundPlan> {
+    let list = fields.list("outbounds");
+    entries(list, &mut tags.outbounds, notes, |node, tags, notes| {
+        outbound::read(node, policy, tags, notes)
+    })
+}
+
+fn rules(
+    fields: &Fields<'_>,
+    inbounds: &[InboundPlan],
+    tags: &AllTags,
+    notes: &mut Notes,
+) -> Routing {
+    let names = Names {
+        tags,
+        sniffed: notes.has_errors() || inbounds.iter().any(|i| i.sniffing.is_some()),
+    };
+    let routing = routing::read(fields.get("routing"), &names, notes);
+    for key in ["observatory", "burstObservatory"] {
+        observatory(fields.get(key), notes);
+    }
+    routing
 }
 
 /// What is missing may stand under a key that is misspelt.
