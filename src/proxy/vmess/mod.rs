@@ -17,6 +17,8 @@ mod outbound;
 mod reader;
 mod replay;
 mod response;
+#[cfg(test)]
+mod samples;
 mod sealer;
 mod sizes;
 mod users;

@@ -168,22 +168,14 @@ impl<R: Reader> Reader for BodyReader<R> {
 mod tests {
     use std::cell::Cell;
 
+    use super::super::samples;
     use super::super::sealer::Sealer;
-    use super::super::wire::{BodyKeys, Direction, Options, RequestHeader, Security};
+    use super::super::wire::{Direction, RequestHeader};
     use super::*;
     use crate::net::Destination;
 
     fn header() -> RequestHeader {
-        RequestHeader {
-            keys: BodyKeys {
-                key: [1; 16],
-                iv: [2; 16],
-            },
-            answer: 3,
-            options: Options::usual(Security::Aes128Gcm),
-            security: Security::Aes128Gcm,
-            target: Destination::udp("example.com", 53).unwrap(),
-        }
+        samples::header(Destination::udp("example.com", 53).unwrap())
     }
 
     /// Delivers these, and has to wait for each.

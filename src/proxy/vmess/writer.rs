@@ -199,22 +199,13 @@ impl<W: Writer> Writer for BodyWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::super::opener::Opener;
-    use super::super::wire::{BodyKeys, Security};
+    use super::super::samples;
     use super::*;
     use crate::link::{Link, Reader, pair};
     use crate::net::Destination;
 
     fn header() -> RequestHeader {
-        RequestHeader {
-            keys: BodyKeys {
-                key: [1; 16],
-                iv: [2; 16],
-            },
-            answer: 3,
-            options: Options::usual(Security::Aes128Gcm),
-            security: Security::Aes128Gcm,
-            target: Destination::tcp("example.com", 53).unwrap(),
-        }
+        samples::header(Destination::tcp("example.com", 53).unwrap())
     }
 
     fn writer(inner: Box<dyn Writer>) -> BodyWriter<Box<dyn Writer>> {
