@@ -149,8 +149,8 @@ fn socks_on(tag: &str, ip: &str, options: &socks::InboundOptions, handshake: Dur
         let listener = listen(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
         let local = listener.local_addr().unwrap();
         let flows = match options.udp {
-            true => match socks::start_udp(ctx.clone(), options, local) {
-                Ok(flows) => Some(flows),
+            true => match udp::bind(local) {
+                Ok(socket) => Some(socks_flows(ctx.clone(), options, socket)),
                 Err(_) => continue,
             },
             false => None,
@@ -159,6 +159,12 @@ fn socks_on(tag: &str, ip: &str, options: &socks::InboundOptions, handshake: Dur
         return Running::start((tag, handshake), listener, inbound, flows, requests);
     }
     panic!("no port is free for both");
+}
+
+fn socks_flows(ctx: InboundContext, options: &socks::InboundOptions, socket: UdpSocket) -> Flows {
+    let flows = socks::prepare_udp(ctx, options, udp::Seat::New(socket)).unwrap();
+    flows.open();
+    flows
 }
 
 fn start_socks(tag: &str, options: &socks::InboundOptions) -> Running {
@@ -1126,8 +1132,10 @@ mod dokodemo_door {
     #[test]
     fn datagrams_go_to_the_target_and_back() {
         let (ctx, requests) = context("kb", PATIENCE);
-        let any = "127.0.0.1:0".parse().unwrap();
-        let flows = dokodemo::start_udp(ctx, &options(udp_echo()), any).unwrap();
+        let socket = udp::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let seat = udp::Seat::New(socket);
+        let flows = dokodemo::prepare_udp(ctx, &options(udp_echo()), seat).unwrap();
+        flows.open();
         let visitors = [0; 2].map(|_| {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.set_read_timeout(Some(PATIENCE)).unwrap();

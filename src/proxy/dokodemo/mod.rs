@@ -6,4 +6,4 @@ mod relay;
 
 pub use inbound::Inbound;
 pub use options::InboundOptions;
-pub use relay::{prepare_udp, start_udp};
+pub use relay::prepare_udp;

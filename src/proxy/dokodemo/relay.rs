@@ -1,29 +1,13 @@
 use std::io;
-use std::net::SocketAddr;
 
 use super::InboundOptions;
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Network, Origin};
 use crate::proxy::InboundContext;
-use crate::transport::udp::{FlowLimits, Flows, Seat, Service, bind};
+use crate::transport::udp::{FlowLimits, Flows, Seat, Service};
 
-/// Takes datagrams that arrive at the address `local` to the target of
-/// `options`: one flow for each visitor.
-///
-/// # Errors
-/// When the address cannot be bound, or the thread cannot be started.
-pub fn start_udp(
-    ctx: InboundContext,
-    options: &InboundOptions,
-    local: SocketAddr,
-) -> io::Result<Flows> {
-    let flows = prepare_udp(ctx, options, Seat::New(bind(local)?))?;
-    flows.open();
-    Ok(flows)
-}
-
-/// As [`start_udp`], where the socket is there already, and up to the moment
-/// when it is [opened](Flows::open).
+/// Takes datagrams that arrive at a socket to the target of `options`, one flow for
+/// each visitor, once it is [opened](Flows::open).
 ///
 /// # Errors
 /// When the thread cannot be started.

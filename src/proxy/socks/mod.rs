@@ -12,4 +12,4 @@ pub mod wire;
 pub use inbound::Inbound;
 pub use options::{Account, InboundOptions, OutboundOptions, Server};
 pub use outbound::Outbound;
-pub use relay::{prepare_udp, start_udp};
+pub use relay::prepare_udp;

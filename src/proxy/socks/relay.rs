@@ -1,5 +1,4 @@
 use std::io;
-use std::net::SocketAddr;
 
 use log::warn;
 
@@ -7,29 +6,14 @@ use super::{InboundOptions, wire};
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Network, Origin};
 use crate::proxy::InboundContext;
-use crate::transport::udp::{FlowLimits, Flows, Seat, Service, bind};
+use crate::transport::udp::{FlowLimits, Flows, Seat, Service};
 
-/// Starts the datagram side of a SOCKS inbound on the address of its
-/// listener, as UDP ASSOCIATE promises.
+/// The datagram side of a SOCKS inbound, at the address of its listener, as UDP
+/// ASSOCIATE promises, up to the moment when it is [opened](Flows::open).
 ///
 /// As in the reference, datagrams need no association and carry no password:
 /// whoever can reach the port can use it. The log says so when streams do need
 /// one.
-///
-/// # Errors
-/// When the address cannot be bound, or the thread cannot be started.
-pub fn start_udp(
-    ctx: InboundContext,
-    options: &InboundOptions,
-    local: SocketAddr,
-) -> io::Result<Flows> {
-    let flows = prepare_udp(ctx, options, Seat::New(bind(local)?))?;
-    flows.open();
-    Ok(flows)
-}
-
-/// As [`start_udp`], where the socket is there already, and up to the moment
-/// when it is [opened](Flows::open).
 ///
 /// # Errors
 /// When the thread cannot be started.
