@@ -652,6 +652,21 @@ pub const MAX_CONFIG_DEPTH: usize = 32;
 pub const MAX_PORT_RANGE: usize = 1024;
 
 // ---------------------------------------------------------------------------
+// Our choice: service
+// ---------------------------------------------------------------------------
+
+/// Files that may be open in a service, in the unit that we print: some of them
+/// for each connection, as many as [`MAX_THREADS`] serve, and with room.
+pub const SERVICE_FILES: u32 = 262_144;
+
+/// What a service manager is asked for beyond the time that connections get to
+/// end in: closing and joining, on a busy machine.
+pub const SERVICE_STOP_MARGIN: Duration = Duration::from_secs(15);
+
+/// Bytes of the name of a service or of a group, as the system has it.
+pub const LONGEST_NAME: usize = 31;
+
+// ---------------------------------------------------------------------------
 // Our choice: memory and threads
 // ---------------------------------------------------------------------------
 
@@ -721,14 +736,3 @@ pub const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// How long closing waits for its threads before it names those left.
 pub const JOIN_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Files that may be open in a service, in the unit that we print: some of them
-/// for each connection, as many as [`MAX_THREADS`] serve, and with room.
-pub const SERVICE_FILES: u32 = 262_144;
-
-/// What a service manager is asked for beyond the time that connections get to
-/// end in: closing and joining, on a busy machine.
-pub const SERVICE_STOP_MARGIN: Duration = Duration::from_secs(15);
-
-/// Bytes of the name of a service or of a group, as the system has it.
-pub const LONGEST_NAME: usize = 31;
