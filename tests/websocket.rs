@@ -250,9 +250,9 @@ fn others_answer_is_not_cut_by_our_end() {
 fn others_learn_of_our_end_when_they_are_quiet() {
     let (mut raw, mut server) = Raw::visits(PIPE);
     write(server.writer.as_mut(), b"all");
+    let started = Instant::now();
     server.writer.close().unwrap();
     assert_eq!(raw.gets(), Some(b"all".to_vec()));
-    let started = Instant::now();
     raw.gets_close();
     assert!(started.elapsed() > END_QUIET / 2);
     let reading = thread::spawn(move || read_to_end(server.reader.as_mut()));

@@ -138,8 +138,8 @@ fn stop_under_load(shape: Shape, stops: Stops, other: Kind, wanted: usize) {
     let mut crowd: Vec<Busy> = (0..count).map(|number| Busy::new(&rig, number)).collect();
     let each = 20_000;
     read_all(&mut crowd, each * count);
-    rig.stopping().ask_to_stop();
     let asked = Instant::now();
+    rig.stopping().ask_to_stop();
     let reader = thread::spawn(move || {
         read_all(&mut crowd, usize::MAX);
         crowd
