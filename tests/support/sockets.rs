@@ -1,6 +1,11 @@
 //! What the system says about sockets: who listens, who is connected.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::Path,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -16,7 +21,10 @@ pub fn listeners(protocol: Protocol, port: u16) -> HashSet<u64> {
     };
     tables
         .iter()
-        .flat_map(|table| rows(table))
+        // Of TCP those that listen come first, and behind them thousands that have ended.
+        .flat_map(|table| {
+            rows(table).take_while(|row| protocol == Protocol::Udp || row.state == state)
+        })
         .filter(|row| row.state == state && row.local_port == port)
         .map(|row| row.inode)
         .collect()
@@ -26,7 +34,6 @@ pub fn listeners(protocol: Protocol, port: u16) -> HashSet<u64> {
 /// or have ended in order within the last minute (TIME-WAIT).
 pub fn peers(port: u16) -> HashSet<u16> {
     rows("tcp")
-        .iter()
         .filter_map(|row| match (row.local_port, row.peer_port) {
             (local, peer) if local == port => Some(peer),
             (local, peer) if peer == port => Some(local),
@@ -55,18 +62,25 @@ struct Row {
     inode: u64,
 }
 
-fn rows(table: &str) -> Vec<Row> {
-    let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
-    text.lines().skip(1).filter_map(parse_row).collect()
+/// As far as they are asked for: the system makes them as they are read.
+fn rows(table: &str) -> impl Iterator<Item = Row> + use<> {
+    let file = File::open(format!("/proc/net/{table}")).ok();
+    let lines = file
+        .into_iter()
+        .flat_map(|file| BufReader::new(file).lines());
+    lines
+        .map_while(Result::ok)
+        .skip(1)
+        .filter_map(|line| parse_row(&line))
 }
 
 fn parse_row(line: &str) -> Option<Row> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
+    let mut fields = line.split_ascii_whitespace().skip(1);
     Some(Row {
-        local_port: parse_port(fields.get(1)?)?,
-        peer_port: parse_port(fields.get(2)?)?,
-        state: (*fields.get(3)?).to_owned(),
-        inode: fields.get(9)?.parse().ok()?,
+        local_port: parse_port(fields.next()?)?,
+        peer_port: parse_port(fields.next()?)?,
+        state: fields.next()?.to_owned(),
+        inode: fields.nth(5)?.parse().ok()?,
     })
 }
 
