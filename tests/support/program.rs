@@ -208,6 +208,10 @@ impl Program {
     /// process listens there, as the two would share the visitors.
     fn missing_listener(&self) -> Option<(Protocol, u16)> {
         let held = sockets::held_by(self.child.as_ref()?.id());
+        if held.is_empty() {
+            // To look for them among all sockets of the system costs more than the start.
+            return self.listeners.first().copied();
+        }
         let missing = |(protocol, port): &(Protocol, u16)| {
             let listeners = sockets::listeners(*protocol, *port);
             let (own, foreign): (HashSet<u64>, _) = listeners
