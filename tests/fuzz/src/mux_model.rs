@@ -203,13 +203,14 @@ pub fn signals_are_answers(sent: &[Message], heard: &[Message]) {
 }
 
 /// The most bytes of a session that this peer allows, if it has said so with
-/// its first frame; else there is no limit.
+/// its first frame; else there is no limit, for the session may have sent
+/// before.
 pub fn credit(id: u16, heard: &[Message], first: Option<&Frame>) -> Option<u64> {
     let first = first.filter(|frame| head(frame) == (0, SessionStatus::KeepAlive))?;
-    let Some(Message::Hello(hello)) = heard.first() else {
+    let in_first = Message::decode_all(&first.payload).ok()?;
+    let Some(Message::Hello(hello)) = heard.first().filter(|_| !in_first.is_empty()) else {
         return None;
     };
-    Message::decode_all(&first.payload).ok()?;
     let granted = heard.iter().flat_map(|message| match message {
         Message::Credit(credits) => credits.clone(),
         _ => Vec::new(),
