@@ -69,6 +69,7 @@ fn a_peer_gets_none_that_is_larger_than_it_says() {
         let stream = worker.open(udp()).unwrap();
         assert_eq!(speaker.frame().status, NEW);
         speaker.say_bytes(&hello(largest));
+        speaker.say_bytes(&hello(MAX_FRAME_PAYLOAD)); // a second changes nothing
         speaker.sync();
         send(&stream, 1, largest + 1);
         send(&stream, 2, largest);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use muxcool::limits::{INITIAL_WINDOW, PONGS, PROBE_AFTER};
+use muxcool::limits::{FRAME_PAYLOAD, INITIAL_WINDOW, PONGS, PROBE_AFTER};
 use muxcool::link::Request;
 use muxcool::mux::{CarrierOptions, ClientOptions, ClientWorker, MuxServer, ServerWorker};
 
@@ -128,6 +128,57 @@ fn a_second_hello_changes_nothing() {
         speaker.expect(Frame::keep(stream.id(), &[7; 90]));
         writing.join().unwrap().unwrap();
     }
+    worker.close();
+}
+
+/// Sessions that the peer opens before the first, between the two, and after.
+#[test]
+fn a_second_hello_changes_no_session_of_the_peers() {
+    let _scene = scene();
+    let (worker, mut speaker, targets) = server(&CarrierOptions::default());
+    let mut opened = Vec::new();
+    for (id, window) in [(1, 10), (2, 1000)] {
+        speaker.send(Frame::open(id, &tcp(), None));
+        opened.push(next(&targets));
+        speaker.say(&[Signal::Hello { window }]);
+        speaker.sync();
+    }
+    speaker.send(Frame::open(3, &tcp(), None));
+    opened.push(next(&targets));
+    for (id, mut target) in (1..).zip(opened) {
+        let writing = std::thread::spawn(move || {
+            target.write(&[7; 100]);
+            target
+        });
+        speaker.expect(Frame::keep(id, &[7; 10]));
+        speaker.say(&[Signal::Credit(vec![(id, 100)])]);
+        speaker.expect(Frame::keep(id, &[7; 90]));
+        drop(writing.join().unwrap());
+        speaker.expect(Frame::end(id, true));
+    }
+    worker.close();
+}
+
+#[test]
+fn other_messages_make_nobody_a_muxcool_peer() {
+    let _scene = scene();
+    let (worker, mut speaker, targets) = server(&CarrierOptions::default());
+    speaker.send(Frame::open(1, &tcp(), None));
+    let mut target = next(&targets);
+    let credit = Signal::Credit(vec![(1, 1)]);
+    speaker.say(&[credit, Signal::Pong(1), Signal::Drain, Signal::Ping(2)]);
+    assert_eq!(speaker.signal(), Signal::Pong(2));
+    target.write(b"past the offset");
+    speaker.expect(Frame::keep(1, b"past the offset"));
+    // It is granted nothing, and so nobody expects it to keep to that.
+    let sent = 4 * INITIAL_WINDOW as usize;
+    let reading = std::thread::spawn(move || (target.read(sent), target));
+    speaker.stream(1, &keyed(1, 0, sent), FRAME_PAYLOAD);
+    let (read, target) = reading.join().unwrap();
+    assert!(read == keyed(1, 0, sent), "it came otherwise");
+    speaker.sync();
+    assert!(speaker.signals().is_empty(), "{:?}", speaker.signals());
+    drop(target);
     worker.close();
 }
 
@@ -406,6 +457,27 @@ fn offsets_that_go_back_are_ignored() {
     speaker.expect(Frame::keep(id, &[1]));
     speaker.say(&[Signal::Credit(vec![(id, 1000)])]);
     speaker.expect(Frame::keep(id, &[1]));
+    writing.join().unwrap().unwrap();
+    worker.close();
+}
+
+#[test]
+fn credit_that_comes_before_hello_counts() {
+    let _scene = scene();
+    let (worker, mut speaker) = client(ClientOptions::default());
+    let stream = worker.open(tcp()).unwrap();
+    assert_eq!(speaker.frame().status, NEW);
+    let id = stream.id();
+    speaker.say(&[Signal::Credit(vec![(id, 20)])]);
+    speaker.say(&[Signal::Hello { window: 10 }]);
+    speaker.sync();
+    let writer = stream.try_clone().unwrap();
+    let writing = std::thread::spawn(move || writer.send(&[1; 32]));
+    speaker.expect(Frame::keep(id, &[1; 20]));
+    speaker.sync();
+    assert!(speaker.frames().is_empty());
+    speaker.say(&[Signal::Credit(vec![(id, u64::MAX)])]);
+    speaker.expect(Frame::keep(id, &[1; 12]));
     writing.join().unwrap().unwrap();
     worker.close();
 }

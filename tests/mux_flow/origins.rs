@@ -192,6 +192,7 @@ fn new_of(capabilities: Option<u32>, origin: Option<Origin>) -> Vec<u8> {
         None => speaker.script().sync(),
         Some(capabilities) => {
             speaker.say_bytes(&hello(capabilities));
+            speaker.say_bytes(&hello(!capabilities)); // a second changes nothing
             speaker.sync();
         }
     }
