@@ -98,13 +98,31 @@ impl Buf {
         self.end = self.start + len.min(self.len());
     }
 
+    /// The first `len` bytes of the payload, at the most all of it, and the rest.
+    pub fn split_at(&self, len: usize) -> (&[u8], &[u8]) {
+        self.as_slice().split_at(len.min(self.len()))
+    }
+
     /// Keeps the first `len` bytes of the payload, at the most all of it;
     /// returns a copy of the rest.
     pub fn split_off(&mut self, len: usize) -> Self {
-        let len = len.min(self.len());
-        let rest = Self::copy_of(&self.as_slice()[len..]);
+        let (_, rest) = self.split_at(len);
+        let rest = Self::copy_of(rest);
         self.truncate(len);
         rest
+    }
+
+    /// Takes bytes off the front of `input` until there are `len` here, or none
+    /// are left there; returns whether there are.
+    ///
+    /// # Panics
+    /// When there is no room for them.
+    pub fn fill_to(&mut self, len: usize, input: &mut Buf) -> bool {
+        let (part, _) = input.split_at(len.saturating_sub(self.len()));
+        let taken = part.len();
+        self.extend(part);
+        input.advance(taken);
+        self.len() >= len
     }
 
     /// Appends `data`.

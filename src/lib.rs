@@ -94,6 +94,9 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// What peers send must not be able to panic: what reads it does not index it, either.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::unwrap_used))]
+#![cfg_attr(not(test), deny(clippy::panic, clippy::unreachable))]
 
 pub mod app;
 pub mod buf;

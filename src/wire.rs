@@ -1,6 +1,8 @@
 //! A cursor over received bytes that never reads past them, and the writers
 //! that go with it. Integers are in network byte order.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 use std::fmt;
 
 use byteorder::{ByteOrder, NetworkEndian};

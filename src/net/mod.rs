@@ -1,5 +1,7 @@
 //! What connections go to: networks, addresses, ports, destinations.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 mod codec;
 mod origin;
 mod targets;

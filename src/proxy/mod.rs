@@ -1,6 +1,8 @@
 //! The protocols that visitors and other proxies speak: one folder each, the
 //! pure wire format apart from the handler.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 pub mod blackhole;
 pub mod dokodemo;
 pub mod freedom;

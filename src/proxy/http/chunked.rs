@@ -103,24 +103,20 @@ impl ChunkDecoder {
 
     /// A line without its end, once it is complete.
     fn take_line(&mut self, input: &mut Buf) -> Result<Option<Vec<u8>>, ChunkError> {
-        let bytes = input.as_slice();
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let taken = end.map_or(bytes.len(), |at| at + 1);
-        if self.line.len() + taken > MAX_HTTP_CHUNK_LINE {
+        let mut lines = input.as_slice().split_inclusive(|byte| *byte == b'\n');
+        let part = lines.next().unwrap_or_default();
+        if self.line.len() + part.len() > MAX_HTTP_CHUNK_LINE {
             return Err(ChunkError("line is too long"));
         }
-        self.line.extend_from_slice(&bytes[..taken]);
+        self.line.extend_from_slice(part);
+        let taken = part.len();
         input.advance(taken);
-        if end.is_none() {
+        if !self.line.ends_with(b"\n") {
             return Ok(None);
         }
-        let mut line = std::mem::take(&mut self.line);
-        line.truncate(line.len() - 1);
-        match line.iter().position(|byte| *byte == b'\r') {
-            Some(at) if at + 1 == line.len() => {
-                line.truncate(at);
-                Ok(Some(line))
-            }
+        let line = std::mem::take(&mut self.line);
+        match line.strip_suffix(b"\r\n") {
+            Some(text) if !text.contains(&b'\r') => Ok(Some(text.to_vec())),
             _ => Err(ChunkError("line does not end in CR LF")),
         }
     }
@@ -146,7 +142,8 @@ pub(super) fn take_front(input: &mut Buf, most: u64) -> Buf {
     if input.len() <= len {
         return std::mem::replace(input, Buf::with_capacity(0));
     }
-    let front = Buf::copy_of(&input.as_slice()[..len]);
+    let (front, _) = input.split_at(len);
+    let front = Buf::copy_of(front);
     input.advance(len);
     front
 }

@@ -62,7 +62,7 @@ fn try_write_behind(
     header: &mut Buf,
     data: &[u8],
 ) -> Result<usize, LinkError> {
-    let data = &data[..data.len().min(BUFFER_CLASSES[2])];
+    let data = data.get(..BUFFER_CLASSES[2]).unwrap_or(data);
     let mut joined = Buf::with_capacity(header.len() + data.len());
     joined.extend(header.as_slice());
     joined.extend(data);
@@ -175,15 +175,15 @@ impl<R: Reader> ResponseReader<R> {
             return Ok(input);
         };
         let known = header.len();
-        let wanted = input.len().min(MAX_RESPONSE - known);
-        header.extend_from_slice(&input.as_slice()[..wanted]);
+        let (part, _) = input.split_at(MAX_RESPONSE - known);
+        header.extend_from_slice(part);
         let mut cursor = Cursor::new(header);
         match read_response(&mut cursor) {
             Ok(_) => {
                 input.advance(header.len() - cursor.remaining() - known);
                 self.header = None;
             }
-            Err(e) if e.is_incomplete() => input.advance(wanted),
+            Err(e) if e.is_incomplete() => input.advance(header.len() - known),
             Err(HeaderError::Version(_)) => return Err(LinkError::Protocol("unknown version")),
             Err(_) => return Err(LinkError::Protocol("bad response header")),
         }

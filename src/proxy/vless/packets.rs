@@ -19,7 +19,8 @@ pub fn frame_packet(mut packet: Buf) -> Option<Buf> {
 #[derive(Debug, Default)]
 pub struct PacketDecoder {
     /// The frame's length field, as far as it is there.
-    length: [u8; 2],
+    length: u16,
+    /// Bytes of it that are there.
     length_known: usize,
     /// The packet so far, once the length is known.
     packet: Option<Buf>,
@@ -34,37 +35,22 @@ impl PacketDecoder {
     /// Takes bytes off the front of `input`: up to the end of one packet,
     /// which it returns, or all of them.
     pub fn next(&mut self, input: &mut Buf) -> Option<Buf> {
-        while self.length_known < self.length.len() {
-            self.length[self.length_known] = *input.as_slice().first()?;
+        while self.length_known < size_of_val(&self.length) {
+            let byte = *input.as_slice().first()?;
+            self.length = self.length << 8 | u16::from(byte);
             self.length_known += 1;
             input.advance(1);
         }
-        self.fill(input);
-        let complete = self.missing() == 0;
-        complete.then(|| std::mem::take(self).packet).flatten()
+        let wanted = self.length.into();
+        let with_room = || Buf::with_capacity(wanted);
+        let packet = self.packet.get_or_insert_with(with_room);
+        let is_complete = packet.fill_to(wanted, input);
+        is_complete.then(|| std::mem::take(self).packet).flatten()
     }
 
     /// Whether the last frame is complete, so that the stream may end here.
     pub fn is_between_frames(&self) -> bool {
         self.length_known == 0
-    }
-
-    fn wanted(&self) -> usize {
-        usize::from(u16::from_be_bytes(self.length))
-    }
-
-    fn missing(&self) -> usize {
-        self.wanted() - self.packet.as_ref().map_or(0, Buf::len)
-    }
-
-    fn fill(&mut self, input: &mut Buf) {
-        let len = self.missing().min(input.len());
-        let wanted = self.wanted();
-        let packet = self
-            .packet
-            .get_or_insert_with(|| Buf::with_capacity(wanted));
-        packet.extend(&input.as_slice()[..len]);
-        input.advance(len);
     }
 }
 

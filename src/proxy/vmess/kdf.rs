@@ -25,14 +25,11 @@ pub fn kdf(key: &[u8], path: &[&[u8]]) -> [u8; 32] {
     nested(&keys, &[key])
 }
 
-/// The first bytes of [`kdf`].
-///
-/// # Panics
-/// When more than 32 are asked for.
+/// The first bytes of [`kdf`], 32 at the most.
 pub fn kdf_part<const N: usize>(key: &[u8], path: &[&[u8]]) -> [u8; N] {
-    let mut part = [0; N];
-    part.copy_from_slice(&kdf(key, path)[..N]);
-    part
+    const { assert!(N <= 32) }
+    let mut bytes = kdf(key, path).into_iter();
+    std::array::from_fn(|_| bytes.next().unwrap_or_default())
 }
 
 pub(super) fn md5(parts: &[&[u8]]) -> [u8; 16] {

@@ -67,8 +67,11 @@ pub struct Opener {
 #[derive(Debug, Clone, Copy)]
 enum Next {
     Size,
-    /// So many bytes, padding among them.
-    Chunk(usize, usize),
+    /// Of `len` bytes; those behind the first `sealed` are padding.
+    Chunk {
+        len: usize,
+        sealed: usize,
+    },
 }
 
 impl Opener {
@@ -95,15 +98,13 @@ impl Opener {
     pub fn push(&mut self, mut input: Buf, out: &mut VecDeque<Buf>) -> Result<(), BodyError> {
         self.has_begun |= !input.is_empty();
         while let Some(mut held) = self.held.take() {
-            let len = self.wanted().saturating_sub(held.len()).min(input.len());
-            held.extend(&input.as_slice()[..len]);
-            input.advance(len);
-            if held.len() < self.wanted() {
+            if !held.fill_to(self.wanted(), &mut input) {
                 self.held = Some(held);
                 return Ok(());
             }
             if let Some(payload) = self.take(held.as_mut_slice())? {
-                held.truncate(payload);
+                let len = payload.len();
+                held.truncate(len);
                 out.extend((!held.is_empty()).then_some(held));
             }
         }
@@ -150,7 +151,7 @@ impl Opener {
     fn wanted(&self) -> usize {
         match self.next {
             Next::Size => self.sizes.field_len(),
-            Next::Chunk(len, _) => len,
+            Next::Chunk { len, .. } => len,
         }
     }
 
@@ -163,7 +164,8 @@ impl Opener {
             input.advance(rest);
             self.hold(input);
         } else {
-            self.hold_copy(&input.as_slice()[rest..]);
+            let (_, rest) = input.split_at(rest);
+            self.hold_copy(rest);
             input.truncate(joined.end);
             input.advance(joined.start);
             out.push_back(input);
@@ -185,50 +187,49 @@ impl Opener {
             let Some(item) = input.as_mut_slice().get_mut(at..end) else {
                 return Ok(at);
             };
-            if let Some(len) = self.take(item)? {
-                let payload = at..at + len;
-                match self.is_stream {
-                    true => join(input.as_mut_slice(), payload, joined),
-                    false => out.extend(datagram(&input.as_slice()[payload])),
+            match self.take(item)? {
+                None => {}
+                Some(payload) if self.is_stream => {
+                    let payload = at..at + payload.len();
+                    join(input.as_mut_slice(), payload, joined);
                 }
+                Some(payload) => out.extend(datagram(payload)),
             }
             at = end;
         }
         Ok(input.len())
     }
 
-    /// Reads a whole size or chunk, whose payload is moved to its front: so
-    /// many bytes of it.
-    fn take(&mut self, item: &mut [u8]) -> Result<Option<usize>, BodyError> {
+    /// Reads a whole size, or a whole chunk: its front is the payload.
+    fn take<'i>(&mut self, item: &'i mut [u8]) -> Result<Option<&'i [u8]>, BodyError> {
         match self.next {
             Next::Size => {
                 let padding = self.sizes.padding();
                 let len = self.sizes.read(item)?;
-                if len < self.overhead() + padding {
+                let sealed = len.checked_sub(padding).ok_or(BodyError::Size)?;
+                if sealed < self.overhead() {
                     return Err(BodyError::Size);
                 }
-                self.next = Next::Chunk(len, padding);
+                self.next = Next::Chunk { len, sealed };
                 Ok(None)
             }
-            Next::Chunk(len, padding) => {
+            Next::Chunk { sealed, .. } => {
                 self.next = Next::Size;
-                let sealed = item.get_mut(..len - padding).ok_or(BodyError::Size)?;
+                let sealed = item.get_mut(..sealed).ok_or(BodyError::Size)?;
                 let payload = self.open(sealed)?;
-                self.has_ended = payload == 0;
+                self.has_ended = payload.is_empty();
                 Ok(Some(payload))
             }
         }
     }
 
-    fn open(&mut self, sealed: &mut [u8]) -> Result<usize, BodyError> {
+    fn open<'i>(&mut self, sealed: &'i mut [u8]) -> Result<&'i [u8], BodyError> {
         let Some(cipher) = &mut self.cipher else {
-            return Ok(sealed.len());
+            return Ok(sealed);
         };
-        let (bytes, tag) = sealed
-            .split_last_chunk_mut::<TAG>()
-            .ok_or(BodyError::Size)?;
-        cipher.open(bytes, tag)?;
-        Ok(bytes.len())
+        let (payload, tag) = sealed.split_last_chunk_mut().ok_or(BodyError::Size)?;
+        cipher.open(payload, tag)?;
+        Ok(payload)
     }
 
     fn overhead(&self) -> usize {

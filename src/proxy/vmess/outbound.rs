@@ -110,11 +110,10 @@ fn request_header(user: &User, target: &Destination) -> RequestHeader {
 
 fn sealed(command_key: &[u8; 16], now: i64, header: &RequestHeader) -> Vec<u8> {
     let mut random = rand::rng();
-    let mut padding = [0; MAX_HEADER_PADDING];
+    let mut padding = vec![0; random.random_range(0..=MAX_HEADER_PADDING)];
     random.fill_bytes(&mut padding);
-    let padding = &padding[..random.random_range(0..=MAX_HEADER_PADDING)];
     let mut plain = Vec::new();
-    write_header(&mut plain, header, padding);
+    write_header(&mut plain, header, &padding);
     let id = make_auth_id(command_key, now, random.random());
     seal_request(command_key, id, random.random(), &plain)
 }

@@ -11,7 +11,8 @@ const FOREIGN: &str = "the response is not to this request";
 pub(super) struct ResponseDecoder {
     seal: HeaderSeal,
     answer: u8,
-    bytes: Vec<u8>,
+    /// What of it has arrived.
+    bytes: Buf,
     /// Bytes of the whole, once they are known.
     len: Option<usize>,
 }
@@ -22,14 +23,14 @@ impl ResponseDecoder {
         Self {
             seal: HeaderSeal::of_response(&request.keys_of(Direction::Response)),
             answer: request.answer,
-            bytes: Vec::new(),
+            bytes: Buf::with_capacity(SEALED_LENGTH + MAX_VMESS_RESPONSE + TAG),
             len: None,
         }
     }
 
     /// Takes what belongs to the header; returns whether that was all.
     pub(super) fn take(&mut self, input: &mut Buf) -> Result<bool, &'static str> {
-        if !self.fill(SEALED_LENGTH, input) {
+        if !self.bytes.fill_to(SEALED_LENGTH, input) {
             return Ok(false);
         }
         let len = match self.len {
@@ -37,10 +38,10 @@ impl ResponseDecoder {
             None => self.open_length()?,
         };
         self.len = Some(len);
-        if !self.fill(len, input) {
+        if !self.bytes.fill_to(len, input) {
             return Ok(false);
         }
-        let sealed = self.bytes.get(SEALED_LENGTH..).unwrap_or_default();
+        let (_, sealed) = self.bytes.split_at(SEALED_LENGTH);
         let plain = self.seal.open(sealed).map_err(|_| FOREIGN)?;
         check_response(&plain, self.answer).map_err(|_| FOREIGN)?;
         Ok(true)
@@ -58,18 +59,10 @@ impl ResponseDecoder {
     }
 
     fn open_length(&self) -> Result<usize, &'static str> {
-        let (sealed, _) = self.bytes.split_first_chunk().ok_or(FOREIGN)?;
+        let (sealed, _) = self.bytes.as_slice().split_first_chunk().ok_or(FOREIGN)?;
         match self.seal.open_length(sealed) {
             Ok(len) if len <= MAX_VMESS_RESPONSE => Ok(SEALED_LENGTH + len + TAG),
             _ => Err(FOREIGN),
         }
-    }
-
-    /// Takes bytes until there are `len`; returns whether there are.
-    fn fill(&mut self, len: usize, input: &mut Buf) -> bool {
-        let wanted = len.saturating_sub(self.bytes.len()).min(input.len());
-        self.bytes.extend_from_slice(&input.as_slice()[..wanted]);
-        input.advance(wanted);
-        self.bytes.len() >= len
     }
 }

@@ -35,8 +35,7 @@ impl Sealer {
     /// than one can be; none if it is empty, for that is the end.
     pub fn seal(&mut self, mut payload: Buf, out: &mut VecDeque<Buf>) {
         while payload.len() > LARGEST {
-            let rest = Buf::copy_of(&payload.as_slice()[LARGEST..]);
-            payload.truncate(LARGEST);
+            let rest = payload.split_off(LARGEST);
             self.seal_chunk(payload, out);
             payload = rest;
         }
@@ -62,7 +61,8 @@ impl Sealer {
         out.extend(apart);
         if let Some(last) = out.back_mut() {
             tag.iter().for_each(|tag| last.extend(tag));
-            rand::rng().fill_bytes(&mut last.spare()[..padding]);
+            let (room, _) = last.spare().split_at_mut(padding);
+            rand::rng().fill_bytes(room);
             last.advance_end(padding);
         }
     }
@@ -70,8 +70,12 @@ impl Sealer {
 
 /// A short field goes in front of the payload without a copy.
 fn put_field(field: SizeField, chunk: &mut Buf, out: &mut VecDeque<Buf>) {
-    match field.as_slice() {
-        short @ [_, _] => chunk.prepend(short),
-        long => out.push_back(Buf::copy_of(long)),
+    match field {
+        SizeField::Short(number) => chunk.prepend(&number),
+        SizeField::Sealed(number, tag) => {
+            let mut field = Buf::copy_of(&number);
+            field.extend(&tag);
+            out.push_back(field);
+        }
     }
 }

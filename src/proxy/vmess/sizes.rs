@@ -11,9 +11,6 @@ use super::wire::{Direction, Options, RequestHeader, Security, TAG};
 use crate::limits::VMESS_PADDING;
 use crate::net::Network;
 
-/// Longest size field.
-const LONGEST: usize = 2 + TAG;
-
 /// Writes or reads the sizes of one direction, in their order.
 pub(super) struct Sizes {
     numbers: Shake128Reader,
@@ -30,21 +27,9 @@ enum Field {
 
 /// A size field.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SizeField {
-    bytes: [u8; LONGEST],
-    len: usize,
-}
-
-impl SizeField {
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    fn plain(size: u16) -> Self {
-        let mut bytes = [0; LONGEST];
-        bytes[..2].copy_from_slice(&size.to_be_bytes());
-        Self { bytes, len: 2 }
-    }
+pub(super) enum SizeField {
+    Short([u8; 2]),
+    Sealed([u8; 2], [u8; TAG]),
 }
 
 impl Sizes {
@@ -72,7 +57,7 @@ impl Sizes {
     pub(super) fn field_len(&self) -> usize {
         match self.field {
             Field::Plain | Field::Masked => 2,
-            Field::Sealed(..) => LONGEST,
+            Field::Sealed(..) => 2 + TAG,
         }
     }
 
@@ -92,13 +77,11 @@ impl Sizes {
             _ => 0,
         };
         match &mut self.field {
-            Field::Plain | Field::Masked => SizeField::plain(size ^ mask),
+            Field::Plain | Field::Masked => SizeField::Short((size ^ mask).to_be_bytes()),
             Field::Sealed(cipher, left_out) => {
-                let mut field = SizeField::plain(size.saturating_sub(*left_out));
-                let tag = cipher.seal(&mut field.bytes[..2]);
-                field.bytes[2..].copy_from_slice(&tag);
-                field.len = LONGEST;
-                field
+                let mut number = size.saturating_sub(*left_out).to_be_bytes();
+                let tag = cipher.seal(&mut number);
+                SizeField::Sealed(number, tag)
             }
         }
     }

@@ -187,19 +187,19 @@ impl From<OrderError> for HeaderError {
 /// else what the target's network asks for. Of `padding` up to 15 bytes are
 /// written.
 pub fn write_header(out: &mut Vec<u8>, header: &RequestHeader, padding: &[u8]) {
-    let start = out.len();
-    let padding = &padding[..padding.len().min(15)];
-    out.push(VERSION);
-    out.extend_from_slice(&header.keys.iv);
-    out.extend_from_slice(&header.keys.key);
-    out.push(header.answer);
-    out.push(header.options.0);
-    out.push((padding.len() as u8) << 4 | header.security.to_wire());
-    out.push(0);
-    write_order(out, &header.target);
-    out.extend_from_slice(padding);
-    let checksum = fnv1a(&out[start..]);
-    out.put_u32(checksum);
+    let padding = padding.get(..15).unwrap_or(padding);
+    let mut plain = vec![VERSION];
+    plain.extend_from_slice(&header.keys.iv);
+    plain.extend_from_slice(&header.keys.key);
+    plain.push(header.answer);
+    plain.push(header.options.0);
+    plain.push((padding.len() as u8) << 4 | header.security.to_wire());
+    plain.push(0);
+    write_order(&mut plain, &header.target);
+    plain.extend_from_slice(padding);
+    let checksum = fnv1a(&plain);
+    plain.put_u32(checksum);
+    out.append(&mut plain);
 }
 
 /// Reads a request header in plain text; what follows it is ignored.
@@ -290,9 +290,9 @@ impl Sealing {
     }
 
     fn seal(&self, out: &mut Vec<u8>, plain: &[u8], additional: &[u8]) {
-        let start = out.len();
-        out.extend_from_slice(plain);
-        let tag = self.key.seal(self.nonce, additional, &mut out[start..]);
+        let mut sealed = plain.to_vec();
+        let tag = self.key.seal(self.nonce, additional, &mut sealed);
+        out.append(&mut sealed);
         out.extend_from_slice(&tag);
     }
 

@@ -2,6 +2,8 @@
 //! each where it comes from. Versions 1 (text) and 2 (binary) of HAProxy's
 //! `proxy-protocol.txt`.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 mod accept;
 mod error;
 mod options;

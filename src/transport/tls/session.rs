@@ -129,7 +129,7 @@ fn first_record<'s, 'b>(
 ) -> &'s [IoSlice<'b>] {
     let (mut used, mut room) = (0, TLS_RECORD);
     for (slot, buf) in slices.iter_mut().zip(batch) {
-        let part = &buf.as_slice()[..buf.len().min(room)];
+        let (part, _) = buf.split_at(room);
         *slot = IoSlice::new(part);
         used += 1;
         room -= part.len();

@@ -1,6 +1,5 @@
 use super::wire::{FrameError, FrameHead, Opcode, head_len, mask, read_head};
 use crate::buf::Buf;
-use crate::limits::WS_FRAME_HEAD;
 
 /// Takes frames apart as their bytes come in.
 #[derive(Debug)]
@@ -9,9 +8,8 @@ pub struct Decoder {
     masked: bool,
     /// Whether an empty message is the end of its direction.
     marks: bool,
-    head: [u8; WS_FRAME_HEAD],
-    /// Bytes of the head so far.
-    head_len: usize,
+    /// Bytes of a frame's head so far.
+    head: Vec<u8>,
     /// The frame whose payload comes, and the bytes left of it.
     frame: Option<FrameHead>,
     /// A message goes on with the next frame.
@@ -53,8 +51,7 @@ impl Decoder {
         Self {
             masked: false,
             marks,
-            head: [0; WS_FRAME_HEAD],
-            head_len: 0,
+            head: Vec::new(),
             frame: None,
             in_message: false,
             control: Vec::new(),
@@ -78,18 +75,17 @@ impl Decoder {
     pub fn decode(&mut self, buf: &mut Buf, seen: &mut Seen) -> Result<(), FrameError> {
         let bytes = buf.as_mut_slice();
         let (mut kept, mut at) = (0..0, 0);
-        while at < bytes.len() && seen.end.is_none() {
+        while let Some(rest) = bytes.get_mut(at..)
+            && !rest.is_empty()
+            && seen.end.is_none()
+        {
             at += match self.frame {
-                None => self.take_head(&bytes[at..], seen)?,
-                Some(frame) if frame.opcode.is_control() => {
-                    self.take_control(frame, &bytes[at..], seen)?
-                }
+                None => self.take_head(rest, seen)?,
+                Some(frame) if frame.opcode.is_control() => self.take_control(frame, rest, seen)?,
                 Some(frame) => {
-                    let len = usize::try_from(frame.len).unwrap_or(usize::MAX);
-                    let end = at + len.min(bytes.len() - at);
-                    self.take_payload(frame, &mut bytes[at..end]);
-                    kept = keep(bytes, kept, at..end);
-                    end - at
+                    let len = self.take_payload(frame, rest);
+                    kept = keep(bytes, kept, at..at + len);
+                    len
                 }
             };
         }
@@ -100,20 +96,17 @@ impl Decoder {
 
     /// Returns how many bytes of a head were there.
     fn take_head(&mut self, bytes: &[u8], seen: &mut Seen) -> Result<usize, FrameError> {
-        let mut taken = 0;
-        for byte in bytes {
-            self.head[self.head_len] = *byte;
-            self.head_len += 1;
-            taken += 1;
-            let head = &self.head[..self.head_len];
-            if head.len() >= 2 && head.len() == head_len(head) {
-                let head = read_head(head)?;
-                self.head_len = 0;
-                self.begin(head, seen)?;
-                break;
-            }
+        let mut rest = bytes;
+        while self.head.len() < head_len(&self.head) {
+            let Some(byte) = rest.split_off_first() else {
+                return Ok(bytes.len());
+            };
+            self.head.push(*byte);
         }
-        Ok(taken)
+        let head = read_head(&self.head)?;
+        self.head.clear();
+        self.begin(head, seen)?;
+        Ok(bytes.len() - rest.len())
     }
 
     fn begin(&mut self, head: FrameHead, seen: &mut Seen) -> Result<(), FrameError> {
@@ -141,14 +134,21 @@ impl Decoder {
         Ok(())
     }
 
-    fn take_payload(&mut self, frame: FrameHead, bytes: &mut [u8]) {
-        let left = frame.len - bytes.len() as u64;
+    /// Unmasks what is there of a payload; returns how much that is.
+    fn take_payload(&mut self, frame: FrameHead, bytes: &mut [u8]) -> usize {
+        let here = usize::try_from(frame.len).unwrap_or(usize::MAX);
+        let payload = match bytes.split_at_mut_checked(here) {
+            Some((payload, _)) => payload,
+            None => bytes,
+        };
+        let left = frame.len - payload.len() as u64;
         let rest = FrameHead {
-            key: frame.key.map(|key| mask(bytes, key)),
+            key: frame.key.map(|key| mask(payload, key)),
             len: left,
             ..frame
         };
         self.frame = (left > 0).then_some(rest);
+        payload.len()
     }
 
     fn take_control(
@@ -158,7 +158,7 @@ impl Decoder {
         seen: &mut Seen,
     ) -> Result<usize, FrameError> {
         let wanted = usize::try_from(frame.len).unwrap_or(0) - self.control.len();
-        let part = &bytes[..bytes.len().min(wanted)];
+        let part = bytes.get(..wanted).unwrap_or(bytes);
         self.control.extend_from_slice(part);
         if part.len() == wanted {
             if let Some(key) = frame.key {

@@ -58,7 +58,7 @@ impl Encoder {
         }
         if let Some(first) = buffers.first_mut() {
             let (bytes, len) = head.encode();
-            first.prepend(&bytes[..len]);
+            first.prepend(bytes.split_at(len).0);
         }
     }
 }

@@ -225,7 +225,9 @@ impl std::error::Error for ResponseError {}
 /// section 3.2.2).
 fn path_of(target: &str) -> &str {
     let path = match target.split_once("://") {
-        Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
+        Some((_, rest)) if !target.starts_with('/') => {
+            rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+        }
         _ => target,
     };
     path.split('?').next().unwrap_or_default()
@@ -289,17 +291,16 @@ fn decoded(path: &str) -> Vec<u8> {
     let mut parts = path.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let code = part.get(..2).filter(|code| !code.starts_with('+'));
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&part.as_bytes()[2..]);
-            }
-            None => {
-                bytes.push(b'%');
-                bytes.extend_from_slice(part.as_bytes());
-            }
-        }
+        let (byte, rest) = code_in_front(part).unwrap_or((b'%', part));
+        bytes.push(byte);
+        bytes.extend_from_slice(rest.as_bytes());
     }
     bytes
+}
+
+/// The byte that two hexadecimal digits stand for, and what follows them.
+fn code_in_front(part: &str) -> Option<(u8, &str)> {
+    let (code, rest) = part.split_at_checked(2)?;
+    let byte = u8::from_str_radix(code, 16).ok()?;
+    (!code.starts_with('+')).then_some((byte, rest))
 }

@@ -25,6 +25,8 @@
 //! with that of a normal end, is an orderly end; another code, and the end of
 //! the link below without a Close frame, are not.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 mod decoder;
 mod encoder;
 mod error;

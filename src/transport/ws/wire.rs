@@ -167,22 +167,21 @@ impl FrameHead {
 
     /// The head as it is sent: so many of the bytes.
     pub fn encode(&self) -> ([u8; WS_FRAME_HEAD], usize) {
-        let mut bytes = [0; WS_FRAME_HEAD];
         let long = self.len.to_be_bytes();
         let (code, length) = match self.len {
             0..=125 => (long[7], &long[8..]),
             126..=0xffff => (126, &long[6..]),
             _ => (127, &long[..]),
         };
-        bytes[0] = self.opcode.bits() | if self.is_last { 0x80 } else { 0 };
-        bytes[1] = code | if self.key.is_some() { 0x80 } else { 0 };
-        let mut end = 2 + length.len();
-        bytes[2..end].copy_from_slice(length);
-        if let Some(key) = self.key {
-            bytes[end..end + key.len()].copy_from_slice(&key);
-            end += key.len();
+        let first = self.opcode.bits() | if self.is_last { 0x80 } else { 0 };
+        let second = code | if self.key.is_some() { 0x80 } else { 0 };
+        let parts = [&[first, second], length, self.key.as_slice().as_flattened()];
+        let (mut bytes, mut len) = ([0; WS_FRAME_HEAD], 0);
+        for (to, byte) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *byte;
+            len += 1;
         }
-        (bytes, end)
+        (bytes, len)
     }
 }
 
