@@ -173,6 +173,47 @@ fn one_bridge_serves_several_portals() {
     }
 }
 
+/// What it was told by arguments stays; tokens in files may be others.
+#[test]
+fn a_bridge_reads_its_tokens_again() {
+    let web = named("web");
+    let (one, two) = (
+        portal(&["--publish", "0=web"]),
+        portal(&["--publish", "0=web"]),
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = file(&directory, "tokens", one.token());
+    let service = serve("web", web.address());
+    let path = tokens.to_str().unwrap();
+    let bridge = Line::start(&["bridge", "--serve", &service, "--token-file", path]);
+    one.says("bridge has come");
+    bridge.hang_up();
+    bridge.says("reloaded: nothing has changed");
+    fs::write(&tokens, format!("{}\n{}", one.token(), two.token())).unwrap();
+    bridge.hang_up();
+    two.says("bridge has come");
+    fs::write(&tokens, "nonsense").unwrap();
+    let answer = output(&["reload", "--pid", &bridge.pid().to_string()]);
+    assert_eq!(answer.status.code(), Some(BAD_CONFIGURATION), "{answer:?}");
+    bridge.says("not reloaded, everything stays: ");
+    for portal in [&one, &two] {
+        assert_eq!(ask(portal.address("web/tcp")).unwrap(), "web");
+    }
+    assert_eq!(one.log().matches("bridge has come").count(), 1);
+}
+
+/// It has no file at all.
+#[test]
+fn a_portal_that_is_hung_up_stays_what_it_is() {
+    let web = named("web");
+    let portal = portal(&["--publish", "0=web"]);
+    let _bridge = bridge(&portal.token(), &[serve("web", web.address())], &[]);
+    portal.hang_up();
+    portal.says("reloaded: nothing has changed");
+    assert_eq!(ask(portal.address("web/tcp")).unwrap(), "web");
+    assert_eq!(portal.stdout().matches("On the other machine").count(), 1);
+}
+
 /// What comes first is a line that says who the visitor is.
 #[test]
 fn a_service_is_told_who_visits() {

@@ -36,8 +36,6 @@ pub(super) enum Failure {
     LogFile(PathBuf, io::Error),
     /// What the configuration asks for cannot be had, such as a port in use.
     Start(StartError),
-    /// The program was started without a configuration.
-    NoFiles,
     /// The configuration came by standard input.
     ReadOnce,
     /// The program that runs has not gone over to what its files say.
@@ -93,9 +91,6 @@ impl fmt::Display for Failure {
                 write!(f, "log file {} cannot be opened: {e}", path.display())
             }
             Failure::Start(e) => f.write_str(&chain(e)),
-            Failure::NoFiles => f.write_str(
-                "the program was started by arguments alone: start it anew to change them",
-            ),
             Failure::ReadOnce => f.write_str(
                 "the configuration came by standard input, which cannot be read again; \
                  start the program with a file to be able to reload it",

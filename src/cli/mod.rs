@@ -24,6 +24,7 @@ mod sources;
 mod status;
 mod supervisor;
 mod target;
+mod terminal;
 
 use std::env;
 use std::ffi::OsString;

@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::sync::shim::{Receiver, Sender, bounded, select};
+use crate::sync::shim::{Receiver, Sender, bounded};
 use crate::sync::{Done, Spawned, spawn};
 
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
@@ -61,17 +61,9 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the first signal that asks to stop, and calls `act` for each
-    /// SIGHUP until then.
-    pub(super) fn wait(&self, mut act: impl FnMut()) {
-        while !self.to_stop().is_done() {
-            select! {
-                recv(self.to_stop().event()) -> _ => {}
-                recv(self.hangups) -> hangup => if hangup.is_ok() {
-                    act();
-                },
-            }
-        }
+    /// Gets something for each SIGHUP, or for several.
+    pub(super) fn hangups(&self) -> &Receiver<()> {
+        &self.hangups
     }
 
     /// The first signal has come.

@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::{PATIENCE, eventually};
@@ -40,6 +41,15 @@ impl Line {
             directory,
             what: args.join(" "),
         }
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("a signal");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The token that it prints, with what stands behind it up to a blank.

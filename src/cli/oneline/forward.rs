@@ -21,10 +21,13 @@ const SOCKS: &str = "socks";
 const ANYWHERE: &str = "whoever has the token gets wherever this machine gets: --allow sets bounds \
                         to that";
 
-pub(super) fn serve(args: &ForwardServeArgs) -> Result<OneLiner, Failure> {
+pub(super) fn serve(
+    args: &ForwardServeArgs,
+    unkept: &mut Option<Identity>,
+) -> Result<OneLiner, Failure> {
     let at = args.listen.or_all();
     let hosts = hosts(&args.host.hosts, at.ip())?;
-    let identity = Identity::open(&args.state, "forward", at.port(), &args.host.hosts)?;
+    let identity = Identity::open(&args.state, "forward", at.port(), &args.host.hosts, unkept)?;
     let entrance = pieces::entrance(CLIENTS, at, &identity);
     let direct = object! { "tag": DIRECT, "protocol": "freedom" };
     let json = pieces::configuration(vec![

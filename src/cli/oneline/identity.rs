@@ -32,6 +32,7 @@ const ID: &str = "id: ";
 const PRIVATE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 
+#[derive(Clone)]
 pub(super) struct Identity {
     pub(super) id: Uuid,
     pub(super) pin: Pin,
@@ -43,16 +44,18 @@ pub(super) struct Identity {
 impl Identity {
     /// That of `role` on `port`: from its file if there is one, else a new one,
     /// which is kept there. A port that the system chooses is another one each
-    /// time, so nothing is kept then.
+    /// time, so no file is kept then: only `unkept`, as long as the program runs.
     pub(super) fn open(
         state: &StateArgs,
         role: &str,
         port: u16,
         hosts: &[String],
+        unkept: &mut Option<Self>,
     ) -> Result<Self, Failure> {
         let name = format!("{role}-{port}.pem");
         let Some(path) = state.path(&name, port)? else {
-            return Self::new(hosts);
+            let identity = unkept.take().map_or_else(|| Self::new(hosts), Ok)?;
+            return Ok(unkept.insert(identity).clone());
         };
         match fs::read_to_string(&path) {
             Ok(text) => Self::read(&path, &text),

@@ -21,16 +21,15 @@ mod tokens;
 
 use std::io::{self, Write};
 
-use log::warn;
-
 use super::commands::say;
 use super::failure::Failure;
-use super::run::run_plan;
+use super::run::{Source, run_from};
 use crate::app::{App, StartError};
-use crate::config;
+use crate::config::{self, Plan};
 use args::{BridgeArgs, ForwardCommand, PortalArgs};
 use invitation::Invitation;
 use json::Json;
+use token::Token;
 
 /// What a command is about to do.
 struct OneLiner {
@@ -43,32 +42,43 @@ struct OneLiner {
 }
 
 pub(super) fn portal(args: &PortalArgs) -> Result<(), Failure> {
-    portal::make(args)?.execute(args.export.export)
+    let mut unkept = None;
+    execute(args.export.export, || portal::make(args, &mut unkept))
 }
 
 pub(super) fn bridge(args: &BridgeArgs) -> Result<(), Failure> {
-    bridge::make(args)?.execute(args.export.export)
+    execute(args.export.export, || bridge::make(args))
 }
 
 pub(super) fn forward(command: &ForwardCommand) -> Result<(), Failure> {
     match command {
-        ForwardCommand::Serve(args) => forward::serve(args)?.execute(args.export.export),
-        ForwardCommand::Dial(args) => forward::dial(args)?.execute(args.export.export),
+        ForwardCommand::Serve(args) => {
+            let mut unkept = None;
+            execute(args.export.export, || forward::serve(args, &mut unkept))
+        }
+        ForwardCommand::Dial(args) => execute(args.export.export, || forward::dial(args)),
+    }
+}
+
+fn execute(
+    export: bool,
+    mut make: impl FnMut() -> Result<OneLiner, Failure>,
+) -> Result<(), Failure> {
+    match export {
+        true => {
+            let line = make()?;
+            line.explain();
+            say(line.json)
+        }
+        false => run_from(Made {
+            make,
+            invitation: None,
+            invited: None,
+        }),
     }
 }
 
 impl OneLiner {
-    fn execute(self, export: bool) -> Result<(), Failure> {
-        let text = self.json.to_string();
-        match export {
-            true => {
-                self.explain();
-                say(text)
-            }
-            false => self.run(&text),
-        }
-    }
-
     /// Of what is exported, that which is not in it goes to standard error.
     fn explain(&self) {
         let mut stderr = io::stderr();
@@ -82,33 +92,48 @@ impl OneLiner {
             _ => {}
         }
     }
+}
 
-    fn run(self, text: &str) -> Result<(), Failure> {
-        let plan = config::parse(self.name, text)?;
-        let run = run_plan(plan, |app| {
-            for note in &self.notes {
-                warn!("{note}");
-            }
-            match self.invitation {
-                Some(invitation) => invite(invitation, app),
-                None => Ok(()),
-            }
-        });
-        run.map_err(without_place)
+/// The configuration that a command makes; at a reload anew, for the tokens
+/// and the identity may be in files.
+struct Made<F> {
+    make: F,
+    invitation: Option<Invitation>,
+    /// By what was printed last.
+    invited: Option<Token>,
+}
+
+impl<F: FnMut() -> Result<OneLiner, Failure>> Source for Made<F> {
+    fn read(&mut self) -> Result<Plan, Failure> {
+        let line = (self.make)()?;
+        let mut plan = config::parse(line.name, &line.json.to_string())?;
+        plan.warnings.extend(line.notes);
+        self.invitation = line.invitation;
+        Ok(plan)
     }
-}
 
-/// With the port that it really has, which may have been left to the system.
-fn invite(invitation: Invitation, app: &App) -> Result<(), Failure> {
-    let addresses = app.local_addrs(invitation.entrance);
-    let port = addresses.first().map_or(0, |address| address.port());
-    say(invitation.at(port))
-}
+    /// Prints the invitation, if it is another one, with the port that was got,
+    /// which may have been left to the system.
+    fn in_force(&mut self, app: &App) -> Result<(), Failure> {
+        let Some(invitation) = self.invitation.take() else {
+            return Ok(());
+        };
+        let addresses = app.local_addrs(invitation.entrance);
+        let port = addresses.first().map_or(0, |address| address.port());
+        let invitation = invitation.at(port);
+        if self.invited.as_ref() == Some(&invitation.token) {
+            return Ok(());
+        }
+        say(&invitation)?;
+        self.invited = Some(invitation.token);
+        Ok(())
+    }
 
-/// Nobody has seen the text in which it stands.
-fn without_place(failure: Failure) -> Failure {
-    match failure {
-        Failure::Start(StartError::Config(e)) => Failure::Wrong(e.what().to_owned()),
-        other => other,
+    /// Nobody has seen the text in which its place is.
+    fn cannot_be(&self, e: StartError) -> Failure {
+        match e {
+            StartError::Config(e) => Failure::Wrong(e.what().to_owned()),
+            other => other.into(),
+        }
     }
 }

@@ -26,7 +26,7 @@ const WELL_KNOWN: [(&str, u16); 5] = [
     ("dns", 53),
 ];
 
-pub(super) fn make(args: &PortalArgs) -> Result<OneLiner, Failure> {
+pub(super) fn make(args: &PortalArgs, unkept: &mut Option<Identity>) -> Result<OneLiner, Failure> {
     let doors = doors(args);
     if doors.is_empty() {
         let help = "nothing is published: say what visitors get to, such as --publish 8080=web";
@@ -35,7 +35,7 @@ pub(super) fn make(args: &PortalArgs) -> Result<OneLiner, Failure> {
     let at = args.listen.or_all();
     check_ports(at, &doors)?;
     let hosts = hosts(&args.host.hosts, at.ip())?;
-    let identity = Identity::open(&args.state, "portal", at.port(), &args.host.hosts)?;
+    let identity = Identity::open(&args.state, "portal", at.port(), &args.host.hosts, unkept)?;
     let services = names(&doors);
     let json = configuration(at, &doors, &services, &identity);
     Ok(OneLiner {

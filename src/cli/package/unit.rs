@@ -109,9 +109,11 @@ fn own_path() -> Result<ServicePath, Failure> {
 /// The lines that depend on what is wanted.
 fn service(args: &UnitArgs, exec: &ServicePath) -> String {
     let name = &args.name;
-    let mut lines = vec![format!("ExecStart={exec} {}", arguments(args))];
+    let mut lines = vec![
+        format!("ExecStart={exec} {}", arguments(args)),
+        "ExecReload=/bin/kill -HUP $MAINPID".into(),
+    ];
     if args.command.is_empty() {
-        lines.push("ExecReload=/bin/kill -HUP $MAINPID".into());
         // What the configuration names is found beside it.
         let directory = Path::new(&args.config.0).parent();
         lines.extend(directory.map(|path| format!("WorkingDirectory={}", path.display())));
