@@ -66,7 +66,7 @@
 //! | `udp-TAG-n` | visitor and target | its flow's datagrams | data; idle time; interrupt | flows' close |
 //! | `mux-close` | carrier of a portal or bridge that closes | the carrier's threads | their end; deadline | portal's or bridge's close |
 //! | `ws-out` | WebSocket connection that answers a ping, or ends, by itself | room | room; interrupt | the connection's writer, else its reader |
-//! | `bridge-TAG` | bridge | 2 s, or a carrier's end | channel; `Done` | bridge's close |
+//! | `bridge-TAG` | bridge | 2 s, a carrier's end, or its dial | channel; `Done`; the dial's end | bridge's close, for 0.5 s while it dials |
 //! | `http-reply` | HTTP proxy's request under way | the target's answer | data; interrupt | the request's thread |
 //! | `log` | process that logs | lines | condition variable | never: it lives as long as the process, which waits for its last lines, 1 s |
 //! | `lookup` | name that is looked up | the system's resolver | its answer; nothing else can | nobody: its asker leaves after 20 s |

@@ -11,8 +11,10 @@ use super::bridge_worker::BridgeWorker;
 use super::redial::Redial;
 use super::{BridgeOptions, ReverseError, close_all};
 use crate::error::chain;
-use crate::limits::{BRIDGE_DRAINING, BRIDGE_SESSIONS, BRIDGE_WORKERS, HEARTBEAT, JOIN_DEADLINE};
-use crate::link::{DispatchError, Dispatcher, Request};
+use crate::limits::{
+    BRIDGE_DRAINING, BRIDGE_SESSIONS, BRIDGE_WORKERS, CLOSE_GRACE, HEARTBEAT, JOIN_DEADLINE,
+};
+use crate::link::{DispatchError, Dispatcher, Link, Request};
 use crate::mux::Left;
 use crate::net::{AllowedTargets, Destination};
 use crate::sync::shim::{Receiver, Sender, bounded, never, select};
@@ -29,7 +31,7 @@ use crate::sync::{Crew, Done, Timer};
 ///
 /// What comes through the carriers goes to the dispatcher, with the bridge's
 /// tag as the inbound tag. Closing the bridge, or dropping it, ends the
-/// carriers and joins the thread.
+/// carriers and joins the thread; a dial that goes on is not waited for.
 pub struct Bridge {
     shared: Arc<Shared>,
     crew: Crew,
@@ -46,6 +48,8 @@ struct Shared {
     begun: Done,
     /// No more carriers are wanted.
     leaving: AtomicBool,
+    /// Its thread waits for the portal, or for the portal's name.
+    dialling: AtomicBool,
     closed: Done,
     /// Wakes the monitor: a carrier has ended, or it is time.
     nudge: Sender<()>,
@@ -91,6 +95,7 @@ impl Bridge {
             carriers: Mutex::default(),
             begun: Done::new(),
             leaving: AtomicBool::new(false),
+            dialling: AtomicBool::new(false),
             closed: Done::new(),
             nudge,
         });
@@ -121,12 +126,22 @@ impl Bridge {
         carriers.iter().map(|worker| worker.drain()).sum()
     }
 
-    /// Ends all carriers and waits for the threads.
+    /// Ends all carriers and waits for the threads. A dial may take as long as
+    /// the system looks for a name, which nothing can stop: it ends by itself.
     pub fn close(&self) {
         self.shared.closed.signal();
         self.shared.begun.signal();
-        let left = self.crew.join(JOIN_DEADLINE);
-        if !left.is_empty() {
+        let is_dialling = self.shared.dialling.load(Ordering::SeqCst);
+        if is_dialling {
+            self.shared.close_carriers();
+        }
+        let patience = if is_dialling {
+            CLOSE_GRACE
+        } else {
+            JOIN_DEADLINE
+        };
+        let left = self.crew.join(patience);
+        if !left.is_empty() && !is_dialling {
             warn!("threads that did not end: {}", left.join(", "));
         }
     }
@@ -164,6 +179,10 @@ impl Shared {
                 false => self.rest(&never(), nudged),
             }
         }
+        self.close_carriers();
+    }
+
+    fn close_carriers(&self) {
         let carriers = self.carriers.lock().all();
         close_all(carriers, |worker| worker.close());
     }
@@ -211,7 +230,7 @@ impl Shared {
                 };
                 self.carriers.lock().active.push(carrier);
             }
-            Err(_) if self.leaving.load(Ordering::SeqCst) => {}
+            Err(_) if self.leaving.load(Ordering::SeqCst) || self.closed.is_done() => {}
             Err(e) => {
                 let (why, help) = (chain(&e), help(&e));
                 let next = match redial.wait() {
@@ -228,9 +247,9 @@ impl Shared {
             inbound: self.options.tag.as_str().into(),
             ..Request::new(self.target.clone())
         };
-        let link = self.dispatcher.connect(&request)?;
+        let link = self.connect(&request)?;
         if self.closed.is_done() || self.leaving.load(Ordering::SeqCst) {
-            return Err(DispatchError::Refused("the bridge is closed"));
+            return Err(CLOSED);
         }
         let origin = Request {
             allowed: self.allowed.clone(),
@@ -241,6 +260,20 @@ impl Shared {
         BridgeWorker::start(link, dispatcher, origin, carrier, move || {
             let _ = nudge.try_send(());
         })
+    }
+}
+
+impl Shared {
+    /// Either this sees that the bridge is closed, or who closes it that there
+    /// is a dial.
+    fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
+        self.dialling.store(true, Ordering::SeqCst);
+        let outcome = match self.closed.is_done() {
+            true => Err(CLOSED),
+            false => self.dispatcher.connect(request),
+        };
+        self.dialling.store(false, Ordering::SeqCst);
+        outcome
     }
 }
 
@@ -257,6 +290,8 @@ fn help(e: &DispatchError) -> &'static str {
         _ => "",
     }
 }
+
+const CLOSED: DispatchError = DispatchError::Refused("the bridge is closed");
 
 /// Why a portal may not have taken a carrier.
 const UNUSED: &str = "does the portal know the bridge's id and domain, and is it a portal?";

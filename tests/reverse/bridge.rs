@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crossbeam_channel::bounded;
 use muxcool::buf::Buf;
-use muxcool::limits::{CONTROL_DOMAINS, HEARTBEAT, SESSION_PIPE};
+use muxcool::limits::{CONTROL_DOMAINS, HEARTBEAT, JOIN_DEADLINE, SESSION_PIPE};
 use muxcool::link::{DispatchError, Dispatcher, Handle, Link, LinkError, Request, Writer};
 use muxcool::net::{Destination, Network};
 use muxcool::reverse::{Bridge, Control, ReverseError};
@@ -422,5 +423,29 @@ fn a_control_session_that_ends_leaves_the_carrier_in_use() {
     assert_eq!((answer.id, answer.status), (2, KEEP));
     assert_eq!(site.count_dials(), 0);
     drop((opened, site, script));
+    threads.finish();
+}
+
+/// The system may look for a name for as long as it likes. What becomes of the
+/// dial in the end concerns nobody any more.
+#[test]
+fn closing_waits_for_no_dial() {
+    let threads = ThreadCheck::begin();
+    let (dialling, dialled) = bounded(1);
+    let (release, released) = bounded::<()>(0);
+    let answers = Answers::default();
+    answers.push(move || {
+        dialling.send(()).unwrap();
+        let _ = released.recv();
+        Ok((Script::new().0, None))
+    });
+    let site = Site::answering(answers);
+    dialled.recv_timeout(PATIENCE).unwrap();
+    let begin = Instant::now();
+    site.bridge.close();
+    assert!(begin.elapsed() < JOIN_DEADLINE);
+    drop(release);
+    assert_no_threads("bridge-");
+    drop(site);
     threads.finish();
 }
