@@ -109,7 +109,7 @@ fn the_unit_is_a_hardened_service_that_tells_when_it_is_ready() {
     for line in [
         "Type=notify",
         "ExecStart=/usr/bin/muxcool run -c /etc/muxcool/config.json",
-        "WorkingDirectory=/etc/muxcool",
+        "WorkingDirectory=-/etc/muxcool",
         "ExecReload=/bin/kill -HUP $MAINPID",
         "Restart=on-failure",
         "RestartPreventExitStatus=2 23",
@@ -138,7 +138,7 @@ fn the_unit_runs_what_is_wanted() {
     let bridge = with(&["-c", "/etc/b.json", "--group", "keys", "--name", "b"]);
     for line in [
         "ExecStart=/opt/muxcool run -c /etc/b.json",
-        "WorkingDirectory=/etc",
+        "WorkingDirectory=-/etc",
         "SupplementaryGroups=keys",
         "RuntimeDirectory=b",
         "StateDirectory=b",

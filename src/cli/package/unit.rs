@@ -114,9 +114,10 @@ fn service(args: &UnitArgs, exec: &ServicePath) -> String {
         "ExecReload=/bin/kill -HUP $MAINPID".into(),
     ];
     if args.command.is_empty() {
-        // What the configuration names is found beside it.
+        // What the configuration names is found beside it. If there is none the
+        // program says so, and is not started again; systemd would.
         let directory = Path::new(&args.config.0).parent();
-        lines.extend(directory.map(|path| format!("WorkingDirectory={}", path.display())));
+        lines.extend(directory.map(|path| format!("WorkingDirectory=-{}", path.display())));
     }
     if let Some(group) = &args.group {
         lines.push(format!("SupplementaryGroups={group}"));
