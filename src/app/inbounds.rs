@@ -18,7 +18,7 @@ use crate::mux::{CarrierOptions, Left, MuxDispatcher};
 use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless, vmess};
 use crate::sniff::Sniffer;
 use crate::sync::{Complaints, Timer};
-use crate::transport::stream::Acceptor;
+use crate::transport::stream::{Acceptor, Connection};
 use crate::transport::tcp::{self, Idle, Server, ServerLimits, Visitor, listen};
 use crate::transport::udp::{self, Flows};
 
@@ -362,9 +362,22 @@ fn serve(
     handshake: Duration,
     source: &mut SocketAddr,
 ) -> Result<(), ProxyError> {
+    let connection = receive(acceptor, visitor, handshake, source)?;
+    inbound.serve(connection)
+}
+
+/// Not inlined: what it needs of the stack would stay below the whole connection,
+/// which touches a page more then.
+#[inline(never)]
+fn receive(
+    acceptor: &Acceptor,
+    visitor: Visitor,
+    handshake: Duration,
+    source: &mut SocketAddr,
+) -> Result<Connection, ProxyError> {
     let connection = acceptor.receive(visitor, handshake)?;
     *source = connection.peer_addr()?;
-    inbound.serve(acceptor.layer(connection)?)
+    Ok(acceptor.layer(connection)?)
 }
 
 /// A name for threads and log lines: the tag, or the port of one without.

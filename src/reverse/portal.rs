@@ -194,7 +194,9 @@ impl Handler {
         Ok(Kind::Visitor)
     }
 
-    /// Makes the link a carrier, for as long as it lives.
+    /// Makes the link a carrier, for as long as it lives. Not inlined: visitors
+    /// would keep room for it on their stacks.
+    #[inline(never)]
     fn serve_bridge(
         &self,
         request: &Request,
