@@ -77,6 +77,16 @@ fn every_invalid_fixture_gives_its_message() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// What is wrong once is told once, and nothing that follows from it.
+#[test]
+fn no_invalid_fixture_has_a_second_mistake() {
+    for (name, text) in texts("tests/config/invalid") {
+        let diagnosis = config::examine(&name, &text);
+        let told: Vec<_> = diagnosis.errors().iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1, "{told:#?}");
+    }
+}
+
 /// Each of them is looked at in a test below.
 #[test]
 fn every_valid_fixture_is_accepted() {

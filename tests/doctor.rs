@@ -91,6 +91,127 @@ fn everything_wrong_is_told_at_once_by_line() {
     }
 }
 
+/// Many mistakes in each part, and what each part is named by.
+const DENSE: &str = r#"{
+  "log": {"loglevel": "loud", "access": 1},
+  "policy": {"levels": {"0": {"handshake": 0, "connIdle": "9"}}, "mux": {"probe": -1, "dead": "x"}},
+  "inbounds": [{
+    "tag": "in", "protocol": "vless", "port": 70000,
+    "listen": "nope", "allocate": {"strategy": "random"},
+    "settings": {"decryption": "yes", "clients": [
+      {"id": "x", "level": "0", "flow": "xtls"},
+      {"email": 1}
+    ]},
+    "streamSettings": {
+      "network": "kcp", "security": "xtls",
+      "tlsSettings": {"alpn": 1, "certificates": [{"usage": "issue"}, {"keyFile": 1}]},
+      "sockopt": {"tproxy": "redirect", "mark": 1}
+    },
+    "sniffing": {"enabled": "true", "destOverride": ["htp", "tls"]}
+  }],
+  "outbounds": [{
+    "tag": "out", "protocol": "vmess", "sendThrough": "here",
+    "mux": {"enabled": 1, "concurrency": 2000},
+    "settings": {"vnext": [
+      {"port": "443", "users": [{"id": "y", "security": "rot13", "experiments": "a"}]}
+    ]}
+  }, {"tag": "out", "prot": "freedom"}],
+  "routing": {
+    "rules": [
+      {"type": "fild", "inboundTag": ["in", "int"], "port": "x",
+       "ip": ["10.0.0.0/8", "10.0.0.0/99"], "network": "tcp,sctp", "outboundTag": "uot"},
+      {"inboundTag": "in", "outboundTag": "out"},
+      {"inboudTag": "in", "balancerTag": "even"}
+    ],
+    "balancers": [{"selector": [], "strategy": {"type": "best"}, "fallbackTag": "none"}]
+  },
+  "reverse": {"bridges": [{"domain": "", "services": ["Web", "ok"], "allowTargets": ["80", "a:1"]}]}
+}"#;
+
+/// How what is told of it begins: line, key, what.
+const DENSE_MISTAKES: [&str; 51] = [
+    "2 log.loglevel: unknown log level \"loud\"",
+    "2 log.access: expected a string, found a number",
+    "3 policy.levels.0.handshake: 0 seconds would end every connection at once",
+    "3 policy.levels.0.connIdle: expected a number, found a string",
+    "3 policy.mux.probe: -1 is out of range",
+    "3 policy.mux.dead: expected a number, found a string",
+    "5 inbounds[0].port: 70000 is out of range",
+    "6 inbounds[0].listen: \"nope\" is no address to listen on",
+    "6 inbounds[0].allocate.strategy: \"random\" is not supported by muxcool",
+    "7 inbounds[0].settings.decryption: VLESS has no decryption \"yes\"",
+    "8 inbounds[0].settings.clients[0].id: a short text instead of a UUID, as Xray takes it",
+    "8 inbounds[0].settings.clients[0].level: expected a number, found a string",
+    "8 inbounds[0].settings.clients[0].flow: not supported by muxcool",
+    "9 inbounds[0].settings.clients[1]: \"id\" is missing",
+    "9 inbounds[0].settings.clients[1].email: expected a string, found a number",
+    "12 inbounds[0].streamSettings.network: the network \"kcp\" is not supported by muxcool",
+    "12 inbounds[0].streamSettings.security: \"xtls\" is not supported by muxcool",
+    "13 inbounds[0].streamSettings.tlsSettings.alpn: expected an array of strings, or one s",
+    "13 inbounds[0].streamSettings.tlsSettings.certificates[0]: \"certificateFile\" is miss",
+    "13 inbounds[0].streamSettings.tlsSettings.certificates[0].usage: \"issue\" is not supp",
+    "13 inbounds[0].streamSettings.tlsSettings.certificates[1]: \"certificateFile\" is miss",
+    "13 inbounds[0].streamSettings.tlsSettings.certificates[1].keyFile: expected a string,",
+    "14 inbounds[0].streamSettings.sockopt.tproxy: transparent proxying is not supported by",
+    "14 inbounds[0].streamSettings.sockopt.mark: not supported by muxcool",
+    "16 inbounds[0].sniffing.enabled: expected true or false, found a string",
+    "16 inbounds[0].sniffing.destOverride[0]: unknown protocol \"htp\"",
+    "19 outbounds[0].sendThrough: \"here\" is no IP address",
+    "20 outbounds[0].mux.enabled: expected true or false, found a number",
+    "20 outbounds[0].mux.concurrency: 2000 sessions on one carrier are too many",
+    "22 outbounds[0].settings.vnext[0]: \"address\" is missing",
+    "22 outbounds[0].settings.vnext[0].port: expected a number, found a string",
+    "22 outbounds[0].settings.vnext[0].users[0].id: a short text instead of a UUID, as Xray",
+    "22 outbounds[0].settings.vnext[0].users[0].security: unknown security \"rot13\"",
+    "22 outbounds[0].settings.vnext[0].users[0].experiments: unknown experiment \"a\"",
+    "24 outbounds[1].tag: the tag \"out\" is taken",
+    "24 outbounds[1].prot: unknown key",
+    "27 routing.rules[0].type: unknown type \"fild\"",
+    "27 routing.rules[0].port: \"x\" is no port",
+    "28 routing.rules[0].ip[1]: \"10.0.0.0/99\" is no IP address or range",
+    "28 routing.rules[0].network: unknown network \"sctp\"",
+    "28 routing.rules[0].outboundTag: no outbound or portal is called \"uot\"",
+    "30 routing.rules[2].inboudTag: unknown key",
+    "32 routing.balancers[0]: \"tag\" is missing",
+    "32 routing.balancers[0].selector: an empty list selects no outbound",
+    "32 routing.balancers[0].strategy.type: unknown strategy \"best\"",
+    "32 routing.balancers[0].fallbackTag: no outbound or portal is called \"none\"",
+    "34 reverse.bridges[0]: \"tag\" is missing",
+    "34 reverse.bridges[0].domain: an empty domain",
+    "34 reverse.bridges[0].services[0]: \"Web\" is no name of a service",
+    "34 reverse.bridges[0].allowTargets[0]: \"80\" is a port without an address",
+    "34 reverse.bridges[0].allowTargets[1]: \"a\" is a name, and what is checked is the add",
+];
+
+#[test]
+fn everything_wrong_in_one_part_is_told_at_once() {
+    let diagnosis = config::examine("c", DENSE);
+    let told = diagnosis.errors().iter().map(|error| {
+        let place = error.place().unwrap();
+        format!("{} {}: {}", place.line, place.path, error.what())
+    });
+    let told: Vec<String> = told.collect();
+    for (line, start) in told.iter().zip(DENSE_MISTAKES) {
+        assert!(line.starts_with(start), "{line}\n{start}\n{told:#?}");
+    }
+    assert_eq!(told.len(), DENSE_MISTAKES.len(), "{told:#?}");
+    assert!(diagnosis.warnings().is_empty());
+}
+
+/// A certificate is looked for though the inbound has no port, and what is wrong
+/// with an inbound makes no proxy of it that is open to everybody.
+#[test]
+fn files_are_looked_for_in_parts_that_are_wrong_otherwise() {
+    let text = r#"{"inbounds": [{"protocol": "socks", "streamSettings": {
+        "security": "tls", "tlsSettings": {"certificates": [
+        {"certificateFile": "missing.pem", "keyFile": "missing.key"}]}}}]}"#;
+    let output = on(text, &["test"], &[]);
+    let told = stderr(&output);
+    assert!(told.contains("\"port\" is missing"), "{told}");
+    assert!(told.contains("cannot read missing.pem"), "{told}");
+    assert!(told.ends_with("2 errors\n"), "{told}");
+}
+
 #[test]
 fn the_same_is_told_in_json() {
     let output = on(WRONG, &["test", "--json"], &[]);
@@ -217,6 +338,13 @@ fn portals_that_nobody_gets_to() {
     );
     let first = r#"{"protocol": "blackhole"}"#;
     one_warning(PORTAL, first, "", "the first portal takes every connection");
+    let second = r#"t.example"}, {"tag": "other", "domain": "o.example"}"#;
+    let found = warnings(&PORTAL.replace(first, "").replace(r#"t.example"}"#, second));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[1].contains("no rule leads to this portal"),
+        "{found:#?}"
+    );
 }
 
 #[test]

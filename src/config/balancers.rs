@@ -32,72 +32,64 @@ const NO_SETTINGS: &str = "has no effect: round trips are taken from the connect
 
 /// Reads the list, and adds the balancers' names to `tags`.
 pub(super) fn read(
-    nodes: Result<&[Node], ConfigError>,
+    routing: &Fields<'_>,
     outbounds: &Tags,
     tags: &mut Tags,
-    notes: &mut Notes,
 ) -> Vec<BalancerOptions> {
-    entries(nodes, tags, notes, |node, tags, notes| {
-        balancer(node, outbounds, tags, notes)
+    entries(routing, "balancers", tags, |node, tags| {
+        balancer(node, outbounds, tags, routing.notes())
     })
+    .all
 }
 
 fn balancer(
     node: &Node,
     outbounds: &Tags,
     tags: &mut Tags,
-    notes: &mut Notes,
-) -> Result<BalancerOptions, ConfigError> {
-    let fields = Fields::open(node, &BALANCER)?;
-    let tag = fields.need("tag")?;
-    if tag.string()?.is_empty() {
-        return Err(tag.error("a balancer without a name"));
-    }
+    notes: &Notes,
+) -> Option<BalancerOptions> {
+    let fields = Fields::open(node, &BALANCER, notes)?;
+    let tag = fields.need("tag", |node| match node.string()? {
+        "" => Err(node.error("a balancer without a name")),
+        _ => tags.add(Some(node)),
+    });
+    let selector = fields
+        .need_node("selector")
+        .map(|node| selector(node, notes));
+    let strategy = fields.get("strategy");
+    let strategy = strategy.and_then(|node| self::strategy(node, notes));
+    let fallback = fields.read("fallbackTag", |node| fallback(node, outbounds));
     let options = BalancerOptions {
-        tag: tags.add(Some(tag))?,
-        selector: selector(fields.need("selector")?)?,
-        strategy: fields
-            .get("strategy")
-            .map_or(Ok(BalancerStrategy::default()), |node| {
-                strategy(node, notes)
-            })?,
-        fallback: fallback(fields.get("fallbackTag"), outbounds)?,
+        tag: tag?,
+        selector: selector?,
+        strategy: strategy.unwrap_or_default(),
+        fallback: fallback.flatten(),
     };
-    fields.finish()?;
-    if outbounds.is_complete() && !outbounds.names().any(|tag| options.selects(tag)) {
+    let is_known = fields.is_sound() && outbounds.is_complete();
+    if is_known && !outbounds.names().any(|tag| options.selects(tag)) {
         notes.add(&node.mark, "no outbound has a tag that begins so");
     }
-    Ok(options)
+    Some(options)
 }
 
-fn selector(node: &Node) -> Result<Vec<String>, ConfigError> {
-    let items = node.strings()?;
-    if items.is_empty() {
-        return Err(node
-            .error("an empty list selects no outbound")
-            .help("give what the outbounds' tags begin with"));
+fn selector(node: &Node, notes: &Notes) -> Vec<String> {
+    if matches!(node.elements(), Ok([])) {
+        let error = node.error("an empty list selects no outbound");
+        notes.blame(error.help("give what the outbounds' tags begin with"));
     }
-    Ok(items.iter().map(|item| item.text.to_owned()).collect())
+    let items = node.items(notes).into_iter();
+    items.map(|item| item.text.to_owned()).collect()
 }
 
-fn strategy(node: &Node, notes: &mut Notes) -> Result<BalancerStrategy, ConfigError> {
-    let fields = Fields::open(node, &STRATEGY)?;
+fn strategy(node: &Node, notes: &Notes) -> Option<BalancerStrategy> {
+    let fields = Fields::open(node, &STRATEGY, notes)?;
     if let Some(settings) = fields.get("settings").filter(|node| !node.is_empty()) {
         notes.add(&settings.mark, NO_SETTINGS);
     }
-    let strategy = fields
-        .get("type")
-        .map_or(Ok(BalancerStrategy::default()), |node| {
-            node.choice("strategy", &STRATEGIES)
-        })?;
-    fields.finish()?;
-    Ok(strategy)
+    fields.read("type", |node| node.choice("strategy", &STRATEGIES))
 }
 
-fn fallback(node: Option<&Node>, outbounds: &Tags) -> Result<Option<Arc<str>>, ConfigError> {
-    let Some(node) = node else {
-        return Ok(None);
-    };
+fn fallback(node: &Node, outbounds: &Tags) -> Result<Option<Arc<str>>, ConfigError> {
     match node.string()? {
         "" => Ok(None),
         text => outbounds.resolve(Item { node, text }).map(Some),

@@ -1,37 +1,37 @@
 //! Who may use an inbound of VLESS or VMess.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::error::ConfigError;
 use super::json::Node;
 use super::read::{Fields, Keys};
 use super::words::quoted;
 use crate::proxy::Client;
 
-/// Reads a list of clients with these keys, of which `more` reads those that
-/// are not of every protocol.
+/// Reads the list of clients, under either of its names, with these keys, of
+/// which `more` reads those that are not of every protocol.
 pub(super) fn read(
-    nodes: &[Node],
+    settings: &Fields<'_>,
     keys: &'static Keys,
-    mut more: impl FnMut(&Fields<'_>) -> Result<(), ConfigError>,
-) -> Result<Vec<Client>, ConfigError> {
+    mut more: impl FnMut(&Fields<'_>),
+) -> Vec<Client> {
     let mut seen = Seen::default();
     let mut clients = Vec::new();
-    for node in nodes {
-        let fields = Fields::open(node, keys)?;
-        let client = Client {
-            id: fields.need("id")?.id()?,
-            email: Arc::from(fields.text("email")?),
+    for node in settings.list_either("clients", "users") {
+        let Some(fields) = Fields::open(node, keys, settings.notes()) else {
+            continue;
         };
-        more(&fields)?;
-        fields.finish()?;
-        seen.add(node, &client)?;
-        clients.push(client);
+        let id = fields.need("id", Node::id);
+        let email = fields.text("email");
+        more(&fields);
+        seen.add(&fields, id, email);
+        clients.extend(id.map(|id| Client {
+            id,
+            email: email.into(),
+        }));
     }
-    Ok(clients)
+    clients
 }
 
 /// What the clients before had.
@@ -44,15 +44,16 @@ struct Seen {
 impl Seen {
     /// V2Ray refuses a second use of an e-mail address, in any case; of an id
     /// it silently keeps the last.
-    fn add(&mut self, node: &Node, client: &Client) -> Result<(), ConfigError> {
-        if !self.ids.insert(client.id) {
-            return Err(node.error("another client has the same \"id\""));
+    fn add(&mut self, client: &Fields<'_>, id: Option<Uuid>, email: &str) {
+        let blame = |what: String| client.notes().blame(client.node().error(what));
+        if id.is_some_and(|id| !self.ids.insert(id)) {
+            blame("another client has the same \"id\"".to_owned());
         }
-        let email = client.email.to_lowercase();
-        if !email.is_empty() && !self.emails.insert(email) {
-            let what = format!("another client has the \"email\" {}", quoted(&client.email));
-            return Err(node.error(what));
+        if !email.is_empty() && !self.emails.insert(email.to_lowercase()) {
+            blame(format!(
+                "another client has the \"email\" {}",
+                quoted(email)
+            ));
         }
-        Ok(())
     }
 }

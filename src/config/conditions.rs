@@ -7,10 +7,9 @@ use regex::Regex;
 
 use super::error::ConfigError;
 use super::json::Node;
-use super::notes::Notes;
 use super::read::Fields;
 use super::routing::Names;
-use super::value::Item;
+use super::value::{Item, Networks};
 use super::words::{instead, quoted};
 use crate::router::{Condition, DomainPattern};
 use crate::sniff::wire::Protocol;
@@ -50,71 +49,45 @@ const PRIVATE: [&str; 19] = [
 ];
 
 /// Reads all conditions of a rule; an empty list is none.
-pub(super) fn conditions(
-    fields: &Fields<'_>,
-    names: &Names<'_>,
-    notes: &mut Notes,
-) -> Result<Vec<Condition>, ConfigError> {
-    let ports = |key| fields.get(key).map_or(Ok(Vec::new()), Node::port_list);
-    let tags = each(fields, "inboundTag", |item| {
+pub(super) fn conditions(fields: &Fields<'_>, names: &Names<'_>) -> Vec<Condition> {
+    let ports = |key| fields.read(key, Node::port_list).unwrap_or_default();
+    let tags = fields.each("inboundTag", |item| {
         names.tags.inbounds.resolve(item).map(|tag| tag.to_string())
-    })?;
-    let mut patterns = each(fields, "domain", pattern)?;
-    patterns.extend(each(fields, "domains", pattern)?);
-    let users = each(fields, "user", |item| Ok(item.text.to_owned()))?;
+    });
+    let mut patterns = fields.each("domain", pattern);
+    patterns.extend(fields.each("domains", pattern));
+    let users = fields.each("user", |item| Ok(item.text.to_owned()));
     let all = [
         some(tags, Condition::InboundTag),
         some(patterns, Condition::Domain),
-        some(ranges(fields, "ip")?, Condition::Ip),
-        some(ports("port")?, Condition::Port),
-        some(ranges(fields, "source")?, Condition::Source),
-        some(ports("sourcePort")?, Condition::SourcePort),
-        networks(fields)?,
+        some(ranges(fields, "ip"), Condition::Ip),
+        some(ports("port"), Condition::Port),
+        some(ranges(fields, "source"), Condition::Source),
+        some(ports("sourcePort"), Condition::SourcePort),
+        networks(fields),
         some(users, Condition::User),
-        some(protocols(fields, names, notes)?, Condition::Protocol),
+        some(protocols(fields, names), Condition::Protocol),
     ];
-    Ok(all.into_iter().flatten().collect())
+    all.into_iter().flatten().collect()
 }
 
 fn some<T>(list: Vec<T>, condition: fn(Vec<T>) -> Condition) -> Option<Condition> {
     (!list.is_empty()).then(|| condition(list))
 }
 
-fn each<T>(
-    fields: &Fields<'_>,
-    key: &str,
-    read: impl FnMut(Item<'_>) -> Result<T, ConfigError>,
-) -> Result<Vec<T>, ConfigError> {
-    match fields.get(key) {
-        Some(node) => node.strings()?.into_iter().map(read).collect(),
-        None => Ok(Vec::new()),
-    }
+fn networks(fields: &Fields<'_>) -> Option<Condition> {
+    let Networks { tcp, udp } = Networks::read(fields.items("network"), fields.notes());
+    (tcp || udp).then_some(Condition::Network { tcp, udp })
 }
 
-fn networks(fields: &Fields<'_>) -> Result<Option<Condition>, ConfigError> {
-    let Some(node) = fields.get("network") else {
-        return Ok(None);
-    };
-    let networks = node.networks()?;
-    Ok(
-        (networks.tcp || networks.udp).then_some(Condition::Network {
-            tcp: networks.tcp,
-            udp: networks.udp,
-        }),
-    )
-}
-
-fn protocols(
-    fields: &Fields<'_>,
-    names: &Names<'_>,
-    notes: &mut Notes,
-) -> Result<Vec<String>, ConfigError> {
-    each(fields, "protocol", |item| {
+fn protocols(fields: &Fields<'_>, names: &Names<'_>) -> Vec<String> {
+    fields.each("protocol", |item| {
         let mut told = vec![HTTP];
         if names.sniffed {
             told.extend(Protocol::ALL.map(Protocol::name));
         }
         if !told.iter().any(|name| name.starts_with(item.text)) {
+            let notes = fields.notes();
             notes.add(&item.node.mark, never_told(item.text, &told));
         }
         Ok(item.text.to_owned())
@@ -185,9 +158,9 @@ fn unknown_kind(item: Item<'_>, kind: &str) -> ConfigError {
 }
 
 /// Reads a list of addresses, ranges and the one list that is known here.
-pub(super) fn ranges(fields: &Fields<'_>, key: &str) -> Result<Vec<IpNet>, ConfigError> {
-    let lists = each(fields, key, networks_of)?;
-    Ok(lists.into_iter().flatten().collect())
+pub(super) fn ranges(fields: &Fields<'_>, key: &str) -> Vec<IpNet> {
+    let lists = fields.each(key, networks_of);
+    lists.into_iter().flatten().collect()
 }
 
 /// An IP address, a range in CIDR notation, or all that are private.

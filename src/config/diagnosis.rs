@@ -21,8 +21,8 @@ pub struct Diagnosis {
 /// Reads and checks the configuration `text` to the end; messages call it
 /// `name`.
 pub fn examine(name: &str, text: &str) -> Diagnosis {
-    let mut notes = Notes::default();
-    let parsed = json::read(name, text, &mut notes);
+    let notes = Notes::default();
+    let parsed = json::read(name, text, &notes);
     let node = notes.keep(parsed);
     conclude(node, notes, &[name.to_owned()])
 }
@@ -31,20 +31,20 @@ pub fn examine(name: &str, text: &str) -> Diagnosis {
 /// [`load_all`](super::load_all) has them. If one cannot be read, the others
 /// are not looked at for what it may have.
 pub fn examine_all(paths: &[PathBuf]) -> Diagnosis {
-    let mut notes = Notes::default();
+    let notes = Notes::default();
     let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
     let nodes: Vec<_> = paths
         .iter()
         .map(|path| {
             let read = file::read(path);
-            let parsed = read.and_then(|(name, text)| json::read(&name, &text, &mut notes));
+            let parsed = read.and_then(|(name, text)| json::read(&name, &text, &notes));
             notes.keep(parsed)
         })
         .collect();
     let merged = nodes
         .into_iter()
         .collect::<Option<Vec<_>>>()
-        .and_then(|nodes| merge_all(nodes, &mut notes));
+        .and_then(|nodes| merge_all(nodes, &notes));
     conclude(merged, notes, &names)
 }
 
@@ -86,8 +86,9 @@ impl Diagnosis {
         &self.warnings
     }
 
-    /// As much as could be read: if there are errors, without what is wrong.
-    /// Such a plan is to be looked at, not to be run.
+    /// As much as could be read: if there are errors, what is wrong is left out
+    /// of it, or has a default in its place. Such a plan is to be looked at,
+    /// not to be run.
     pub fn readable(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }
@@ -114,6 +115,7 @@ impl Diagnosis {
             let place = error.place().map(|place| (place.line, place.column));
             (rank(error.file_name()), place)
         });
+        self.errors.dedup_by_key(|error| error.to_string());
         self.warnings.sort_by_cached_key(|warning| {
             let Place {
                 file, line, column, ..
@@ -124,7 +126,7 @@ impl Diagnosis {
     }
 }
 
-fn merge_all(nodes: Vec<Node>, notes: &mut Notes) -> Option<Node> {
+fn merge_all(nodes: Vec<Node>, notes: &Notes) -> Option<Node> {
     let mut nodes = nodes.into_iter();
     let Some(mut all) = nodes.next() else {
         return json::read("configuration", "{}", notes).ok();

@@ -8,6 +8,7 @@ use super::json::Node;
 use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
+use super::value::Networks;
 use super::words::quoted;
 use crate::net::Address;
 use crate::proxy::{blackhole, freedom};
@@ -70,28 +71,22 @@ pub(super) fn freedom(
     node: &Node,
     send_through: Option<IpAddr>,
     policy: &Policy,
-    notes: &mut Notes,
-) -> Result<(freedom::OutboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &FREEDOM)?;
-    let strategy = fields.get("domainStrategy");
-    let redirect = fields
-        .get("redirect")
-        .filter(|redirect| !redirect.is_empty());
-    let (redirect_address, redirect_port) = redirect.map_or(Ok((None, 0)), host_port)?;
+    notes: &Notes,
+) -> Option<(freedom::OutboundOptions, Level)> {
+    let fields = Fields::open(node, &FREEDOM, notes)?;
+    let strategy = fields.read("domainStrategy", |node| {
+        node.choice("strategy", &STRATEGIES)
+    });
+    let (redirect_address, redirect_port) = fields.read("redirect", redirect).unwrap_or_default();
     let options = freedom::OutboundOptions {
-        domain_strategy: strategy
-            .map(|node| node.choice("strategy", &STRATEGIES))
-            .transpose()?
-            .unwrap_or_default(),
+        domain_strategy: strategy.unwrap_or_default(),
         redirect_address,
         redirect_port,
-        final_rules: final_rules(&fields, notes)?,
+        final_rules: final_rules(&fields),
         send_through,
-        proxy_protocol: fields.get("proxyProtocol").map_or(Ok(None), version)?,
+        proxy_protocol: fields.read("proxyProtocol", version).flatten(),
     };
-    let level = policy.of_settings(&fields)?;
-    fields.finish()?;
-    Ok((options, level))
+    Some((options, policy.of_settings(&fields)))
 }
 
 /// 0, as in Xray, is none.
@@ -106,55 +101,57 @@ fn version(node: &Node) -> Result<Option<Version>, ConfigError> {
     }
 }
 
-fn final_rules(
-    fields: &Fields<'_>,
-    notes: &mut Notes,
-) -> Result<Vec<freedom::FinalRule>, ConfigError> {
-    let nodes = fields.list("finalRules")?;
-    let rules: Vec<_> = nodes.iter().map(final_rule).collect::<Result<_, _>>()?;
-    if let Some(list) = fields.get("finalRules")
-        && rules.last().is_some_and(|rule| !rule.is_for_all())
+fn final_rules(fields: &Fields<'_>) -> Vec<freedom::FinalRule> {
+    let nodes = fields.list("finalRules").iter();
+    let rules = nodes.map(|node| final_rule(node, fields.notes()));
+    let rules: Vec<_> = rules.collect();
+    if let (Some(list), Some(Some(last))) = (fields.get("finalRules"), rules.last())
+        && !last.is_for_all()
     {
-        notes.add(&list.mark, ALLOWS_THE_REST);
+        fields.notes().add(&list.mark, ALLOWS_THE_REST);
     }
-    Ok(rules)
+    rules.into_iter().flatten().collect()
 }
 
-fn final_rule(node: &Node) -> Result<freedom::FinalRule, ConfigError> {
-    let fields = Fields::open(node, &FINAL_RULE)?;
+fn final_rule(node: &Node, notes: &Notes) -> Option<freedom::FinalRule> {
+    let fields = Fields::open(node, &FINAL_RULE, notes)?;
     let actions = [("allow", true), ("block", false)];
-    let networks = fields.get("network").map(Node::networks).transpose()?;
+    let allow = fields.need("action", |node| node.choice("action", &actions));
+    let networks = Networks::read(fields.items("network"), notes);
     let rule = freedom::FinalRule {
-        allow: fields.need("action")?.choice("action", &actions)?,
-        tcp: networks.as_ref().is_none_or(|n| n.tcp || !n.udp),
-        udp: networks.as_ref().is_none_or(|n| n.udp || !n.tcp),
-        ports: fields.get("port").map_or(Ok(Vec::new()), Node::port_list)?,
-        nets: ranges(&fields, "ip")?,
+        allow: allow.unwrap_or_default(),
+        tcp: networks.tcp || !networks.udp,
+        udp: networks.udp || !networks.tcp,
+        ports: fields.read("port", Node::port_list).unwrap_or_default(),
+        nets: ranges(&fields, "ip"),
     };
-    fields.finish()?;
-    Ok(rule)
+    fields.is_sound().then_some(rule)
 }
 
 /// Reads a blackhole outbound's settings.
-pub(super) fn blackhole(node: &Node) -> Result<blackhole::OutboundOptions, ConfigError> {
-    let fields = Fields::open(node, &BLACKHOLE)?;
-    let response = fields
-        .get("response")
-        .map_or(Ok(Default::default()), response)?;
-    fields.finish()?;
-    Ok(blackhole::OutboundOptions { response })
+pub(super) fn blackhole(node: &Node, notes: &Notes) -> Option<blackhole::OutboundOptions> {
+    let fields = Fields::open(node, &BLACKHOLE, notes)?;
+    let response = fields.get("response");
+    let response = response.and_then(|node| self::response(node, notes));
+    Some(blackhole::OutboundOptions {
+        response: response.unwrap_or_default(),
+    })
 }
 
-fn response(node: &Node) -> Result<blackhole::Response, ConfigError> {
+fn response(node: &Node, notes: &Notes) -> Option<blackhole::Response> {
     use blackhole::Response;
 
-    let fields = Fields::open(node, &RESPONSE)?;
-    let kind = fields.need("type")?.choice(
-        "response",
-        &[("none", Response::None), ("http", Response::Http)],
-    )?;
-    fields.finish()?;
-    Ok(kind)
+    let kinds = [("none", Response::None), ("http", Response::Http)];
+    let fields = Fields::open(node, &RESPONSE, notes)?;
+    fields.need("type", |node| node.choice("response", &kinds))
+}
+
+/// Nothing, if the value is empty.
+fn redirect(node: &Node) -> Result<(Option<Address>, u16), ConfigError> {
+    match node.is_empty() {
+        true => Ok((None, 0)),
+        false => host_port(node),
+    }
 }
 
 /// `host:port` or `:port`; an unspecified host or port 0 keeps the target's.

@@ -1,7 +1,7 @@
 //! Settings of dokodemo-door inbounds.
 
-use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
 use super::value::Networks;
@@ -30,18 +30,20 @@ const INBOUND: Keys = Keys {
 pub(super) fn inbound(
     node: &Node,
     policy: &Policy,
-) -> Result<(InboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &INBOUND)?;
-    let networks = fields
-        .either("network", "allowedNetwork")?
-        .map_or(Ok(Networks::default()), Node::networks)?;
+    notes: &Notes,
+) -> Option<(InboundOptions, Level)> {
+    let fields = Fields::open(node, &INBOUND, notes)?;
+    let networks = fields.either("network", "allowedNetwork");
+    let networks = networks.map(|node| Networks::read(node.items(notes), notes));
+    let networks = networks.unwrap_or_default();
+    let address = fields.need_either("address", "rewriteAddress", Node::address);
+    let port = fields.need_either("port", "rewritePort", Node::port);
+    let level = policy.of_settings(&fields);
     let options = InboundOptions {
-        address: fields.need_either("address", "rewriteAddress")?.address()?,
-        port: fields.need_either("port", "rewritePort")?.port()?,
+        address: address?,
+        port: port?,
         tcp: networks.tcp || !networks.udp,
         udp: networks.udp,
     };
-    let level = policy.of_settings(&fields)?;
-    fields.finish()?;
-    Ok((options, level))
+    Some((options, level))
 }

@@ -21,7 +21,7 @@ const CLEARTEXT_BRIDGES: &str = "bridges that come here send visitors' data, and
 
 impl Whole<'_> {
     /// Visitors name the targets, and freedom goes there.
-    pub(super) fn warn_of_reach(&self, bridge: &BridgeOptions, notes: &mut Notes) {
+    pub(super) fn warn_of_reach(&self, bridge: &BridgeOptions, notes: &Notes) {
         let goes_anywhere = |outbound: &&OutboundPlan| match &outbound.options {
             OutboundOptions::Freedom(freedom) => {
                 freedom.redirect_address.is_none() && freedom.final_rules.is_empty()
@@ -38,15 +38,19 @@ impl Whole<'_> {
     }
 
     /// Bridges come by every inbound from which a rule leads its domain there.
-    pub(super) fn warn_of_strangers(&self, portal: &PortalOptions, notes: &mut Notes) {
-        let exposed = self.inbounds.iter().filter(|i| !i.listen.is_loopback());
+    pub(super) fn warn_of_strangers(&self, portal: &PortalOptions, notes: &Notes) {
+        let exposed = self
+            .plan
+            .inbounds
+            .iter()
+            .filter(|i| !i.listen.is_loopback());
         for inbound in exposed {
             let leads = |rule: &&Rule| {
                 is_from(rule, &inbound.tag)
                     && names(rule, portal)
                     && self.may_end_at(rule, &portal.tag)
             };
-            if self.router.rules.iter().any(|rule| leads(&rule))
+            if self.plan.router.rules.iter().any(|rule| leads(&rule))
                 && let Some(what) = bridges_by(inbound, portal)
             {
                 notes.add_at(&inbound.place, what);
@@ -57,7 +61,7 @@ impl Whole<'_> {
     /// The outbounds that may take what comes in under `tag`.
     fn takers(&self, tag: &str) -> Vec<&OutboundPlan> {
         let mut takers = Vec::new();
-        let rules = self.router.rules.iter();
+        let rules = self.plan.router.rules.iter();
         for rule in rules.filter(|rule| is_from(rule, tag)) {
             takers.extend(self.takers_of(rule));
             let takes_all = |c: &Condition| matches!(c, Condition::InboundTag(_));
@@ -65,7 +69,7 @@ impl Whole<'_> {
                 return takers;
             }
         }
-        takers.extend(self.outbounds.first());
+        takers.extend(self.plan.outbounds.first());
         takers
     }
 }

@@ -1,7 +1,7 @@
 //! Settings of HTTP inbounds.
 
-use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
 use super::socks::accounts;
@@ -22,13 +22,12 @@ const INBOUND: Keys = Keys {
 pub(super) fn inbound(
     node: &Node,
     policy: &Policy,
-) -> Result<(InboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &INBOUND)?;
+    notes: &Notes,
+) -> Option<(InboundOptions, Level)> {
+    let fields = Fields::open(node, &INBOUND, notes)?;
     let options = InboundOptions {
-        accounts: accounts(fields.list_either("accounts", "users")?)?,
-        allow_transparent: fields.flag("allowTransparent")?,
+        accounts: accounts(fields.list_either("accounts", "users"), notes),
+        allow_transparent: fields.flag("allowTransparent"),
     };
-    let level = policy.of_settings(&fields)?;
-    fields.finish()?;
-    Ok((options, level))
+    Some((options, policy.of_settings(&fields)))
 }

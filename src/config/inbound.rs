@@ -34,6 +34,9 @@ const ALLOCATE: Keys = Keys {
     unsupported: &[],
 };
 
+/// Where an inbound listens that does not say.
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 #[derive(Clone, Copy)]
 enum Protocol {
     Socks,
@@ -63,60 +66,60 @@ const PROTOCOLS: Known<Protocol> = Known {
     ],
 };
 
-/// Reads one inbound.
+/// Reads one inbound. If anything is wrong with it, it is one to be looked at
+/// only; `None` if there is nothing to look at.
 pub(super) fn read(
     node: &Node,
     policy: &Policy,
     tags: &mut Tags,
-    notes: &mut Notes,
-) -> Result<InboundPlan, ConfigError> {
-    let fields = Fields::open(node, &INBOUND)?;
-    let protocol = protocol::read(fields.need("protocol")?, &PROTOCOLS)?;
-    let port = fields.need("port")?;
-    let listen = fields.get("listen");
+    notes: &Notes,
+) -> Option<InboundPlan> {
+    let fields = Fields::open(node, &INBOUND, notes)?;
+    let tag = notes.keep(tags.add(fields.get("tag")));
+    let protocol = fields.need("protocol", |node| protocol::read(node, &PROTOCOLS));
+    let port = fields.get("port").unwrap_or(node);
+    let ports = fields.need("port", Node::listen_ports);
     let layers = fields.get("streamSettings");
-    let stream = stream::read(layers, End::Server, notes)?;
-    fields.get("allocate").map_or(Ok(()), allocate)?;
+    allocate(fields.get("allocate"), notes);
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);
-    let (options, level) = options(protocol, settings, policy, notes)?;
-    let plan = InboundPlan {
-        tag: tags.add(fields.get("tag"))?,
-        listen: listen.map_or(Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), listen_address)?,
-        ports: port.listen_ports()?,
+    let settings = protocol.and_then(|protocol| options(protocol, settings, policy, notes));
+    let (options, level) = settings.unwrap_or_else(|| placeholder(policy));
+    Some(InboundPlan {
+        tag: tag.unwrap_or_default(),
+        listen: fields.read("listen", listen_address).unwrap_or(ANY),
+        ports: ports.unwrap_or(0..=0),
         handshake: level.handshake,
         idle: level.inbound_idle(),
-        stream,
-        sniffing: sniffing::read(fields.get("sniffing"), notes)?,
+        stream: stream::read(layers, End::Server, notes),
+        sniffing: sniffing::read(fields.get("sniffing"), notes),
         options,
         place: port.mark.place(),
         stream_place: layers.unwrap_or(port).mark.place(),
-    };
-    fields.finish()?;
-    Ok(plan)
+    })
 }
 
 fn options(
     protocol: Protocol,
     settings: &Node,
     policy: &Policy,
-    notes: &mut Notes,
-) -> Result<(InboundOptions, Level), ConfigError> {
-    Ok(match protocol {
+    notes: &Notes,
+) -> Option<(InboundOptions, Level)> {
+    Some(match protocol {
         Protocol::Socks => {
             let (options, level) = socks::inbound(settings, policy, notes)?;
             (InboundOptions::Socks(options), level)
         }
         Protocol::Http => {
-            let (options, level) = http::inbound(settings, policy)?;
+            let (options, level) = http::inbound(settings, policy, notes)?;
             (InboundOptions::Http(options), level)
         }
         Protocol::Dokodemo => {
-            let (options, level) = dokodemo::inbound(settings, policy)?;
+            let (options, level) = dokodemo::inbound(settings, policy, notes)?;
             (InboundOptions::Dokodemo(options), level)
         }
         Protocol::Vless => {
-            let (options, level) = vless::inbound(settings, policy)?;
+            let (options, level) = vless::inbound(settings, policy, notes)?;
             (InboundOptions::Vless(options), level)
         }
         Protocol::Vmess => {
@@ -124,6 +127,11 @@ fn options(
             (InboundOptions::Vmess(options), level)
         }
     })
+}
+
+/// What stands for settings that are wrong, in an inbound that is never started.
+fn placeholder(policy: &Policy) -> (InboundOptions, Level) {
+    (InboundOptions::Http(Default::default()), policy.level(0))
 }
 
 /// V2Ray takes "localhost" as the only name.
@@ -144,25 +152,24 @@ fn listen_address(node: &Node) -> Result<IpAddr, ConfigError> {
 }
 
 /// "always", V2Ray's default, listens on every port all the time.
-fn allocate(node: &Node) -> Result<(), ConfigError> {
-    let fields = Fields::open(node, &ALLOCATE)?;
-    fields.get("concurrency");
-    fields.get("refresh");
-    if let Some(strategy) = fields.get("strategy") {
-        let names = [
-            ("always", true),
-            ("", true),
-            ("random", false),
-            ("external", false),
-        ];
-        if !strategy.choice("strategy", &names)? {
-            return Err(strategy
-                .error(format!(
-                    "{} is not supported by muxcool",
-                    quoted(strategy.string()?)
-                ))
-                .help("use \"always\""));
-        }
+fn allocate(node: Option<&Node>, notes: &Notes) {
+    if let Some(fields) = node.and_then(|node| Fields::open(node, &ALLOCATE, notes)) {
+        fields.get("concurrency");
+        fields.get("refresh");
+        fields.read("strategy", always);
     }
-    fields.finish()
+}
+
+fn always(strategy: &Node) -> Result<(), ConfigError> {
+    let names = [
+        ("always", true),
+        ("", true),
+        ("random", false),
+        ("external", false),
+    ];
+    if strategy.choice("strategy", &names)? {
+        return Ok(());
+    }
+    let what = format!("{} is not supported by muxcool", quoted(strategy.string()?));
+    Err(strategy.error(what).help("use \"always\""))
 }

@@ -79,7 +79,7 @@ enum Path {
 ///
 /// Only what is no JSON at all is an error here: of a key that is given twice
 /// the first is taken, and the other noted.
-pub(super) fn read(name: &str, text: &str, notes: &mut Notes) -> Result<Node, ConfigError> {
+pub(super) fn read(name: &str, text: &str, notes: &Notes) -> Result<Node, ConfigError> {
     let root = Mark::root(name, text);
     let cleaned = without_comments(text).map_err(|e| root.text_error(e))?;
     let parsed = parse_to_ast(&cleaned, &CollectOptions::default(), &strict())
@@ -95,8 +95,8 @@ pub(super) fn read(name: &str, text: &str, notes: &mut Notes) -> Result<Node, Co
 /// The same with the first mistake as the error.
 #[cfg(test)]
 pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigError> {
-    let mut notes = Notes::default();
-    let node = read(name, text, &mut notes)?;
+    let notes = Notes::default();
+    let node = read(name, text, &notes)?;
     let (errors, _) = notes.into_parts();
     errors.into_iter().next().map_or(Ok(node), Err)
 }
@@ -235,7 +235,7 @@ fn strict() -> ParseOptions {
     }
 }
 
-fn build(value: ast::Value<'_>, here: &Mark, notes: &mut Notes) -> Node {
+fn build(value: ast::Value<'_>, here: &Mark, notes: &Notes) -> Node {
     use jsonc_parser::common::Ranged;
 
     let mark = here.at(value.range().start, here.path.clone());
@@ -250,7 +250,7 @@ fn build(value: ast::Value<'_>, here: &Mark, notes: &mut Notes) -> Node {
     Node { mark, value }
 }
 
-fn build_array(array: ast::Array<'_>, here: &Mark, notes: &mut Notes) -> Vec<Node> {
+fn build_array(array: ast::Array<'_>, here: &Mark, notes: &Notes) -> Vec<Node> {
     let element = |(index, value)| {
         let path = Path::Index(here.path.clone(), index);
         build(value, &here.at(here.offset, Rc::new(path)), notes)
@@ -265,7 +265,7 @@ fn build_array(array: ast::Array<'_>, here: &Mark, notes: &mut Notes) -> Vec<Nod
 
 /// Keys are the same if they differ only in case, as in Go, and none may
 /// come twice.
-fn build_object(object: ast::Object<'_>, here: &Mark, notes: &mut Notes) -> Vec<Member> {
+fn build_object(object: ast::Object<'_>, here: &Mark, notes: &Notes) -> Vec<Member> {
     let mut members = Vec::with_capacity(object.properties.len());
     let mut seen: HashMap<String, usize> = HashMap::new();
     for property in object.properties {
@@ -284,7 +284,7 @@ fn build_object(object: ast::Object<'_>, here: &Mark, notes: &mut Notes) -> Vec<
     members
 }
 
-fn build_member(property: ast::ObjectProp<'_>, here: &Mark, notes: &mut Notes) -> Member {
+fn build_member(property: ast::ObjectProp<'_>, here: &Mark, notes: &Notes) -> Member {
     let key: Rc<str> = property.name.as_str().into();
     let path = Rc::new(Path::Key(here.path.clone(), key.clone()));
     let mark = here.at(property.range.start, path);

@@ -4,6 +4,7 @@ use log::LevelFilter;
 
 use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::plan::{LogPlan, LogTarget};
 use super::read::{Fields, Keys};
 
@@ -22,21 +23,13 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 
 /// Reads `log`. Without it there are no access lines; with it there are,
 /// unless it says otherwise, as in V2Ray. The level "none" silences both.
-pub(super) fn read(node: Option<&Node>) -> Result<LogPlan, ConfigError> {
-    let Some(node) = node else {
-        return Ok(LogPlan::default());
+pub(super) fn read(node: Option<&Node>, notes: &Notes) -> LogPlan {
+    let Some(fields) = node.and_then(|node| Fields::open(node, &LOG, notes)) else {
+        return LogPlan::default();
     };
-    let fields = Fields::open(node, &LOG)?;
-    let level = match fields.get("loglevel").filter(|level| !level.is_empty()) {
-        Some(level) => level.choice("log level", &LEVELS)?,
-        None => LevelFilter::Warn,
-    };
-    let (access, error) = (
-        target(fields.text("access")?),
-        target(fields.text("error")?),
-    );
-    fields.finish()?;
-    Ok(match level {
+    let level = fields.read("loglevel", level).unwrap_or(LevelFilter::Warn);
+    let (access, error) = (target(fields.text("access")), target(fields.text("error")));
+    match level {
         LevelFilter::Off => LogPlan {
             access: LogTarget::Off,
             error: LogTarget::Off,
@@ -47,7 +40,14 @@ pub(super) fn read(node: Option<&Node>) -> Result<LogPlan, ConfigError> {
             error,
             level,
         },
-    })
+    }
+}
+
+fn level(node: &Node) -> Result<LevelFilter, ConfigError> {
+    match node.is_empty() {
+        true => Ok(LevelFilter::Warn),
+        false => node.choice("log level", &LEVELS),
+    }
 }
 
 fn target(text: &str) -> LogTarget {

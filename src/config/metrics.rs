@@ -17,20 +17,12 @@ const PUBLIC: &str = "whoever can reach this address can see the names of the tu
                       their other ends, and how much goes through: listen on 127.0.0.1";
 
 /// Reads the object, if there is one.
-pub(super) fn read(
-    node: Option<&Node>,
-    notes: &mut Notes,
-) -> Result<Option<MetricsPlan>, ConfigError> {
-    let Some(node) = node else {
-        return Ok(None);
-    };
-    let fields = Fields::open(node, &METRICS)?;
-    let listen = fields.get("listen").map(|node| read_address(node, notes));
-    fields.finish()?;
-    listen.transpose()
+pub(super) fn read(node: Option<&Node>, notes: &Notes) -> Option<MetricsPlan> {
+    let fields = Fields::open(node?, &METRICS, notes)?;
+    fields.read("listen", |node| read_address(node, notes))
 }
 
-fn read_address(node: &Node, notes: &mut Notes) -> Result<MetricsPlan, ConfigError> {
+fn read_address(node: &Node, notes: &Notes) -> Result<MetricsPlan, ConfigError> {
     let text = node.string()?;
     let Ok(listen) = text.parse::<std::net::SocketAddr>() else {
         let what = format!("{} is no IP address with a port", quoted(text));

@@ -1,5 +1,6 @@
 //! What is found while reading: mistakes, and warnings.
 
+use std::cell::RefCell;
 use std::fmt::{self, Display};
 
 use super::error::{ConfigError, Place};
@@ -13,11 +14,11 @@ pub struct Warning {
     what: String,
 }
 
-/// All that was found so far.
+/// All that was found so far. Whoever reads a part adds what he finds.
 #[derive(Default)]
 pub(super) struct Notes {
-    errors: Vec<ConfigError>,
-    warnings: Vec<Warning>,
+    errors: RefCell<Vec<ConfigError>>,
+    warnings: RefCell<Vec<Warning>>,
 }
 
 impl Warning {
@@ -34,43 +35,48 @@ impl Warning {
 
 impl Notes {
     /// Adds a warning, with its place.
-    pub(super) fn add(&mut self, mark: &Mark, what: impl Display) {
+    pub(super) fn add(&self, mark: &Mark, what: impl Display) {
         self.add_at(&mark.place(), what);
     }
 
     /// Adds a warning, with its place.
-    pub(super) fn add_at(&mut self, place: &Place, what: impl Display) {
-        self.warnings.push(Warning {
+    pub(super) fn add_at(&self, place: &Place, what: impl Display) {
+        self.warnings.borrow_mut().push(Warning {
             place: place.clone(),
             what: what.to_string(),
         });
     }
 
     /// Adds a mistake. Reading goes on, to find others.
-    pub(super) fn blame(&mut self, error: ConfigError) {
+    pub(super) fn blame(&self, error: ConfigError) {
         if !self.is_full() {
-            self.errors.push(error);
+            self.errors.borrow_mut().push(error);
         }
     }
 
     /// What was read, unless it is wrong; then that is added.
-    pub(super) fn keep<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+    pub(super) fn keep<T>(&self, read: Result<T, ConfigError>) -> Option<T> {
         read.map_err(|error| self.blame(error)).ok()
+    }
+
+    /// How much is wrong.
+    pub(super) fn mistakes(&self) -> usize {
+        self.errors.borrow().len()
     }
 
     /// Whether anything is wrong.
     pub(super) fn has_errors(&self) -> bool {
-        !self.errors.is_empty()
+        self.mistakes() > 0
     }
 
     /// Whether so much is wrong that looking for more is of no use.
     pub(super) fn is_full(&self) -> bool {
-        self.errors.len() >= MAX_CONFIG_ERRORS
+        self.mistakes() >= MAX_CONFIG_ERRORS
     }
 
     /// Mistakes and warnings, each in the order in which they were added.
     pub(super) fn into_parts(self) -> (Vec<ConfigError>, Vec<Warning>) {
-        (self.errors, self.warnings)
+        (self.errors.into_inner(), self.warnings.into_inner())
     }
 }
 

@@ -70,32 +70,33 @@ const PROTOCOLS: Known<Protocol> = Known {
     ],
 };
 
-/// Reads one outbound.
+/// Reads one outbound. If anything is wrong with it, it is one to be looked at
+/// only; `None` if there is nothing to look at.
 pub(super) fn read(
     node: &Node,
     policy: &Policy,
     tags: &mut Tags,
-    notes: &mut Notes,
-) -> Result<OutboundPlan, ConfigError> {
-    let fields = Fields::open(node, &OUTBOUND)?;
-    let protocol = protocol::read(fields.need("protocol")?, &PROTOCOLS)?;
-    let send_through = fields.get("sendThrough").map(Node::ip).transpose()?;
-    let stream = stream::read(fields.get("streamSettings"), End::Client, notes)?;
+    notes: &Notes,
+) -> Option<OutboundPlan> {
+    let fields = Fields::open(node, &OUTBOUND, notes)?;
+    let tag = notes.keep(tags.add(fields.get("tag")));
+    let protocol = fields.need("protocol", |node| protocol::read(node, &PROTOCOLS));
+    let send_through = fields.read("sendThrough", Node::ip);
     let none = node.empty_child("settings");
     let settings = fields.get("settings").unwrap_or(&none);
-    let (options, level) = options(protocol, settings, send_through, policy, notes)?;
-    let plan = OutboundPlan {
-        tag: tags.add(fields.get("tag"))?,
+    let settings =
+        protocol.and_then(|protocol| options(protocol, settings, send_through, policy, notes));
+    let (options, level) = settings.unwrap_or_else(|| placeholder(policy));
+    Some(OutboundPlan {
+        tag: tag.unwrap_or_default(),
         handshake: level.handshake,
         idle: level.outbound_idle(),
         send_through,
-        stream,
+        stream: stream::read(fields.get("streamSettings"), End::Client, notes),
         options,
-        mux: fields.get("mux").map_or(Ok(None), mux)?,
+        mux: mux(fields.get("mux"), notes),
         place: node.mark.place(),
-    };
-    fields.finish()?;
-    Ok(plan)
+    })
 }
 
 fn options(
@@ -103,23 +104,23 @@ fn options(
     settings: &Node,
     send_through: Option<IpAddr>,
     policy: &Policy,
-    notes: &mut Notes,
-) -> Result<(OutboundOptions, Level), ConfigError> {
-    Ok(match protocol {
+    notes: &Notes,
+) -> Option<(OutboundOptions, Level)> {
+    Some(match protocol {
         Protocol::Freedom => {
             let (options, level) = direct::freedom(settings, send_through, policy, notes)?;
             (OutboundOptions::Freedom(options), level)
         }
         Protocol::Blackhole => {
-            let options = direct::blackhole(settings)?;
+            let options = direct::blackhole(settings, notes)?;
             (OutboundOptions::Blackhole(options), policy.level(0))
         }
         Protocol::Socks => {
-            let (options, level) = socks::outbound(settings, policy)?;
+            let (options, level) = socks::outbound(settings, policy, notes)?;
             (OutboundOptions::Socks(options), level)
         }
         Protocol::Vless => {
-            let (options, level) = vless::outbound(settings, send_through, policy)?;
+            let (options, level) = vless::outbound(settings, send_through, policy, notes)?;
             (OutboundOptions::Vless(options), level)
         }
         Protocol::Vmess => {
@@ -129,18 +130,25 @@ fn options(
     })
 }
 
+/// What stands for settings that are wrong, in an outbound that is never started.
+fn placeholder(policy: &Policy) -> (OutboundOptions, Level) {
+    (
+        OutboundOptions::Blackhole(Default::default()),
+        policy.level(0),
+    )
+}
+
 /// The rules of section 6: a negative concurrency turns mux off whatever
 /// `enabled` says, one above the limit is refused whatever it says.
-fn mux(node: &Node) -> Result<Option<MuxPlan>, ConfigError> {
-    let fields = Fields::open(node, &MUX)?;
-    let given = fields.get("concurrency").map_or(Ok(0), concurrency)?;
-    let enabled = fields.flag("enabled")? && given >= 0;
-    fields.finish()?;
+fn mux(node: Option<&Node>, notes: &Notes) -> Option<MuxPlan> {
+    let fields = Fields::open(node?, &MUX, notes)?;
+    let given = fields.read("concurrency", concurrency).unwrap_or_default();
+    let enabled = fields.flag("enabled") && given >= 0;
     let concurrency = match given {
         0 => DEFAULT_CONCURRENCY,
         given => given as u32,
     };
-    Ok(enabled.then_some(MuxPlan { concurrency }))
+    enabled.then_some(MuxPlan { concurrency })
 }
 
 fn concurrency(node: &Node) -> Result<i64, ConfigError> {

@@ -47,6 +47,8 @@ const LEVEL: Keys = Keys {
     unsupported: &[],
 };
 
+const NO_BUFFERS: &str = "has no effect: the buffers of muxcool are of fixed size";
+
 /// In V2Ray they show in its API alone, which is refused.
 const NO_STATISTICS: &str = "has no effect: no statistics are kept";
 
@@ -72,32 +74,19 @@ pub(super) struct Policy {
 
 impl Policy {
     /// Reads `policy`, if there is one. Of what is wrong the default is taken.
-    pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Self {
-        let fields = node.and_then(|node| Fields::open_noting(node, &POLICY, notes));
-        let Some(fields) = fields else {
+    pub(super) fn read(node: Option<&Node>, notes: &Notes) -> Self {
+        let Some(fields) = node.and_then(|node| Fields::open(node, &POLICY, notes)) else {
             return Self::absent();
         };
-        if let Some(system) = fields.get("system")
-            && let Some(fields) = Fields::open_noting(system, &SYSTEM, notes)
-        {
-            let read = statistics(&fields, &SYSTEM_STATISTICS, notes);
-            if notes.keep(read).is_some() {
-                fields.finish_noting(notes);
-            }
+        let system = fields.get("system");
+        if let Some(system) = system.and_then(|node| Fields::open(node, &SYSTEM, notes)) {
+            statistics(&system, &SYSTEM_STATISTICS);
         }
-        let levels = read_levels(fields.get("levels"), notes);
-        let mux = carriers::read(fields.get("mux"), notes);
-        let mux = notes.keep(mux).unwrap_or_default();
-        let inbounds = listeners::read(fields.get("inbounds"));
-        let inbounds = notes.keep(inbounds).unwrap_or_default();
-        let drain = fields.get("drain").map_or(Ok(DRAIN), drain_time);
-        let drain = notes.keep(drain).unwrap_or(DRAIN);
-        fields.finish_noting(notes);
         Self {
-            levels,
-            mux,
-            inbounds,
-            drain,
+            levels: read_levels(&fields),
+            mux: carriers::read(fields.get("mux"), notes),
+            inbounds: listeners::read(fields.get("inbounds"), notes),
+            drain: fields.read("drain", drain_time).unwrap_or(DRAIN),
         }
     }
 
@@ -123,16 +112,14 @@ impl Policy {
 
     /// The level that an object names under `userLevel`, with the older
     /// `timeout` of the same object, which V2Ray heeds at level 0 only.
-    pub(super) fn of_settings(&self, fields: &Fields<'_>) -> Result<Level, ConfigError> {
-        let number = fields.get("userLevel").map_or(Ok(0), Node::uint32)?;
-        let timeout = fields
-            .get("timeout")
-            .map_or(Ok(Duration::ZERO), Node::seconds)?;
+    pub(super) fn of_settings(&self, fields: &Fields<'_>) -> Level {
+        let number = fields.read("userLevel", Node::uint32).unwrap_or_default();
+        let timeout = fields.read("timeout", Node::seconds).unwrap_or_default();
         let mut level = self.level(number);
         if number == 0 && !timeout.is_zero() {
             level.conn_idle = timeout;
         }
-        Ok(level)
+        level
     }
 
     fn absent() -> Self {
@@ -168,34 +155,25 @@ impl Level {
         }
     }
 
-    fn read(node: &Node, notes: &mut Notes) -> Result<Self, ConfigError> {
-        let fields = Fields::open(node, &LEVEL)?;
+    fn read(node: &Node, notes: &Notes) -> Option<Self> {
+        let fields = Fields::open(node, &LEVEL, notes)?;
         let default = Self::default();
-        let conn_idle = or(
-            fields.get("connIdle"),
-            Node::some_seconds,
-            default.conn_idle,
-        )?;
+        let some = |key| fields.read(key, Node::some_seconds);
+        let any = |key| fields.read(key, Node::seconds);
+        let conn_idle = some("connIdle").unwrap_or(default.conn_idle);
         let level = Self {
-            handshake: or(
-                fields.get("handshake"),
-                Node::some_seconds,
-                default.handshake,
-            )?,
+            handshake: some("handshake").unwrap_or(default.handshake),
             conn_idle,
-            uplink_only: or(fields.get("uplinkOnly"), Node::seconds, default.uplink_only)?,
-            downlink_only: or(fields.get("downlinkOnly"), Node::seconds, conn_idle)?,
+            uplink_only: any("uplinkOnly").unwrap_or(default.uplink_only),
+            downlink_only: any("downlinkOnly").unwrap_or(conn_idle),
         };
-        if let Some(size) = fields.get("bufferSize") {
+        fields.read("bufferSize", |size| {
             size.whole(i64::from(i32::MIN)..=i64::from(i32::MAX))?;
-            notes.add(
-                &size.mark,
-                "has no effect: the buffers of muxcool are of fixed size",
-            );
-        }
-        statistics(&fields, &USER_STATISTICS, notes)?;
-        fields.finish()?;
-        Ok(level)
+            notes.add(&size.mark, NO_BUFFERS);
+            Ok(())
+        });
+        statistics(&fields, &USER_STATISTICS);
+        Some(level)
     }
 }
 
@@ -213,33 +191,30 @@ impl Default for Level {
     }
 }
 
-fn statistics(fields: &Fields<'_>, keys: &[&str], notes: &mut Notes) -> Result<(), ConfigError> {
+fn statistics(fields: &Fields<'_>, keys: &[&str]) {
     for key in keys {
-        if fields.flag(key)?
+        if fields.flag(key)
             && let Some(node) = fields.get(key)
         {
-            notes.add(&node.mark, NO_STATISTICS);
+            fields.notes().add(&node.mark, NO_STATISTICS);
         }
     }
-    Ok(())
 }
 
-fn read_levels(node: Option<&Node>, notes: &mut Notes) -> HashMap<u32, Level> {
-    let members = node.map_or(Ok(&[][..]), Node::members);
-    let mut levels = HashMap::new();
-    for member in notes.keep(members).unwrap_or_default() {
-        let level = read_level(member, notes);
-        levels.extend(notes.keep(level).flatten());
-    }
+fn read_levels(fields: &Fields<'_>) -> HashMap<u32, Level> {
+    let members = fields.read("levels", Node::members).unwrap_or_default();
+    let levels = members.iter();
     levels
+        .filter_map(|member| read_level(member, fields.notes()))
+        .collect()
 }
 
 /// A level with its number, unless it says nothing.
-fn read_level(member: &Member, notes: &mut Notes) -> Result<Option<(u32, Level)>, ConfigError> {
-    let number = level_number(member)?;
+fn read_level(member: &Member, notes: &Notes) -> Option<(u32, Level)> {
+    let number = notes.keep(level_number(member));
     match member.value.value {
-        Value::Null => Ok(None),
-        _ => Ok(Some((number, Level::read(&member.value, notes)?))),
+        Value::Null => None,
+        _ => number.zip(Level::read(&member.value, notes)),
     }
 }
 
@@ -254,12 +229,4 @@ fn level_number(member: &Member) -> Result<u32, ConfigError> {
 fn drain_time(node: &Node) -> Result<Duration, ConfigError> {
     let seconds = node.whole(0..=LONGEST_WAIT.as_secs() as i64)?;
     Ok(Duration::from_secs(seconds as u64))
-}
-
-fn or(
-    node: Option<&Node>,
-    read: impl Fn(&Node) -> Result<Duration, ConfigError>,
-    default: Duration,
-) -> Result<Duration, ConfigError> {
-    node.map_or(Ok(default), read)
 }

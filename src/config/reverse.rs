@@ -6,7 +6,6 @@ use super::notes::Notes;
 use super::read::{Fields, Keys};
 use super::tags::{AllTags, Tags, entries};
 use super::targets;
-use super::value::Item;
 use super::words::quoted;
 use crate::limits::{CONTROL_DOMAINS, MUX_DOMAIN};
 use crate::mux::CarrierOptions;
@@ -41,99 +40,106 @@ pub(super) fn read(
     node: Option<&Node>,
     carrier: &CarrierOptions,
     tags: &mut AllTags,
-    notes: &mut Notes,
+    notes: &Notes,
 ) -> Reverse {
     let Some(node) = node else {
         return Reverse::default();
     };
-    let Some(fields) = Fields::open_noting(node, &REVERSE, notes) else {
+    let Some(fields) = Fields::open(node, &REVERSE, notes) else {
         tags.doubt();
         return Reverse::default();
     };
     if fields.has_unknown() {
         tags.doubt();
     }
-    let (bridges, portals) = (fields.list("bridges"), fields.list("portals"));
-    let reverse = Reverse {
-        bridges: entries(bridges, &mut tags.inbounds, notes, |n, tags, _| {
-            bridge(n, carrier, tags)
-        }),
-        portals: entries(portals, &mut tags.outbounds, notes, |n, tags, _| {
-            portal(n, carrier, tags)
-        }),
-    };
-    fields.finish_noting(notes);
-    reverse
+    Reverse {
+        bridges: entries(&fields, "bridges", &mut tags.inbounds, |node, tags| {
+            bridge(node, carrier, tags, notes)
+        })
+        .all,
+        portals: entries(&fields, "portals", &mut tags.outbounds, |node, tags| {
+            portal(node, carrier, tags, notes)
+        })
+        .all,
+    }
 }
 
 fn bridge(
     node: &Node,
     carrier: &CarrierOptions,
     tags: &mut Tags,
-) -> Result<BridgeOptions, ConfigError> {
-    let fields = Fields::open(node, &BRIDGE)?;
-    let mut bridge = BridgeOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
-    bridge.allow_targets = fields.get("allowTargets").map(targets::read).transpose()?;
-    bridge.announcement = announcement(&fields, &bridge.domain)?;
+    notes: &Notes,
+) -> Option<BridgeOptions> {
+    let fields = Fields::open(node, &BRIDGE, notes)?;
+    let (tag, domain) = (tag(&fields, tags), fields.need("domain", domain));
+    let allowed = fields.get("allowTargets");
+    let allowed = allowed.map(|node| targets::read(node, notes));
+    let announcement = Announcement {
+        services: services(&fields),
+        standby: fields.flag("standby"),
+    };
+    let mut bridge = BridgeOptions::new(tag?, domain?);
+    check_announcement(&fields, &announcement, &bridge.domain);
+    bridge.allow_targets = allowed;
+    bridge.announcement = announcement;
     bridge.carrier = carrier.clone();
-    fields.finish()?;
-    Ok(bridge)
+    Some(bridge)
 }
 
 fn portal(
     node: &Node,
     carrier: &CarrierOptions,
     tags: &mut Tags,
-) -> Result<PortalOptions, ConfigError> {
-    let fields = Fields::open(node, &PORTAL)?;
-    let mut portal = PortalOptions::new(tag(&fields, tags)?, domain(fields.need("domain")?)?);
-    portal.services = services(&fields)?;
+    notes: &Notes,
+) -> Option<PortalOptions> {
+    let fields = Fields::open(node, &PORTAL, notes)?;
+    let (tag, domain) = (tag(&fields, tags), fields.need("domain", domain));
+    let services = services(&fields);
+    let control = fields.read("controlDomain", |node| {
+        node.choice("control domain", &CONTROL_DOMAINS.map(|name| (name, name)))
+    });
+    let mut portal = PortalOptions::new(tag?, domain?);
+    portal.services = services;
     portal.carrier = carrier.clone();
-    if let Some(control) = fields.get("controlDomain") {
-        let names = CONTROL_DOMAINS.map(|name| (name, name));
-        portal.control_domain = control.choice("control domain", &names)?.into();
+    if let Some(control) = control {
+        portal.control_domain = control.into();
     }
-    fields.finish()?;
-    Ok(portal)
+    Some(portal)
 }
 
-/// What a bridge says of itself, if that can be said in a name.
-fn announcement(fields: &Fields<'_>, domain: &str) -> Result<Announcement, ConfigError> {
-    let announcement = Announcement {
-        services: services(fields)?,
-        standby: fields.flag("standby")?,
-    };
-    match fields.get("services") {
-        Some(node) if !announcement.fits(domain) => Err(node
-            .error("the names are too long to be announced together")
-            .help("use shorter ones, or a bridge for each half")),
-        _ => Ok(announcement),
+/// What a bridge says of itself has to fit into a name.
+fn check_announcement(fields: &Fields<'_>, announcement: &Announcement, domain: &str) {
+    if let Some(node) = fields.get("services")
+        && !announcement.fits(domain)
+    {
+        let error = node.error("the names are too long to be announced together");
+        let help = "use shorter ones, or a bridge for each half";
+        fields.notes().blame(error.help(help));
     }
 }
 
 /// Names of services, each a label.
-fn services(fields: &Fields<'_>) -> Result<Vec<String>, ConfigError> {
-    let Some(node) = fields.get("services") else {
-        return Ok(Vec::new());
-    };
-    let name = |item: Item<'_>| match Announcement::is_service(item.text) {
-        true => Ok(item.text.to_owned()),
-        false => Err(item
-            .error(format!("{} is no name of a service", quoted(item.text)))
-            .help("use small letters, digits and hyphens")),
-    };
-    node.strings()?.into_iter().map(name).collect()
+fn services(fields: &Fields<'_>) -> Vec<String> {
+    fields.each("services", |item| {
+        match Announcement::is_service(item.text) {
+            true => Ok(item.text.to_owned()),
+            false => Err(item
+                .error(format!("{} is no name of a service", quoted(item.text)))
+                .help("use small letters, digits and hyphens")),
+        }
+    })
 }
 
-fn tag(fields: &Fields<'_>, tags: &mut Tags) -> Result<String, ConfigError> {
-    let node = fields.need("tag")?;
-    let tag = tags.add(Some(node))?;
-    match tag.is_empty() {
-        true => Err(node
-            .error("an empty tag")
-            .help("rules need one to name this")),
-        false => Ok(tag.to_string()),
-    }
+fn tag(fields: &Fields<'_>, tags: &mut Tags) -> Option<String> {
+    fields.need("tag", |node| {
+        let tag = tags.add(Some(node))?;
+        match tag.is_empty() {
+            true => Err(node
+                .error("an empty tag")
+                .help("rules need one to name this")),
+            false => Ok(tag.to_string()),
+        }
+    })
 }
 
 /// A name that reaches the other side unchanged and means nothing else there.

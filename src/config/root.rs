@@ -1,9 +1,9 @@
 //! The configuration as a whole.
 
 use super::diagnosis::Diagnosis;
-use super::json::Node;
+use super::json::{Mark, Node};
 use super::notes::Notes;
-use super::plan::{InboundPlan, OutboundPlan, Plan};
+use super::plan::{InboundPlan, Plan};
 use super::policy::Policy;
 use super::read::{Fields, Keys};
 use super::routing::{self, Names, Routing};
@@ -51,44 +51,34 @@ const OLD_OUTBOUND: &str = "use \"outbounds\": [{…}]";
 
 /// Reads and checks everything. Of what is wrong the rest is still read, to
 /// find all mistakes at once.
-pub(super) fn read(root: &Node, mut notes: Notes) -> Diagnosis {
-    match Fields::open_noting(root, &ROOT, &mut notes) {
-        Some(fields) => sections(fields, notes),
+pub(super) fn read(root: &Node, notes: Notes) -> Diagnosis {
+    let read = Fields::open(root, &ROOT, &notes).map(|fields| sections(&fields));
+    match read {
+        Some((plan, rules)) => Diagnosis::of(plan, rules, notes),
         None => Diagnosis::of_nothing(notes),
     }
 }
 
-fn sections(fields: Fields<'_>, mut notes: Notes) -> Diagnosis {
-    let mut tags = new_tags(&fields);
-    let log = notes.keep(logging::read(fields.get("log")));
-    let control = notes.keep(control::read(fields.get("control")));
-    let metrics = metrics::read(fields.get("metrics"), &mut notes);
-    let metrics = notes.keep(metrics).flatten();
-    let policy = Policy::read(fields.get("policy"), &mut notes);
-    let inbounds = inbounds(&fields, &policy, &mut tags, &mut notes);
-    let outbounds = outbounds(&fields, &policy, &mut tags, &mut notes);
-    let reverse = fields.get("reverse");
-    let reverse = reverse::read(reverse, policy.mux(), &mut tags, &mut notes);
-    let Routing { options, marks } = rules(&fields, &inbounds, &tags, &mut notes);
-    let root = &fields.node().mark;
-    fields.finish_noting(&mut notes);
+/// The plan, and where its rules stand.
+fn sections(fields: &Fields<'_>) -> (Plan, Vec<Mark>) {
+    let notes = fields.notes();
+    let mut tags = new_tags(fields);
+    let policy = Policy::read(fields.get("policy"), notes);
+    let inbounds = entries(fields, "inbounds", &mut tags.inbounds, |node, tags| {
+        inbound::read(node, &policy, tags, notes)
+    });
+    let outbounds = entries(fields, "outbounds", &mut tags.outbounds, |node, tags| {
+        outbound::read(node, &policy, tags, notes)
+    });
+    let reverse = reverse::read(fields.get("reverse"), policy.mux(), &mut tags, notes);
+    let Routing { options, marks } = rules(fields, &inbounds.all, &tags);
 
-    let whole = Whole {
-        root,
-        inbounds: &inbounds,
-        outbounds: &outbounds,
-        reverse: &reverse,
-        router: &options,
-        rules: &marks,
-        tags: &tags,
-    };
-    whole.warn(&mut notes);
     let plan = Plan {
-        log: log.unwrap_or_default(),
-        control: control.unwrap_or_default(),
-        metrics,
-        inbounds,
-        outbounds,
+        log: logging::read(fields.get("log"), notes),
+        control: control::read(fields.get("control"), notes),
+        metrics: metrics::read(fields.get("metrics"), notes),
+        inbounds: inbounds.all,
+        outbounds: outbounds.all,
         router: options,
         listeners: policy.inbounds(),
         drain: policy.drain(),
@@ -97,39 +87,20 @@ fn sections(fields: Fields<'_>, mut notes: Notes) -> Diagnosis {
         portals: reverse.portals,
         warnings: Vec::new(),
     };
-    Diagnosis::of(plan, marks, notes)
+    let whole = Whole {
+        root: &fields.node().mark,
+        plan: &plan,
+        sound_inbounds: &inbounds.sound,
+        sound_outbounds: &outbounds.sound,
+        rules: &marks,
+        tags: &tags,
+    };
+    whole.warn(notes);
+    (plan, marks)
 }
 
-fn inbounds(
-    fields: &Fields<'_>,
-    policy: &Policy,
-    tags: &mut AllTags,
-    notes: &mut Notes,
-) -> Vec<InboundPlan> {
-    let list = fields.list("inbounds");
-    entries(list, &mut tags.inbounds, notes, |node, tags, notes| {
-        inbound::read(node, policy, tags, notes)
-    })
-}
-
-fn outbounds(
-    fields: &Fields<'_>,
-    policy: &Policy,
-    tags: &mut AllTags,
-    notes: &mut Notes,
-) -> Vec<OutboundPlan> {
-    let list = fields.list("outbounds");
-    entries(list, &mut tags.outbounds, notes, |node, tags, notes| {
-        outbound::read(node, policy, tags, notes)
-    })
-}
-
-fn rules(
-    fields: &Fields<'_>,
-    inbounds: &[InboundPlan],
-    tags: &AllTags,
-    notes: &mut Notes,
-) -> Routing {
+fn rules(fields: &Fields<'_>, inbounds: &[InboundPlan], tags: &AllTags) -> Routing {
+    let notes = fields.notes();
     let names = Names {
         tags,
         sniffed: notes.has_errors() || inbounds.iter().any(|i| i.sniffing.is_some()),
@@ -151,7 +122,7 @@ fn new_tags(fields: &Fields<'_>) -> AllTags {
 }
 
 /// What balancers of V2Ray 5 and Xray go by. Ours ask their outbounds.
-fn observatory(node: Option<&Node>, notes: &mut Notes) {
+fn observatory(node: Option<&Node>, notes: &Notes) {
     if let Some(node) = node.filter(|node| !node.is_empty()) {
         notes.add(&node.mark, OUTBOUNDS_TELL);
     }

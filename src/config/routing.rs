@@ -93,30 +93,28 @@ pub(super) struct Routing {
 }
 
 /// Reads `routing`, if there is any.
-pub(super) fn read(node: Option<&Node>, names: &Names<'_>, notes: &mut Notes) -> Routing {
-    let fields = node.and_then(|node| Fields::open_noting(node, &ROUTING, notes));
-    let Some(fields) = fields else {
+pub(super) fn read(node: Option<&Node>, names: &Names<'_>, notes: &Notes) -> Routing {
+    let Some(fields) = node.and_then(|node| Fields::open(node, &ROUTING, notes)) else {
         return Routing::default();
     };
-    let mut strategy = fields.get("domainStrategy");
-    let mut nodes = Vec::new();
-    nodes.extend(notes.keep(fields.list("rules")).unwrap_or_default());
-    notes.keep(fields.text("strategy"));
+    let strategy = |fields: &Fields<'_>| {
+        fields.read("domainStrategy", |node| {
+            node.choice("strategy", &STRATEGIES)
+        })
+    };
+    let mut domain_strategy = strategy(&fields);
+    let mut nodes: Vec<&Node> = fields.list("rules").iter().collect();
+    fields.text("strategy");
     let settings = fields.get("settings");
-    if let Some(older) = settings.and_then(|node| Fields::open_noting(node, &SETTINGS, notes)) {
-        strategy = strategy.or(older.get("domainStrategy"));
-        nodes.extend(notes.keep(older.list("rules")).unwrap_or_default());
-        older.finish_noting(notes);
+    if let Some(older) = settings.and_then(|node| Fields::open(node, &SETTINGS, notes)) {
+        domain_strategy = domain_strategy.or(strategy(&older));
+        nodes.extend(older.list("rules"));
     }
     let mut tags = balancer_tags(&fields);
-    let balancers = fields.list("balancers");
-    let balancers = balancers::read(balancers, &names.tags.outbounds, &mut tags, notes);
-    let strategy = strategy.map(|node| node.choice("strategy", &STRATEGIES));
-    let strategy = notes.keep(strategy.transpose()).flatten();
+    let balancers = balancers::read(&fields, &names.tags.outbounds, &mut tags);
     let (rules, marks) = rules(&nodes, names, &tags, notes);
-    fields.finish_noting(notes);
     let options = RouterOptions {
-        strategy: strategy.unwrap_or_default(),
+        strategy: domain_strategy.unwrap_or_default(),
         rules,
         balancers,
     };
@@ -137,7 +135,7 @@ fn rules(
     nodes: &[&Node],
     names: &Names<'_>,
     balancers: &Tags,
-    notes: &mut Notes,
+    notes: &Notes,
 ) -> (Vec<Rule>, Vec<Mark>) {
     let mut all = (Vec::new(), Vec::new());
     for node in nodes {
@@ -145,42 +143,42 @@ fn rules(
             break;
         }
         let rule = rule(node, names, balancers, notes);
-        all.extend(notes.keep(rule).map(|rule| (rule, node.mark.clone())));
+        all.extend(rule.map(|rule| (rule, node.mark.clone())));
     }
     all
 }
 
-fn rule(
-    node: &Node,
-    names: &Names<'_>,
-    balancers: &Tags,
-    notes: &mut Notes,
-) -> Result<Rule, ConfigError> {
-    let fields = Fields::open(node, &RULE)?;
+/// Reads one rule; `None` if anything is wrong with it.
+fn rule(node: &Node, names: &Names<'_>, balancers: &Tags, notes: &Notes) -> Option<Rule> {
+    let fields = Fields::open(node, &RULE, notes)?;
     // Xray has no other kind, and leaves it out.
-    if let Some(kind) = fields.get("type") {
-        kind.choice("type", &[("field", ())])?;
+    fields.read("type", |kind| kind.choice("type", &[("field", ())]));
+    let way = way(&fields, names, balancers);
+    let conditions = conditions(&fields, names);
+    if conditions.is_empty() && fields.is_sound() {
+        let error = node.error("a rule without a condition");
+        notes.blame(error.help("for everything else, the first outbound is used"));
     }
-    let conditions = conditions(&fields, names, notes)?;
-    let (outbound, balancer) = (fields.get("outboundTag"), fields.get("balancerTag"));
-    fields.finish()?;
-    let way = match (outbound, balancer) {
-        (Some(tag), _) => Way::Outbound(resolve(tag, &names.tags.outbounds)?),
-        (None, Some(tag)) => Way::Balancer(resolve(tag, balancers)?),
-        (None, None) => return Err(node.error("\"outboundTag\" is missing")),
-    };
-    if let (Some(_), Some(balancer)) = (outbound, balancer) {
-        notes.add(&balancer.mark, "has no effect beside \"outboundTag\"");
-    }
-    if conditions.is_empty() {
-        return Err(node
-            .error("a rule without a condition")
-            .help("for everything else, the first outbound is used"));
-    }
-    Ok(Rule {
-        outbound: way,
+    let rule = Rule {
+        outbound: way?,
         conditions,
-    })
+    };
+    fields.is_sound().then_some(rule)
+}
+
+/// Where the rule leads.
+fn way(fields: &Fields<'_>, names: &Names<'_>, balancers: &Tags) -> Option<Way> {
+    let outbound = fields.read("outboundTag", |tag| resolve(tag, &names.tags.outbounds));
+    let balancer = fields.read("balancerTag", |tag| resolve(tag, balancers));
+    match (fields.get("outboundTag"), fields.get("balancerTag")) {
+        (None, None) => fields.miss("outboundTag", None),
+        (Some(_), Some(balancer)) => {
+            let what = "has no effect beside \"outboundTag\"";
+            fields.notes().add(&balancer.mark, what);
+        }
+        _ => {}
+    }
+    outbound.map(Way::Outbound).or(balancer.map(Way::Balancer))
 }
 
 fn resolve(tag: &Node, tags: &Tags) -> Result<Arc<str>, ConfigError> {

@@ -1,8 +1,8 @@
 //! The servers of an outbound: in a list as V2Ray has it, or a single one whose
 //! keys, and its user's, stand in the settings themselves as in Xray.
 
-use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::read::{Fields, Keys};
 use crate::proxy::Server;
 
@@ -29,17 +29,20 @@ const OF_ANYBODY: [&str; 2] = ["level", "email"];
 pub(super) fn read<User>(
     settings: &Fields<'_>,
     form: &'static Form,
-    user: impl FnMut(&Fields<'_>) -> Result<User, ConfigError>,
-) -> Result<Vec<Server<User>>, ConfigError> {
+    user: impl FnMut(&Fields<'_>) -> Option<User>,
+) -> Vec<Server<User>> {
     let list = settings.get(form.list);
     let server_keys = ["address", "port"].into_iter();
     let flat = first(settings, server_keys.chain(form.user.known.iter().copied()));
     match (flat, list.filter(|list| !list.is_empty())) {
-        (Some(key), Some(_)) => Err(key
-            .error(format!("a server beside \"{}\"", form.list))
-            .help("put it into that list, or leave the list out")),
-        (Some(_), None) => Ok(vec![flat_server(settings, form, user)?]),
-        (None, _) => listed(settings, list, form, user),
+        (Some(key), Some(_)) => {
+            let what = format!("a server beside \"{}\"", form.list);
+            let help = "put it into that list, or leave the list out";
+            settings.notes().blame(key.error(what).help(help));
+            Vec::new()
+        }
+        (Some(_), None) => flat_server(settings, form, user).into_iter().collect(),
+        (None, _) => listed(settings, form, user),
     }
 }
 
@@ -53,80 +56,71 @@ fn first<'a>(settings: &Fields<'a>, keys: impl Iterator<Item = &'static str>) ->
 fn flat_server<User>(
     settings: &Fields<'_>,
     form: &'static Form,
-    user: impl FnOnce(&Fields<'_>) -> Result<User, ConfigError>,
-) -> Result<Server<User>, ConfigError> {
+    user: impl FnOnce(&Fields<'_>) -> Option<User>,
+) -> Option<Server<User>> {
     let mut known = form.user.known.iter().copied();
     let is_somebody = known.any(|key| {
         let says = settings.get(key).is_some_and(|node| !node.is_empty());
         says && !OF_ANYBODY.contains(&key)
     });
-    let users = match form.needs_user || is_somebody {
-        true => vec![user(settings)?],
-        false => Vec::new(),
-    };
-    Ok(Server {
-        address: settings.need("address")?.address()?,
-        port: settings.need("port")?.port()?,
-        users,
+    let has_user = form.needs_user || is_somebody;
+    let user = has_user.then(|| user(settings)).flatten();
+    let address = settings.need("address", Node::address);
+    let port = settings.need("port", Node::port);
+    Some(Server {
+        address: address?,
+        port: port?,
+        users: user.into_iter().collect(),
     })
 }
 
 fn listed<User>(
     settings: &Fields<'_>,
-    list: Option<&Node>,
     form: &'static Form,
-    mut user: impl FnMut(&Fields<'_>) -> Result<User, ConfigError>,
-) -> Result<Vec<Server<User>>, ConfigError> {
-    let nodes = list.map_or(Ok(&[][..]), Node::elements)?;
-    if nodes.is_empty() {
-        return Err(none(list.unwrap_or(settings.node()), form));
+    mut user: impl FnMut(&Fields<'_>) -> Option<User>,
+) -> Vec<Server<User>> {
+    let notes = settings.notes();
+    let nodes = settings.read_or(form.list, &[][..], Node::elements);
+    if let Some([]) = nodes {
+        let node = settings.get(form.list).unwrap_or(settings.node());
+        let what = "at least one server is needed";
+        let help = format!("\"{}\" lists them", form.list);
+        notes.blame(node.error(what).help(help));
     }
+    let nodes = nodes.unwrap_or_default().iter();
     nodes
-        .iter()
-        .map(|node| server(node, form, &mut user))
+        .filter_map(|node| server(node, form, &mut user, notes))
         .collect()
 }
 
 fn server<User>(
     node: &Node,
     form: &'static Form,
-    mut user: impl FnMut(&Fields<'_>) -> Result<User, ConfigError>,
-) -> Result<Server<User>, ConfigError> {
-    let fields = Fields::open(node, &SERVER)?;
+    mut user: impl FnMut(&Fields<'_>) -> Option<User>,
+    notes: &Notes,
+) -> Option<Server<User>> {
+    let fields = Fields::open(node, &SERVER, notes)?;
     let users = match form.needs_user {
-        true => Some(fields.need("users")?),
+        true => fields.need_node("users"),
         false => fields.get("users"),
     };
-    let server = Server {
-        address: fields.need("address")?.address()?,
-        port: fields.need("port")?.port()?,
-        users: users
-            .map_or(Ok(&[][..]), Node::elements)?
-            .iter()
-            .map(|node| one_user(node, form, &mut user))
-            .collect::<Result<_, _>>()?,
-    };
-    fields.finish()?;
-    match users {
-        Some(list) if form.needs_user && server.users.is_empty() => {
-            Err(list.error("at least one user is needed"))
-        }
-        _ => Ok(server),
+    let nodes = fields.list("users");
+    if let Some(list) = users
+        && form.needs_user
+        && matches!(list.elements(), Ok([]))
+    {
+        notes.blame(list.error("at least one user is needed"));
     }
-}
-
-fn one_user<User>(
-    node: &Node,
-    form: &'static Form,
-    user: impl FnOnce(&Fields<'_>) -> Result<User, ConfigError>,
-) -> Result<User, ConfigError> {
-    let fields = Fields::open(node, &form.user)?;
-    let user = user(&fields)?;
-    fields.finish()?;
-    Ok(user)
-}
-
-fn none(node: &Node, form: &Form) -> ConfigError {
-    node.error("at least one server is needed")
-        .help(format!("\"{}\" lists them", form.list))
+    let address = fields.need("address", Node::address);
+    let port = fields.need("port", Node::port);
+    let users = nodes.iter().filter_map(|node| {
+        let fields = Fields::open(node, &form.user, notes)?;
+        user(&fields)
+    });
+    let users = users.collect();
+    Some(Server {
+        address: address?,
+        port: port?,
+        users,
+    })
 }

@@ -11,9 +11,9 @@ use crate::router::{Condition, DomainPattern, Rule};
 impl Whole<'_> {
     /// Only what is certain: an earlier rule each of whose conditions holds
     /// whenever one of the later rule does.
-    pub(super) fn warn_of_shadows(&self, notes: &mut Notes) {
+    pub(super) fn warn_of_shadows(&self, notes: &Notes) {
         let budget = Budget(Cell::new(MAX_RULE_COMPARISONS));
-        let rules = &self.router.rules;
+        let rules = &self.plan.router.rules;
         for (index, (rule, mark)) in rules.iter().zip(self.rules).enumerate() {
             let mut before = rules.iter().zip(self.rules).take(index);
             let Some((_, earlier)) = before.find(|(earlier, _)| covers(earlier, rule, &budget))

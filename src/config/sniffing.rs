@@ -36,24 +36,15 @@ const SOURCES: [(&str, Source); 5] = [
 ];
 
 /// Reads the object; `None` if there is none, or it is not enabled.
-pub(super) fn read(
-    node: Option<&Node>,
-    notes: &mut Notes,
-) -> Result<Option<SniffingOptions>, ConfigError> {
-    let Some(node) = node else {
-        return Ok(None);
-    };
-    let fields = Fields::open(node, &SNIFFING)?;
+pub(super) fn read(node: Option<&Node>, notes: &Notes) -> Option<SniffingOptions> {
+    let fields = Fields::open_leniently(node?, &SNIFFING, notes)?;
     let mut options = SniffingOptions {
-        route_only: fields.flag("routeOnly")?,
-        excluded: fields.get("domainsExcluded").map_or(Ok(vec![]), names)?,
+        route_only: fields.flag("routeOnly"),
+        excluded: fields.each("domainsExcluded", name),
         ..SniffingOptions::default()
     };
-    let enabled = fields.flag("enabled")?;
-    for item in fields
-        .get("destOverride")
-        .map_or(Ok(vec![]), Node::strings)?
-    {
+    let enabled = fields.flag("enabled");
+    fields.each("destOverride", |item| {
         match item.choice("protocol", &SOURCES)? {
             Source::Http => options.http = true,
             Source::Tls => options.tls = true,
@@ -61,15 +52,12 @@ pub(super) fn read(
             Source::FakeDns if enabled => return Err(no_fake_dns(item)),
             Source::Quic | Source::FakeDns => {}
         }
-    }
+        Ok(())
+    });
     if enabled {
-        fields.finish()?;
+        fields.refuse_unsupported();
     }
-    Ok(enabled.then_some(options))
-}
-
-fn names(node: &Node) -> Result<Vec<Domain>, ConfigError> {
-    node.strings()?.into_iter().map(name).collect()
+    enabled.then_some(options)
 }
 
 fn name(item: Item<'_>) -> Result<Domain, ConfigError> {

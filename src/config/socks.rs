@@ -47,66 +47,70 @@ const SERVERS: Form = Form {
     needs_user: false,
 };
 
+const NO_ACCOUNTS: &str = "has no effect while \"auth\" is not \"password\"";
+
+const DIFFERENT: &str = "users of different levels side by side are not supported by muxcool";
+const THE_SAME: &str = "give all of them the same level";
+
 /// Reads an inbound's settings.
 pub(super) fn inbound(
     node: &Node,
     policy: &Policy,
-    notes: &mut Notes,
-) -> Result<(InboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &INBOUND)?;
-    let by_password = match fields.get("auth").filter(|auth| !auth.is_empty()) {
-        Some(auth) => auth.choice("authentication", &[("noauth", false), ("password", true)])?,
-        None => false,
-    };
-    let accounts = accounts(fields.list_either("accounts", "users")?)?;
-    if let Some(list) = fields
-        .either("accounts", "users")?
-        .filter(|_| !by_password && !accounts.is_empty())
-    {
-        notes.add(
-            &list.mark,
-            "has no effect while \"auth\" is not \"password\"",
-        );
+    notes: &Notes,
+) -> Option<(InboundOptions, Level)> {
+    let fields = Fields::open(node, &INBOUND, notes)?;
+    let by_password = fields.read_or("auth", false, by_password);
+    let list = fields.either("accounts", "users");
+    let nodes = list.and_then(|list| notes.keep(list.elements()));
+    let accounts = accounts(nodes.unwrap_or_default(), notes);
+    if let Some(list) = list.filter(|_| by_password == Some(false) && !accounts.is_empty()) {
+        notes.add(&list.mark, NO_ACCOUNTS);
     }
     let options = InboundOptions {
-        accounts: by_password.then_some(accounts),
-        udp: fields.flag("udp")?,
-        ip: fields.get("ip").map(Node::ip).transpose()?,
+        accounts: by_password.unwrap_or_default().then_some(accounts),
+        udp: fields.flag("udp"),
+        ip: fields.read("ip", Node::ip),
     };
-    let level = policy.of_settings(&fields)?;
-    fields.finish()?;
-    Ok((options, level))
+    Some((options, policy.of_settings(&fields)))
+}
+
+fn by_password(auth: &Node) -> Result<bool, ConfigError> {
+    match auth.is_empty() {
+        true => Ok(false),
+        false => auth.choice("authentication", &[("noauth", false), ("password", true)]),
+    }
 }
 
 /// Reads an outbound's settings.
 pub(super) fn outbound(
     node: &Node,
     policy: &Policy,
-) -> Result<(OutboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &OUTBOUND)?;
+    notes: &Notes,
+) -> Option<(OutboundOptions, Level)> {
+    let fields = Fields::open(node, &OUTBOUND, notes)?;
     let mut levels = Levels::default();
     let servers = servers::read(&fields, &SERVERS, |fields| {
         user(fields, policy, &mut levels)
-    })?;
-    fields.finish()?;
-    Ok((OutboundOptions { servers }, levels.one(policy)))
+    });
+    Some((OutboundOptions { servers }, levels.one(policy)))
 }
 
 /// Reads `accounts`; no name may come twice.
-pub(super) fn accounts(nodes: &[Node]) -> Result<Vec<Account>, ConfigError> {
+pub(super) fn accounts(nodes: &[Node], notes: &Notes) -> Vec<Account> {
     let mut accounts = Vec::with_capacity(nodes.len());
     let mut names = HashSet::new();
     for node in nodes {
-        let fields = Fields::open(node, &ACCOUNT)?;
-        let account = account(&fields)?;
+        let fields = Fields::open(node, &ACCOUNT, notes);
+        let Some(account) = fields.and_then(|fields| account(&fields)) else {
+            continue;
+        };
         if !names.insert(account.user.clone()) {
             let what = format!("the user {} is given twice", quoted(&account.user));
-            return Err(node.error(what));
+            notes.blame(node.error(what));
         }
-        fields.finish()?;
         accounts.push(account);
     }
-    Ok(accounts)
+    accounts
 }
 
 /// The level of all users of an outbound, or of all clients of an inbound.
@@ -116,15 +120,14 @@ pub(super) struct Levels(Option<Level>);
 impl Levels {
     /// Adds one that is named under `level`. We keep one set of times for
     /// all, so the values of another level must be the same.
-    pub(super) fn add(&mut self, fields: &Fields<'_>, policy: &Policy) -> Result<(), ConfigError> {
-        let node = fields.get("level");
-        let level = policy.level(node.map_or(Ok(0), Node::uint32)?);
-        match self.0.replace(level) {
-            Some(before) if before != level => Err(node
-                .unwrap_or(fields.node())
-                .error("users of different levels side by side are not supported by muxcool")
-                .help("give all of them the same level")),
-            _ => Ok(()),
+    pub(super) fn add(&mut self, fields: &Fields<'_>, policy: &Policy) {
+        let Some(number) = fields.read_or("level", 0, Node::uint32) else {
+            return;
+        };
+        let level = policy.level(number);
+        if self.0.replace(level).is_some_and(|before| before != level) {
+            let node = fields.get("level").unwrap_or(fields.node());
+            fields.notes().blame(node.error(DIFFERENT).help(THE_SAME));
         }
     }
 
@@ -134,27 +137,29 @@ impl Levels {
     }
 }
 
-fn user(fields: &Fields<'_>, policy: &Policy, levels: &mut Levels) -> Result<Account, ConfigError> {
-    let account = account(fields)?;
-    fields.text("email")?;
-    levels.add(fields, policy)?;
-    Ok(account)
+fn user(fields: &Fields<'_>, policy: &Policy, levels: &mut Levels) -> Option<Account> {
+    fields.text("email");
+    levels.add(fields, policy);
+    account(fields)
 }
 
-/// The wire has one byte for each length, and a nameless user is a mistake.
-fn account(fields: &Fields<'_>) -> Result<Account, ConfigError> {
-    let user = fields.need("user")?;
-    if user.string()?.is_empty() {
-        return Err(user.error("an empty user name"));
-    }
-    let password = fields.need("pass")?;
-    for node in [user, password] {
-        if node.string()?.len() > MAX_SOCKS_CREDENTIAL {
-            return Err(node.error(format!("longer than {MAX_SOCKS_CREDENTIAL} bytes")));
-        }
-    }
-    Ok(Account {
-        user: user.string()?.into(),
-        password: password.string()?.into(),
+fn account(fields: &Fields<'_>) -> Option<Account> {
+    let user = fields.need("user", |node| match node.string()? {
+        "" => Err(node.error("an empty user name")),
+        _ => credential(node),
+    });
+    let password = fields.need("pass", credential);
+    Some(Account {
+        user: user?.into(),
+        password: password?.into(),
     })
+}
+
+/// The wire has one byte for its length.
+fn credential(node: &Node) -> Result<&str, ConfigError> {
+    let text = node.string()?;
+    match text.len() <= MAX_SOCKS_CREDENTIAL {
+        true => Ok(text),
+        false => Err(node.error(format!("longer than {MAX_SOCKS_CREDENTIAL} bytes"))),
+    }
 }

@@ -8,7 +8,6 @@ use super::tls;
 use super::words::quoted;
 use super::ws;
 use crate::transport::stream::{Framing, Security, StreamOptions};
-use crate::transport::ws::Options;
 
 /// Which end of a connection something is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,69 +95,55 @@ const OTHER_NETWORKS: [&str; 13] = [
     "hysteria",
 ];
 
-/// Reads `streamSettings`; plain TCP if there are none.
-pub(super) fn read(
-    node: Option<&Node>,
-    end: End,
-    notes: &mut Notes,
-) -> Result<StreamOptions, ConfigError> {
-    let mut options = StreamOptions::default();
-    let Some(node) = node else {
-        return Ok(options);
+/// Reads `streamSettings`; plain TCP if there are none, or they are wrong.
+pub(super) fn read(node: Option<&Node>, end: End, notes: &Notes) -> StreamOptions {
+    let Some(fields) = node.and_then(|node| Fields::open(node, &STREAM, notes)) else {
+        return StreamOptions::default();
     };
-    let fields = Fields::open(node, &STREAM)?;
     let in_vain = (end == End::Client).then_some(NO_VISITORS);
-    let (framing, mut proxied) = framing(&fields, in_vain, notes)?;
-    options.framing = framing;
-    options.security = security(&fields, end, notes)?;
-    let is_ws = matches!(options.framing, Framing::Ws(_));
+    let (framing, mut proxied) = framing(&fields, in_vain);
+    let is_ws = matches!(framing, Framing::Ws(_));
     let on_tcp = in_vain.or(is_ws.then_some(NO_TCP));
-    for settings in [fields.get("tcpSettings"), fields.get("rawSettings")] {
-        proxied |= settings.map_or(Ok(false), |node| tcp(node, on_tcp, notes))?;
+    for settings in ["tcpSettings", "rawSettings"] {
+        proxied |= tcp(fields.get(settings), on_tcp, notes);
     }
-    let socket = fields.get("sockopt");
-    proxied |= socket.map_or(Ok(false), |node| sockopt(node, in_vain, notes))?;
-    options.accept_proxy_protocol = proxied;
-    fields.finish()?;
-    Ok(options)
+    proxied |= sockopt(fields.get("sockopt"), in_vain, notes);
+    let options = StreamOptions {
+        framing,
+        security: security(&fields, end),
+        accept_proxy_protocol: proxied,
+    };
+    match fields.is_sound() {
+        true => options,
+        false => StreamOptions::default(),
+    }
 }
 
 /// Whether PROXY headers are to be read, if that is not in vain.
-pub(super) fn proxied(
-    fields: &Fields<'_>,
-    in_vain: Option<&str>,
-    notes: &mut Notes,
-) -> Result<bool, ConfigError> {
-    let Some(node) = fields.get(PROXIED) else {
-        return Ok(false);
-    };
-    let is_set = node.boolean()?;
-    if let Some(why) = in_vain.filter(|_| is_set) {
-        notes.add(&node.mark, why);
-        return Ok(false);
+pub(super) fn proxied(fields: &Fields<'_>, in_vain: Option<&str>) -> bool {
+    let is_set = fields.flag(PROXIED);
+    match (fields.get(PROXIED), in_vain) {
+        (Some(node), Some(why)) if is_set => {
+            fields.notes().add(&node.mark, why);
+            false
+        }
+        _ => is_set,
     }
-    Ok(is_set)
 }
 
 /// What connections are framed in, and whether that reads PROXY headers.
-fn framing(
-    fields: &Fields<'_>,
-    in_vain: Option<&str>,
-    notes: &mut Notes,
-) -> Result<(Framing, bool), ConfigError> {
-    let is_ws = fields.get("network").map_or(Ok(false), is_websocket)?;
+fn framing(fields: &Fields<'_>, in_vain: Option<&str>) -> (Framing, bool) {
+    let is_ws = fields.read_or("network", false, is_websocket);
     let settings = fields.get("wsSettings");
-    if !is_ws {
+    if is_ws == Some(false) {
         if let Some(settings) = settings.filter(|settings| !settings.is_empty()) {
-            notes.add(&settings.mark, NO_WS);
+            fields.notes().add(&settings.mark, NO_WS);
         }
-        return Ok((Framing::None, false));
+        return (Framing::None, false);
     }
-    let (options, proxied) = match settings {
-        Some(settings) => ws::read(settings, in_vain, notes)?,
-        None => (Options::default(), false),
-    };
-    Ok((Framing::Ws(options), proxied))
+    let read = settings.and_then(|node| ws::read(node, in_vain, fields.notes()));
+    let (options, proxied) = read.unwrap_or_default();
+    (Framing::Ws(options), proxied)
 }
 
 /// "raw" is Xray's newer name for "tcp".
@@ -181,20 +166,20 @@ fn is_websocket(node: &Node) -> Result<bool, ConfigError> {
     node.choice("network", &names)
 }
 
-fn security(fields: &Fields<'_>, end: End, notes: &mut Notes) -> Result<Security, ConfigError> {
-    let encrypted = fields.get("security").map_or(Ok(false), is_tls)?;
+fn security(fields: &Fields<'_>, end: End) -> Security {
+    let encrypted = fields.read_or("security", false, is_tls);
     let settings = fields.get("tlsSettings");
-    if !encrypted {
+    if encrypted == Some(false) {
         if let Some(settings) = settings.filter(|settings| !settings.is_empty()) {
-            notes.add(&settings.mark, NO_TLS);
+            fields.notes().add(&settings.mark, NO_TLS);
         }
-        return Ok(Security::None);
+        return Security::None;
     }
     let options = match settings {
-        Some(settings) => tls::read(settings, end, notes),
-        None => tls::none(fields.node(), end),
+        Some(settings) => tls::read(settings, end, fields.notes()),
+        None => (encrypted == Some(true)).then(|| tls::none(fields, end)),
     };
-    Ok(Security::Tls(Box::new(options?)))
+    Security::Tls(Box::new(options.unwrap_or_default()))
 }
 
 /// V2Ray takes every unknown word for "no encryption".
@@ -212,16 +197,15 @@ fn is_tls(node: &Node) -> Result<bool, ConfigError> {
 }
 
 /// Returns whether PROXY headers are read.
-fn tcp(node: &Node, in_vain: Option<&str>, notes: &mut Notes) -> Result<bool, ConfigError> {
-    let fields = Fields::open(node, &TCP)?;
-    if let Some(header) = fields.get("header") {
-        let header = Fields::open(header, &HEADER)?;
-        header.get("type").map_or(Ok(()), header_type)?;
-        header.finish()?;
+fn tcp(node: Option<&Node>, in_vain: Option<&str>, notes: &Notes) -> bool {
+    let Some(fields) = node.and_then(|node| Fields::open(node, &TCP, notes)) else {
+        return false;
+    };
+    let header = fields.get("header");
+    if let Some(header) = header.and_then(|node| Fields::open(node, &HEADER, notes)) {
+        header.read("type", header_type);
     }
-    let proxied = proxied(&fields, in_vain, notes)?;
-    fields.finish()?;
-    Ok(proxied)
+    proxied(&fields, in_vain)
 }
 
 fn header_type(node: &Node) -> Result<(), ConfigError> {
@@ -232,25 +216,25 @@ fn header_type(node: &Node) -> Result<(), ConfigError> {
 }
 
 /// Returns whether PROXY headers are read.
-fn sockopt(node: &Node, in_vain: Option<&str>, notes: &mut Notes) -> Result<bool, ConfigError> {
-    let fields = Fields::open(node, &SOCKOPT)?;
-    if let Some(tproxy) = fields.get("tproxy") {
-        let supported = tproxy.choice(
-            "value",
-            &[
-                ("off", true),
-                ("", true),
-                ("tproxy", false),
-                ("redirect", false),
-            ],
-        )?;
-        if !supported {
-            return Err(tproxy
-                .error("transparent proxying is not supported by muxcool")
-                .help("use \"off\""));
-        }
+fn sockopt(node: Option<&Node>, in_vain: Option<&str>, notes: &Notes) -> bool {
+    let Some(fields) = node.and_then(|node| Fields::open(node, &SOCKOPT, notes)) else {
+        return false;
+    };
+    fields.read("tproxy", transparent);
+    proxied(&fields, in_vain)
+}
+
+fn transparent(node: &Node) -> Result<(), ConfigError> {
+    let names = [
+        ("off", true),
+        ("", true),
+        ("tproxy", false),
+        ("redirect", false),
+    ];
+    match node.choice("value", &names)? {
+        true => Ok(()),
+        false => Err(node
+            .error("transparent proxying is not supported by muxcool")
+            .help("use \"off\"")),
     }
-    let proxied = proxied(&fields, in_vain, notes)?;
-    fields.finish()?;
-    Ok(proxied)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::ConfigError;
 use super::json::{Mark, Node};
-use super::notes::Notes;
+use super::read::Fields;
 use super::value::Item;
 use super::words::{instead, quoted};
 
@@ -130,31 +130,42 @@ impl Tags {
     }
 }
 
-/// Reads each element of a list in which everything has a name. Those that are
-/// wrong are noted, and left out.
-pub(super) fn entries<T>(
-    nodes: Result<&[Node], ConfigError>,
+/// What was read of the entries of a list.
+pub(super) struct Entries<T> {
+    pub(super) all: Vec<T>,
+    /// Whether nothing is wrong with it, for each of them.
+    pub(super) sound: Vec<bool>,
+}
+
+/// Reads each element of the list under `key`, in which everything has a name.
+pub(super) fn entries<'a, T>(
+    fields: &Fields<'a>,
+    key: &str,
     tags: &mut Tags,
-    notes: &mut Notes,
-    mut read: impl FnMut(&Node, &mut Tags, &mut Notes) -> Result<T, ConfigError>,
-) -> Vec<T> {
-    let Some(nodes) = notes.keep(nodes) else {
+    mut read: impl FnMut(&'a Node, &mut Tags) -> Option<T>,
+) -> Entries<T> {
+    let notes = fields.notes();
+    let before = notes.mistakes();
+    let nodes = fields.list(key);
+    if notes.mistakes() > before {
         tags.doubt();
-        return Vec::new();
-    };
-    let mut all = Vec::with_capacity(nodes.len());
+    }
+    let (mut all, mut sound) = (Vec::new(), Vec::new());
     for node in nodes {
         if notes.is_full() {
             tags.doubt();
             break;
         }
-        let entry = read(node, tags, notes);
-        if entry.is_err() {
+        let before = notes.mistakes();
+        let entry = read(node, tags);
+        let is_sound = notes.mistakes() == before;
+        if !is_sound {
             tags.recover(node);
         }
-        all.extend(notes.keep(entry));
+        sound.extend(entry.is_some().then_some(is_sound));
+        all.extend(entry);
     }
-    all
+    Entries { all, sound }
 }
 
 /// The tag that an object gives itself, whatever else it says.

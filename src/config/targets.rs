@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::conditions::{address_range, is_list_file};
 use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::value::Item;
 use super::words::quoted;
 use crate::net::{Address, AllowedTargets, TargetRange};
@@ -16,15 +17,14 @@ const FORMS: &str = "use one such as \"192.0.2.1:80\", \"10.0.0.0/8\", \"[fc00::
 
 /// Reads a list of `RANGE`, `RANGE:PORTS` and `:PORTS`, in which `RANGE` is an
 /// address or a CIDR range, IPv6 in brackets if ports follow.
-pub(super) fn read(node: &Node) -> Result<AllowedTargets, ConfigError> {
-    let items = node.strings()?;
-    if items.is_empty() {
-        return Err(node
-            .error("an empty list would let nobody through")
-            .help("leave it out to allow every target"));
+pub(super) fn read(node: &Node, notes: &Notes) -> AllowedTargets {
+    if matches!(node.elements(), Ok([])) {
+        let error = node.error("an empty list would let nobody through");
+        notes.blame(error.help("leave it out to allow every target"));
     }
-    let ranges = items.into_iter().map(range).collect::<Result<_, _>>()?;
-    Ok(AllowedTargets::new(ranges))
+    let items = node.items(notes).into_iter();
+    let ranges = items.filter_map(|item| notes.keep(range(item)));
+    AllowedTargets::new(ranges.collect())
 }
 
 fn range(item: Item<'_>) -> Result<TargetRange, ConfigError> {

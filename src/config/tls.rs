@@ -5,6 +5,7 @@ use super::json::Node;
 use super::notes::Notes;
 use super::read::{Fields, Keys};
 use super::stream::End;
+use super::value::Item;
 use super::words::quoted;
 use crate::net::Address;
 use crate::transport::tls::{Certificate, Options, Pem, Pin, Usage};
@@ -69,74 +70,69 @@ const CLIENT_KEYS: [&str; 5] = [
 ];
 
 /// Reads the object.
-pub(super) fn read(node: &Node, end: End, notes: &mut Notes) -> Result<Options, ConfigError> {
-    let fields = Fields::open(node, &TLS)?;
-    let pins = pins(&fields)?;
-    let if_pinned = fields.flag("allowInsecureIfPinnedPeerCertificate")? && !pins.is_empty();
+pub(super) fn read(node: &Node, end: End, notes: &Notes) -> Option<Options> {
+    let fields = Fields::open(node, &TLS, notes)?;
+    let pins = each(&fields, "pinnedPeerCertificateChainSha256", pin);
+    let if_pinned = fields.flag("allowInsecureIfPinnedPeerCertificate") && !pins.is_empty();
+    let alpn = each(&fields, "alpn", protocol_name);
+    let certificates = fields.list("certificates").iter();
     let options = Options {
-        server_name: fields.get("serverName").map_or(Ok(None), server_name)?,
-        alpn: fields.get("alpn").map_or(Ok(None), alpn)?,
-        certificates: fields
-            .list("certificates")?
-            .iter()
-            .map(|node| certificate(node, end))
-            .collect::<Result<_, _>>()?,
-        disable_system_root: fields.flag("disableSystemRoot")?,
-        allow_insecure: fields.flag("allowInsecure")? || if_pinned,
+        server_name: fields.read("serverName", server_name).flatten(),
+        alpn: (!alpn.is_empty()).then_some(alpn),
+        certificates: certificates
+            .filter_map(|node| certificate(node, end, notes))
+            .collect(),
+        disable_system_root: fields.flag("disableSystemRoot"),
+        allow_insecure: fields.flag("allowInsecure") || if_pinned,
         pins,
-        resumption: fields.flag("enableSessionResumption")?
-            & !fields.flag("disableSessionResumption")?,
+        resumption: fields.flag("enableSessionResumption")
+            & !fields.flag("disableSessionResumption"),
     };
-    match end {
-        End::Server => check_server(&fields, &options, notes)?,
-        End::Client => check_client(&fields, &options, notes)?,
+    if fields.is_sound() {
+        match end {
+            End::Server => check_server(&fields, &options),
+            End::Client => check_client(&fields, &options),
+        }
     }
-    fields.finish()?;
-    Ok(options)
+    Some(options)
 }
 
 /// What is read where the object is missing.
-pub(super) fn none(node: &Node, end: End) -> Result<Options, ConfigError> {
-    match end {
-        End::Server => Err(without_certificate(node)),
-        End::Client => Ok(Options::default()),
+pub(super) fn none(stream: &Fields<'_>, end: End) -> Options {
+    if end == End::Server {
+        stream.notes().blame(without_certificate(stream.node()));
     }
+    Options::default()
 }
 
-fn check_server(
-    fields: &Fields<'_>,
-    options: &Options,
-    notes: &mut Notes,
-) -> Result<(), ConfigError> {
+fn check_server(fields: &Fields<'_>, options: &Options) {
     let shown = |entry: &Certificate| entry.usage == Usage::Encipherment;
     if !options.certificates.iter().any(shown) {
         let node = fields.get("certificates").unwrap_or(fields.node());
-        return Err(without_certificate(node));
+        fields.notes().blame(without_certificate(node));
     }
     let ignored = CLIENT_KEYS.iter().filter_map(|key| fields.get(key));
     for node in ignored.filter(|node| !node.is_empty()) {
-        notes.add(&node.mark, ONLY_CLIENT);
+        fields.notes().add(&node.mark, ONLY_CLIENT);
     }
-    Ok(())
 }
 
-fn check_client(
-    fields: &Fields<'_>,
-    options: &Options,
-    notes: &mut Notes,
-) -> Result<(), ConfigError> {
+fn check_client(fields: &Fields<'_>, options: &Options) {
     if let Some(node) = fields.get("allowInsecure")
         && options.allow_insecure
         && options.pins.is_empty()
     {
-        notes.add(&node.mark, INSECURE);
+        fields.notes().add(&node.mark, INSECURE);
     }
     let anybody = options.allow_insecure || !options.certificates.is_empty();
-    match fields.get("disableSystemRoot") {
-        Some(node) if options.disable_system_root && !anybody => Err(node
-            .error("no server would be trusted")
-            .help("list a certificate in \"certificates\"")),
-        _ => Ok(()),
+    if let Some(node) = fields.get("disableSystemRoot")
+        && options.disable_system_root
+        && !anybody
+    {
+        fields.notes().blame(
+            node.error("no server would be trusted")
+                .help("list a certificate in \"certificates\""),
+        );
     }
 }
 
@@ -152,46 +148,48 @@ fn server_name(node: &Node) -> Result<Option<Address>, ConfigError> {
     }
 }
 
-/// An empty list is as good as none, as in V2Ray.
-fn alpn(node: &Node) -> Result<Option<Vec<String>>, ConfigError> {
-    if node.is_empty() {
-        return Ok(None);
+/// The entries of a list; one that is empty is as good as none, as in V2Ray.
+fn each<'a, T>(
+    fields: &Fields<'a>,
+    key: &str,
+    read: impl FnMut(Item<'a>) -> Result<T, ConfigError>,
+) -> Vec<T> {
+    match fields.get(key).is_some_and(|node| !node.is_empty()) {
+        true => fields.each(key, read),
+        false => Vec::new(),
     }
+}
+
+fn protocol_name(item: Item<'_>) -> Result<String, ConfigError> {
     let longest = usize::from(u8::MAX);
-    let items = node.strings()?;
-    if let Some(long) = items.iter().find(|item| item.text.len() > longest) {
-        return Err(long.error(format!("a protocol's name has at most {longest} bytes")));
+    match item.text.len() <= longest {
+        true => Ok(item.text.to_owned()),
+        false => Err(item.error(format!("a protocol's name has at most {longest} bytes"))),
     }
-    Ok(Some(
-        items.iter().map(|item| item.text.to_owned()).collect(),
-    ))
 }
 
-fn pins(fields: &Fields<'_>) -> Result<Vec<Pin>, ConfigError> {
-    let Some(node) = fields.get("pinnedPeerCertificateChainSha256") else {
-        return Ok(Vec::new());
-    };
-    if node.is_empty() {
-        return Ok(Vec::new());
-    }
-    let pin = |text: &str| text.parse();
-    node.strings()?
-        .iter()
-        .map(|item| pin(item.text).map_err(|e| item.error(format!("{} is {e}", quoted(item.text)))))
-        .collect()
+fn pin(item: Item<'_>) -> Result<Pin, ConfigError> {
+    let pin = item.text.parse();
+    pin.map_err(|e| item.error(format!("{} is {e}", quoted(item.text))))
 }
 
-fn certificate(node: &Node, end: End) -> Result<Certificate, ConfigError> {
-    let fields = Fields::open(node, &CERTIFICATE)?;
-    let usage = fields.get("usage").map_or(Ok(Usage::default()), usage)?;
-    let key = pem(&fields, "keyFile", "key")?;
-    let chain = pem(&fields, "certificateFile", "certificate")?
-        .ok_or_else(|| node.error("\"certificateFile\" is missing"))?;
-    if key.is_none() && end == End::Server && usage == Usage::Encipherment {
-        return Err(node.error("\"keyFile\" is missing"));
+fn certificate(node: &Node, end: End, notes: &Notes) -> Option<Certificate> {
+    let fields = Fields::open(node, &CERTIFICATE, notes)?;
+    let usage = fields.read_or("usage", Usage::default(), usage);
+    let key = pem(&fields, "keyFile", "key");
+    let chain = pem(&fields, "certificateFile", "certificate");
+    let needs_key = end == End::Server && usage == Some(Usage::Encipherment);
+    if !has_any(&fields, ["certificateFile", "certificate"]) {
+        fields.miss("certificateFile", None);
     }
-    fields.finish()?;
-    Ok(Certificate { usage, chain, key })
+    if needs_key && !has_any(&fields, ["keyFile", "key"]) {
+        fields.miss("keyFile", None);
+    }
+    Some(Certificate {
+        usage: usage?,
+        chain: chain?,
+        key,
+    })
 }
 
 fn usage(node: &Node) -> Result<Usage, ConfigError> {
@@ -210,12 +208,18 @@ fn usage(node: &Node) -> Result<Usage, ConfigError> {
     )
 }
 
+fn has_any(fields: &Fields<'_>, keys: [&str; 2]) -> bool {
+    let says = |key| fields.get(key).is_some_and(|node| !node.is_empty());
+    keys.into_iter().any(says)
+}
+
 /// The file wins over the lines, as in V2Ray.
-fn pem(fields: &Fields<'_>, file: &str, lines: &str) -> Result<Option<Pem>, ConfigError> {
-    let (path, lines) = (fields.text(file)?, fields.list(lines)?);
+fn pem(fields: &Fields<'_>, file: &str, lines: &str) -> Option<Pem> {
+    let (path, lines) = (fields.text(file), fields.list(lines));
     if !path.is_empty() {
-        return Ok(Some(Pem::File(path.into())));
+        return Some(Pem::File(path.into()));
     }
-    let lines: Vec<_> = lines.iter().map(Node::string).collect::<Result<_, _>>()?;
-    Ok((!lines.is_empty()).then(|| Pem::Inline(lines.join("\n"))))
+    let lines = lines.iter().map(|line| fields.notes().keep(line.string()));
+    let lines: Vec<_> = lines.flatten().collect();
+    (!lines.is_empty()).then(|| Pem::Inline(lines.join("\n")))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::json::{Member, Node, Value};
+use super::notes::Notes;
 use super::words::{instead, quoted};
 use crate::net::Address;
 
@@ -22,6 +23,21 @@ pub(super) struct Item<'a> {
 pub(super) struct Networks {
     pub(super) tcp: bool,
     pub(super) udp: bool,
+}
+
+impl Networks {
+    /// The networks that a list names; none if it is not there.
+    pub(super) fn read(list: Vec<Item<'_>>, notes: &Notes) -> Self {
+        let mut networks = Self::default();
+        for item in list {
+            match notes.keep(item.choice("network", &[("tcp", true), ("udp", false)])) {
+                Some(true) => networks.tcp = true,
+                Some(false) => networks.udp = true,
+                None => {}
+            }
+        }
+        networks
+    }
 }
 
 impl Node {
@@ -109,23 +125,30 @@ impl Node {
     }
 
     /// `["a", "b"]` or `"a,b"`; like V2Ray we trim nothing, but take no empty
-    /// entry.
-    pub(super) fn strings(&self) -> Result<Vec<Item<'_>>, ConfigError> {
-        let items: Vec<Item<'_>> = match &self.value {
+    /// entry. What is wrong is noted, and left out.
+    pub(super) fn items<'a>(&'a self, notes: &Notes) -> Vec<Item<'a>> {
+        let mut items: Vec<Item<'_>> = match &self.value {
             Value::Array(elements) => elements
                 .iter()
-                .map(|node| node.string().map(|text| Item { node, text }))
-                .collect::<Result<_, _>>()?,
+                .filter_map(|node| notes.keep(node.string().map(|text| Item { node, text })))
+                .collect(),
             Value::String(text) => text
                 .split(',')
                 .map(|text| Item { node: self, text })
                 .collect(),
-            _ => return Err(self.unexpected("an array of strings, or one string")),
+            _ => {
+                notes.blame(self.unexpected("an array of strings, or one string"));
+                Vec::new()
+            }
         };
-        match items.iter().find(|item| item.text.is_empty()) {
-            Some(empty) => Err(empty.node.error("an empty entry")),
-            None => Ok(items),
-        }
+        items.retain(|item| {
+            let is_empty = item.text.is_empty();
+            if is_empty {
+                notes.blame(item.error("an empty entry"));
+            }
+            !is_empty
+        });
+        items
     }
 
     /// One of the names in `table`, in any case.
@@ -139,17 +162,6 @@ impl Node {
             text: self.string()?,
         };
         item.choice(what, table)
-    }
-
-    pub(super) fn networks(&self) -> Result<Networks, ConfigError> {
-        let mut networks = Networks::default();
-        for item in self.strings()? {
-            match item.choice("network", &[("tcp", true), ("udp", false)])? {
-                true => networks.tcp = true,
-                false => networks.udp = true,
-            }
-        }
-        Ok(networks)
     }
 
     /// An IP address, with or without brackets, or a host name.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::clients;
-use super::error::ConfigError;
 use super::json::Node;
+use super::notes::Notes;
 use super::policy::{Level, Policy};
 use super::read::{Fields, Keys};
 use super::servers::{self, Form};
@@ -63,19 +63,17 @@ const NO_FLOW: &str = "leave it out, there is no XTLS here";
 pub(super) fn inbound(
     node: &Node,
     policy: &Policy,
-) -> Result<(InboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &INBOUND)?;
-    must_be_none(&fields, "decryption")?;
+    notes: &Notes,
+) -> Option<(InboundOptions, Level)> {
+    let fields = Fields::open(node, &INBOUND, notes)?;
+    must_be_none(&fields, "decryption");
     let mut levels = Levels::default();
-    let clients = clients::read(fields.list_either("clients", "users")?, &CLIENT, |client| {
-        levels.add(client, policy)
-    })?;
-    fields.finish()?;
+    let clients = clients::read(&fields, &CLIENT, |client| levels.add(client, policy));
     let level = Level {
         handshake: policy.level(0).handshake,
         ..levels.one(policy)
     };
-    Ok((InboundOptions { clients }, level))
+    Some((InboundOptions { clients }, level))
 }
 
 /// Reads an outbound's settings.
@@ -83,35 +81,37 @@ pub(super) fn outbound(
     node: &Node,
     send_through: Option<IpAddr>,
     policy: &Policy,
-) -> Result<(OutboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &OUTBOUND)?;
+    notes: &Notes,
+) -> Option<(OutboundOptions, Level)> {
+    let fields = Fields::open(node, &OUTBOUND, notes)?;
     let mut levels = Levels::default();
     let options = OutboundOptions {
         servers: servers::read(&fields, &SERVERS, |fields| {
             user(fields, policy, &mut levels)
-        })?,
+        }),
         send_through,
     };
-    fields.finish()?;
-    Ok((options, levels.one(policy)))
+    Some((options, levels.one(policy)))
 }
 
-fn user(fields: &Fields<'_>, policy: &Policy, levels: &mut Levels) -> Result<Uuid, ConfigError> {
-    let id = fields.need("id")?.id()?;
-    must_be_none(fields, "encryption")?;
-    fields.text("email")?;
-    levels.add(fields, policy)?;
-    Ok(id)
+fn user(fields: &Fields<'_>, policy: &Policy, levels: &mut Levels) -> Option<Uuid> {
+    must_be_none(fields, "encryption");
+    fields.text("email");
+    levels.add(fields, policy);
+    fields.need("id", Node::id)
 }
 
 /// Both V2Ray and Xray want it written out.
-fn must_be_none(fields: &Fields<'_>, key: &str) -> Result<(), ConfigError> {
+fn must_be_none(fields: &Fields<'_>, key: &str) {
     let help = format!("write \"{key}\": \"none\"");
-    let node = fields.need(key).map_err(|error| error.help(&help))?;
-    match node.string()? {
-        "none" => Ok(()),
-        text => Err(node
-            .error(format!("VLESS has no {key} {}", quoted(text)))
-            .help(help)),
+    if fields.get(key).is_none() {
+        fields.miss(key, Some(&help));
     }
+    fields.read(key, |node| match node.string()? {
+        "none" => Ok(()),
+        text => {
+            let what = format!("VLESS has no {key} {}", quoted(text));
+            Err(node.error(what).help(help))
+        }
+    });
 }

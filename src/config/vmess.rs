@@ -72,24 +72,24 @@ const SECURITIES: [(&str, Option<Security>); 5] = [
 pub(super) fn inbound(
     node: &Node,
     policy: &Policy,
-    notes: &mut Notes,
-) -> Result<(InboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &INBOUND)?;
+    notes: &Notes,
+) -> Option<(InboundOptions, Level)> {
+    let fields = Fields::open(node, &INBOUND, notes)?;
     let mut common = Common::new(policy);
+    let clients = clients::read(&fields, &CLIENT, |client| {
+        // What the client uses decides; V2Ray reads past it here.
+        client.read("security", security);
+        common.add(client);
+    });
     let options = InboundOptions {
-        clients: clients::read(fields.list_either("clients", "users")?, &CLIENT, |client| {
-            // What the client uses decides; V2Ray reads past it here.
-            security(client)?;
-            common.add(client)
-        })?,
-        only_encrypted: fields.flag("disableInsecureEncryption")?,
+        clients,
+        only_encrypted: fields.flag("disableInsecureEncryption"),
     };
-    fields.finish()?;
     let level = Level {
         handshake: policy.level(0).handshake,
         ..common.level(OLD_CLIENTS, notes)
     };
-    Ok((options, level))
+    Some((options, level))
 }
 
 /// Reads an outbound's settings.
@@ -97,16 +97,15 @@ pub(super) fn outbound(
     node: &Node,
     send_through: Option<IpAddr>,
     policy: &Policy,
-    notes: &mut Notes,
-) -> Result<(OutboundOptions, Level), ConfigError> {
-    let fields = Fields::open(node, &OUTBOUND)?;
+    notes: &Notes,
+) -> Option<(OutboundOptions, Level)> {
+    let fields = Fields::open(node, &OUTBOUND, notes)?;
     let mut common = Common::new(policy);
     let options = OutboundOptions {
-        servers: servers::read(&fields, &SERVERS, |fields| user(fields, &mut common))?,
+        servers: servers::read(&fields, &SERVERS, |fields| user(fields, &mut common)),
         send_through,
     };
-    fields.finish()?;
-    Ok((options, common.level(OLD_SERVERS, notes)))
+    Some((options, common.level(OLD_SERVERS, notes)))
 }
 
 /// What is decided by all users of an inbound or outbound together.
@@ -128,16 +127,14 @@ impl<'a> Common<'a> {
     }
 
     /// Reads the keys of one user that say nothing about him alone.
-    fn add(&mut self, fields: &Fields<'_>) -> Result<(), ConfigError> {
-        if let Some(node) = fields.get("alterId")
-            && node.whole(0..=65_535)? > 0
-        {
-            self.old.get_or_insert_with(|| node.mark.clone());
-        }
-        self.levels.add(fields, self.policy)
+    fn add(&mut self, fields: &Fields<'_>) {
+        let alter_id = fields.read("alterId", |node| node.whole(0..=65_535));
+        let old = fields.get("alterId").filter(|_| alter_id > Some(0));
+        self.old = self.old.take().or(old.map(|node| node.mark.clone()));
+        self.levels.add(fields, self.policy);
     }
 
-    fn level(self, old_header: &str, notes: &mut Notes) -> Level {
+    fn level(self, old_header: &str, notes: &Notes) -> Level {
         if let Some(mark) = &self.old {
             notes.add(mark, old_header);
         }
@@ -145,23 +142,21 @@ impl<'a> Common<'a> {
     }
 }
 
-fn user(fields: &Fields<'_>, common: &mut Common<'_>) -> Result<User, ConfigError> {
-    let security = security(fields)?;
-    let user = User {
-        id: fields.need("id")?.id()?,
+fn user(fields: &Fields<'_>, common: &mut Common<'_>) -> Option<User> {
+    fields.text("email");
+    common.add(fields);
+    let id = fields.need("id", Node::id);
+    let security = fields.read("security", security).flatten();
+    let sealed_sizes = sealed_sizes(fields, security);
+    Some(User {
+        id: id?,
         security,
-        sealed_sizes: sealed_sizes(fields, security)?,
-    };
-    fields.text("email")?;
-    common.add(fields)?;
-    Ok(user)
+        sealed_sizes,
+    })
 }
 
 /// V2Ray takes what it does not know for "auto".
-fn security(fields: &Fields<'_>) -> Result<Option<Security>, ConfigError> {
-    let Some(node) = fields.get("security") else {
-        return Ok(None);
-    };
+fn security(node: &Node) -> Result<Option<Security>, ConfigError> {
     if node.string()?.eq_ignore_ascii_case("zero") {
         return Err(node
             .error("V2Ray 4 takes \"zero\" for \"auto\", V2Ray 5 for no encryption")
@@ -171,27 +166,26 @@ fn security(fields: &Fields<'_>) -> Result<Option<Security>, ConfigError> {
 }
 
 /// The words of V2Ray 5 and Xray, with bars between them.
-fn sealed_sizes(fields: &Fields<'_>, security: Option<Security>) -> Result<bool, ConfigError> {
+fn sealed_sizes(fields: &Fields<'_>, security: Option<Security>) -> bool {
+    let words = fields.text("experiments").split('|').map(str::trim);
+    let words = words.filter(|word| !word.is_empty());
     let Some(node) = fields.get("experiments") else {
-        return Ok(false);
+        return false;
     };
-    let words = node.string()?.split('|').map(str::trim);
-    let mut sealed = false;
-    for word in words.filter(|word| !word.is_empty()) {
-        sealed |= experiment(node, word)?;
-    }
+    let notes = fields.notes();
+    let known = words.filter_map(|word| notes.keep(experiment(node, word)));
+    let sealed = known.count() > 0;
     if sealed && security == Some(Security::None) {
-        return Err(node
-            .error("without encryption there are no encrypted lengths")
-            .help("use another \"security\""));
+        let what = "without encryption there are no encrypted lengths";
+        notes.blame(node.error(what).help("use another \"security\""));
     }
-    Ok(sealed)
+    sealed
 }
 
-/// Whether it is the one that we know.
-fn experiment(node: &Node, word: &str) -> Result<bool, ConfigError> {
+/// Only one of them is known.
+fn experiment(node: &Node, word: &str) -> Result<(), ConfigError> {
     match word {
-        "AuthenticatedLength" => Ok(true),
+        "AuthenticatedLength" => Ok(()),
         "NoTerminationSignal" => Err(node
             .error("\"NoTerminationSignal\" is not supported by muxcool")
             .help("leave it out: without the signal an end cannot be told from a cut")),

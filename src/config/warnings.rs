@@ -3,63 +3,63 @@
 use super::exposure::{is_encrypted, is_remote};
 use super::json::Mark;
 use super::notes::Notes;
-use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan};
-use super::reverse::Reverse;
+use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan, Plan};
 use super::tags::AllTags;
 use crate::proxy::{Server, socks, vmess};
 use crate::reverse::{BridgeOptions, PortalOptions};
-use crate::router::{BalancerOptions, Condition, DomainPattern, RouterOptions, Rule, Way};
+use crate::router::{BalancerOptions, Condition, DomainPattern, Rule, Way};
 use crate::sniff::SniffingOptions;
 
-/// The parts of a plan that warnings are about.
+/// A plan, and where what it says stands.
 pub(super) struct Whole<'a> {
     pub(super) root: &'a Mark,
-    pub(super) inbounds: &'a [InboundPlan],
-    pub(super) outbounds: &'a [OutboundPlan],
-    pub(super) reverse: &'a Reverse,
-    pub(super) router: &'a RouterOptions,
-    /// Where the router's rules stand.
+    pub(super) plan: &'a Plan,
+    /// Which of its inbounds nothing is wrong with.
+    pub(super) sound_inbounds: &'a [bool],
+    pub(super) sound_outbounds: &'a [bool],
+    /// Where its rules stand.
     pub(super) rules: &'a [Mark],
     pub(super) tags: &'a AllTags,
 }
 
 impl Whole<'_> {
     /// Adds all warnings. What is missing may be what is wrong, so that of a
-    /// faulty configuration only those of its parts are.
-    pub(super) fn warn(&self, notes: &mut Notes) {
+    /// faulty configuration only those of its sound parts are.
+    pub(super) fn warn(&self, notes: &Notes) {
         let is_sound = !notes.has_errors();
         if is_sound {
             self.nothing_to_do(notes);
         }
-        self.inbounds.iter().for_each(|i| warn_inbound(i, notes));
-        self.outbounds.iter().for_each(|o| warn_outbound(o, notes));
+        let inbounds = sound(&self.plan.inbounds, self.sound_inbounds);
+        inbounds.for_each(|inbound| warn_inbound(inbound, notes));
+        let outbounds = sound(&self.plan.outbounds, self.sound_outbounds);
+        outbounds.for_each(|outbound| warn_outbound(outbound, notes));
         if is_sound {
             self.warn_of_connections(notes);
         }
     }
 
     /// Adds those of what leads where.
-    fn warn_of_connections(&self, notes: &mut Notes) {
-        for portal in &self.reverse.portals {
+    fn warn_of_connections(&self, notes: &Notes) {
+        for portal in &self.plan.portals {
             self.warn_portal(portal, notes);
             self.warn_of_strangers(portal, notes);
         }
-        for bridge in &self.reverse.bridges {
+        for bridge in &self.plan.bridges {
             self.warn_bridge(bridge, notes);
             self.warn_of_reach(bridge, notes);
             self.warn_of_layers(bridge, notes);
         }
-        self.warn_of_first_portal(notes);
         self.warn_of_shadows(notes);
     }
 
-    fn nothing_to_do(&self, notes: &mut Notes) {
-        if self.inbounds.is_empty() && self.reverse.bridges.is_empty() {
+    fn nothing_to_do(&self, notes: &Notes) {
+        if self.plan.inbounds.is_empty() && self.plan.bridges.is_empty() {
             notes.add(
                 self.root,
                 "there is nothing to do: no inbounds and no bridges",
             );
-        } else if self.outbounds.is_empty() && self.reverse.portals.is_empty() {
+        } else if self.plan.outbounds.is_empty() && self.plan.portals.is_empty() {
             notes.add(
                 self.root,
                 "there are no outbounds: every connection will be closed",
@@ -77,7 +77,7 @@ impl Whole<'_> {
     }
 
     fn balancers_end(&self, name: &str, tag: &str) -> bool {
-        let mut balancers = self.router.balancers.iter();
+        let mut balancers = self.plan.router.balancers.iter();
         let meant = |options: &BalancerOptions| {
             let is_fallback = options.fallback.as_deref() == Some(tag);
             *options.tag == *name && (is_fallback || !tag.is_empty() && options.selects(tag))
@@ -85,18 +85,18 @@ impl Whole<'_> {
         balancers.any(meant)
     }
 
-    /// Without outbounds the first portal takes what no rule decides.
-    fn warn_portal(&self, portal: &PortalOptions, notes: &mut Notes) {
-        let rules = self.router.rules.iter();
+    fn warn_portal(&self, portal: &PortalOptions, notes: &Notes) {
+        let rules = self.plan.router.rules.iter();
         let mut rules = rules.filter(|rule| self.may_end_at(rule, &portal.tag));
-        let reached = self.outbounds.is_empty() || rules.clone().next().is_some();
+        let is_default = self.default_portal().is_some_and(|p| p.tag == portal.tag);
         let Some(mark) = self.tags.outbounds.mark(&portal.tag) else {
             return;
         };
-        if !reached {
+        if is_default {
+            notes.add(mark, FIRST_PORTAL);
+        } else if rules.clone().next().is_none() {
             notes.add(mark, UNREACHED);
-        } else if !self.outbounds.is_empty() && !rules.any(|rule| self.brings_bridges(rule, portal))
-        {
+        } else if !rules.any(|rule| self.brings_bridges(rule, portal)) {
             notes.add(mark, NO_BRIDGES);
         }
     }
@@ -116,7 +116,7 @@ impl Whole<'_> {
     /// Whether visitors of what has this tag can name the portal's domain, or
     /// are sent to it.
     fn may_ask_for(&self, tag: &str, portal: &PortalOptions) -> bool {
-        let mut inbounds = self.inbounds.iter();
+        let mut inbounds = self.plan.inbounds.iter();
         let inbound = inbounds.find(|inbound| *inbound.tag == *tag);
         match inbound.map(|inbound| &inbound.options) {
             Some(InboundOptions::Dokodemo(door)) => door.address.domain() == Some(&*portal.domain),
@@ -124,22 +124,24 @@ impl Whole<'_> {
         }
     }
 
-    /// Only without outbounds a portal takes what no rule decides (section 5.1).
-    fn warn_of_first_portal(&self, notes: &mut Notes) {
-        let first = self.reverse.portals.first();
-        let first = first.filter(|_| self.outbounds.is_empty());
-        if let Some(mark) = first.and_then(|portal| self.tags.outbounds.mark(&portal.tag)) {
-            notes.add(mark, FIRST_PORTAL);
-        }
+    /// Only without outbounds a portal, the first, takes what no rule decides
+    /// (section 5.1).
+    fn default_portal(&self) -> Option<&PortalOptions> {
+        let mut portals = self.plan.portals.iter();
+        portals.next().filter(|_| self.plan.outbounds.is_empty())
     }
 
     /// Mux in mux: what one of the bridge's visitors does not take in holds up
     /// the others.
-    fn warn_of_layers(&self, bridge: &BridgeOptions, notes: &mut Notes) {
-        let mut rules = self.router.rules.iter();
+    fn warn_of_layers(&self, bridge: &BridgeOptions, notes: &Notes) {
+        let mut rules = self.plan.router.rules.iter();
         let taker = match rules.find(|rule| leads(rule, bridge)) {
             Some(rule) => self.takers_of(rule).find(|taker| is_layered(taker)),
-            None => self.outbounds.first().filter(|taker| is_layered(taker)),
+            None => self
+                .plan
+                .outbounds
+                .first()
+                .filter(|taker| is_layered(taker)),
         };
         if let Some(taker) = taker {
             notes.add_at(&taker.place, CARRIER_IN_CARRIER);
@@ -148,15 +150,15 @@ impl Whole<'_> {
 
     /// What a bridge asks for is not a name that anybody can resolve; it has
     /// to go to the portal.
-    fn warn_bridge(&self, bridge: &BridgeOptions, notes: &mut Notes) {
+    fn warn_bridge(&self, bridge: &BridgeOptions, notes: &Notes) {
         let Some(mark) = self.tags.inbounds.mark(&bridge.tag) else {
             return;
         };
-        let mut rules = self.router.rules.iter();
+        let mut rules = self.plan.router.rules.iter();
         let rule = rules.find(|rule| leads(rule, bridge));
         let taken_by = |meant: fn(&OutboundPlan) -> bool| match rule {
             Some(rule) => self.takers_of(rule).any(meant),
-            None => self.outbounds.first().is_some_and(meant),
+            None => self.plan.outbounds.first().is_some_and(meant),
         };
         if taken_by(leads_nowhere) {
             notes.add(mark, NO_PORTAL);
@@ -167,9 +169,14 @@ impl Whole<'_> {
 
     /// The outbounds to which a rule may lead.
     pub(super) fn takers_of(&self, rule: &Rule) -> impl Iterator<Item = &OutboundPlan> {
-        let outbounds = self.outbounds.iter();
+        let outbounds = self.plan.outbounds.iter();
         outbounds.filter(move |outbound| self.may_end_at(rule, &outbound.tag))
     }
+}
+
+fn sound<'a, T>(all: &'a [T], sound: &'a [bool]) -> impl Iterator<Item = &'a T> {
+    let all = all.iter().zip(sound);
+    all.filter_map(|(part, is_sound)| is_sound.then_some(part))
 }
 
 /// Whether its connections are sessions of carriers. A freedom outbound has
@@ -194,7 +201,7 @@ fn sends_cleartext(outbound: &OutboundPlan) -> bool {
     }
 }
 
-fn warn_inbound(inbound: &InboundPlan, notes: &mut Notes) {
+fn warn_inbound(inbound: &InboundPlan, notes: &Notes) {
     if inbound.stream.accept_proxy_protocol && is_datagrams_only(inbound) {
         notes.add_at(&inbound.stream_place, NO_STREAMS);
     }
@@ -225,7 +232,7 @@ fn leads_astray(inbound: &InboundPlan) -> bool {
     sniffing.any(|sniffing| replaces(sniffing) && !sniffing.route_only)
 }
 
-fn warn_outbound(outbound: &OutboundPlan, notes: &mut Notes) {
+fn warn_outbound(outbound: &OutboundPlan, notes: &Notes) {
     let bare = !is_encrypted(&outbound.stream);
     match &outbound.options {
         OutboundOptions::Vless(vless)

@@ -29,7 +29,8 @@ pub(super) fn instead<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
     }
 }
 
-fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known name that is nearest to `text`, if one is near.
+pub(super) fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let text: String = text.chars().take(MAX_LOGGED_TEXT).collect();
     let text = text.trim().to_lowercase();
     misspelt(&text, known).or_else(|| shortened(&text, known))

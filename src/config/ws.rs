@@ -22,27 +22,23 @@ const NO_EARLY_DATA: &str = "leave it out at both ends: there is no early data";
 
 /// Reads `wsSettings`, and whether they have PROXY headers read, if that is not
 /// in vain.
-pub(super) fn read(
-    node: &Node,
-    in_vain: Option<&str>,
-    notes: &mut Notes,
-) -> Result<(Options, bool), ConfigError> {
-    let fields = Fields::open(node, &WS)?;
+pub(super) fn read(node: &Node, in_vain: Option<&str>, notes: &Notes) -> Option<(Options, bool)> {
+    let fields = Fields::open(node, &WS, notes)?;
     let mut options = Options::default();
-    if let Some(node) = fields.get("path") {
-        options.path = path(node)?;
+    if let Some(path) = fields.read("path", path) {
+        options.path = path;
     }
-    if let Some(node) = fields.get("headers") {
-        let members = node.members()?.iter();
-        options.headers = members.map(header).collect::<Result<_, _>>()?;
-    }
-    if let Some(node) = fields.get("host").filter(|node| !node.is_empty()) {
+    let headers = fields.read("headers", Node::members).unwrap_or_default();
+    let headers = headers.iter().map(|member| notes.keep(header(member)));
+    options.headers = headers.flatten().collect();
+    if fields.get("host").is_some_and(|node| !node.is_empty()) {
         options.headers.retain(|(name, _)| !is_host(name));
-        options.headers.push(("Host".to_owned(), value(node)?));
+        let host = fields.read("host", value);
+        options
+            .headers
+            .extend(host.map(|host| ("Host".to_owned(), host)));
     }
-    let proxied = stream::proxied(&fields, in_vain, notes)?;
-    fields.finish()?;
-    Ok((options, proxied))
+    Some((options, stream::proxied(&fields, in_vain)))
 }
 
 /// V2Ray puts the slash in front where it is missing.
