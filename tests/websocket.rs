@@ -216,6 +216,28 @@ fn bytes_are_equal_both_ways_at_once_through_narrow_pipes() {
     });
 }
 
+/// What is in frames and has not left goes before what comes after it.
+#[test]
+fn nothing_is_lost_or_overtaken_where_nobody_waits() {
+    let data: Vec<u8> = (0..1_000_000_u32).map(|at| (at >> 5) as u8).collect();
+    let (mut client, mut server) = ours(1);
+    let reading = thread::spawn(move || read_to_end(server.reader.as_mut()));
+    let mut stayed_behind = 0;
+    for piece in data.chunks(70_000) {
+        let mut batch: VecDeque<Buf> = piece.chunks(30_000).map(Buf::copy_of).collect();
+        if !client.writer.start_write(&mut batch).unwrap() {
+            stayed_behind += 1;
+            client.writer.start_write(&mut batch).unwrap();
+            client.writer.write(&mut batch).unwrap();
+        }
+        assert!(batch.is_empty());
+    }
+    client.writer.close().unwrap();
+    let (got, end) = reading.join().unwrap();
+    assert!(end.is_ok() && got == data, "other bytes came");
+    assert!(stayed_behind > 0);
+}
+
 #[test]
 fn what_is_aborted_or_dropped_is_no_end() {
     let (mut client, mut server) = ours(PIPE);
@@ -449,6 +471,27 @@ fn a_pong_waits_for_no_payload_and_cuts_none() {
     raw.sends(Opcode::Binary, b"ok");
     assert_eq!(reading.join().unwrap().0, b"ok");
     drop(writing.join().unwrap());
+}
+
+/// Nor a frame of which only a part has left, with nobody who waits for the rest.
+#[test]
+fn a_pong_goes_behind_the_frame_that_has_begun() {
+    let (mut raw, mut server) = Raw::visits(1024);
+    let mut batch: VecDeque<Buf> = [7, 8, 9].map(|byte| Buf::copy_of(&[byte; 2000])).into();
+    assert!(!server.writer.start_write(&mut batch).unwrap());
+    assert!(batch.is_empty(), "it is one frame");
+    raw.sends(Opcode::Ping, b"hi");
+    raw.sends(Opcode::Binary, b"ok");
+    assert_eq!(read_exactly(server.reader.as_mut(), 2), b"ok");
+    let payload: Vec<u8> = [7, 8, 9]
+        .into_iter()
+        .flat_map(|byte| [byte; 2000])
+        .collect();
+    for frame in [(Opcode::Binary, &payload[..]), (Opcode::Pong, b"hi")] {
+        let frame = Encoder::server().frame(frame.0, frame.1);
+        let got = read_exactly(raw.link.reader.as_mut(), frame.len());
+        assert!(got == frame.as_slice(), "other bytes came");
+    }
 }
 
 // ---------------------------------------------------------------------------

@@ -36,8 +36,15 @@ pub(super) struct Outlet {
     moved: AtomicBool,
 }
 
+/// The half below, with the frames, or the part of one, that it has not taken:
+/// whoever has it sends them before anything else.
+struct Below {
+    writer: Box<dyn Writer>,
+    left: VecDeque<Buf>,
+}
+
 struct State {
-    inner: Option<Box<dyn Writer>>,
+    below: Option<Below>,
     /// The writing half waits for it.
     wanted: bool,
     /// A thread is under way to say what is left.
@@ -64,8 +71,12 @@ struct Words {
 impl Outlet {
     pub(super) fn new(inner: Box<dyn Writer>, style: Style) -> Self {
         let handle = inner.handle();
+        let below = Below {
+            writer: inner,
+            left: VecDeque::new(),
+        };
         let state = State {
-            inner: Some(inner),
+            below: Some(below),
             wanted: false,
             on_its_way: false,
             errand: None,
@@ -86,38 +97,54 @@ impl Outlet {
         }
     }
 
-    pub(super) fn encoder(&self) -> Encoder {
-        self.style.encoder
-    }
-
     pub(super) fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
     // What the writing half does.
 
-    /// Sends frames.
-    pub(super) fn send(&self, frames: &mut VecDeque<Buf>) -> Result<(), LinkError> {
-        let mut inner = self.take();
-        let sent = inner.write(frames);
-        self.put_back(inner, sent)
+    /// Sends a batch in frames, and what is left of those before.
+    pub(super) fn send(&self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        self.style.encoder.put_in_frames(batch);
+        let mut below = self.take();
+        let sent = below.write(batch);
+        self.put_back(below, sent)
+    }
+
+    /// The same without waiting; returns whether all has left. Nothing is taken
+    /// of the batch while something is left of those before, or somebody else
+    /// has the half below.
+    pub(super) fn start_send(
+        self: &Arc<Self>,
+        batch: &mut VecDeque<Buf>,
+    ) -> Result<bool, LinkError> {
+        let Some(mut below) = self.state.lock().below.take() else {
+            return Ok(false);
+        };
+        let started = below.start_send(batch, self.style.encoder);
+        let mut state = self.state.lock();
+        state.is_over |= started.is_err();
+        self.leave(state, below);
+        self.send_somebody();
+        started
     }
 
     pub(super) fn flush(&self) -> Result<(), LinkError> {
-        let mut inner = self.take();
-        let flushed = inner.flush();
-        self.put_back(inner, flushed)
+        let mut below = self.take();
+        let sent = below.write(&mut VecDeque::new());
+        let flushed = sent.and_then(|()| below.writer.flush());
+        self.put_back(below, flushed)
     }
 
     pub(super) fn hold_little(&self) {
-        let mut inner = self.take();
-        inner.hold_little();
-        let _ = self.put_back(inner, Ok(()));
+        let mut below = self.take();
+        below.writer.hold_little();
+        let _ = self.put_back(below, Ok(()));
     }
 
     /// Our direction has ended: says so, as soon as that does no harm.
     pub(super) fn close(self: &Arc<Self>) -> Result<(), LinkError> {
-        let inner = self.take();
+        let below = self.take();
         let waits = {
             let mut state = self.state.lock();
             state.closing = true;
@@ -127,19 +154,19 @@ impl Outlet {
             true => self.wait_for_quiet(),
             false => Ok(()),
         };
-        self.put_back(inner, closed)
+        self.put_back(below, closed)
     }
 
     pub(super) fn abort(&self) {
-        let inner = {
+        let below = {
             let mut state = self.state.lock();
             state.is_over = true;
-            state.inner.take()
+            state.below.take()
         };
-        match inner {
-            Some(mut inner) => {
-                inner.abort();
-                self.state.lock().inner = Some(inner);
+        match below {
+            Some(mut below) => {
+                below.writer.abort();
+                self.state.lock().below = Some(below);
             }
             None => self.handle.interrupt(),
         }
@@ -163,7 +190,7 @@ impl Outlet {
 
     /// Answers a ping, instead of those before if they wait.
     pub(super) fn pong(self: &Arc<Self>, payload: &[u8]) {
-        let frame = self.encoder().frame(Opcode::Pong, payload);
+        let frame = self.style.encoder.frame(Opcode::Pong, payload);
         self.state.lock().pong = Some(frame);
         self.send_somebody();
     }
@@ -192,19 +219,19 @@ impl Outlet {
     /// Says what is left, when nothing more is to be read: then it does no harm
     /// to wait.
     pub(super) fn say_the_rest(&self) {
-        let inner = self.state.lock().take_to_speak(self.style);
-        if let Some(inner) = inner {
-            let _ = self.put_back(inner, Ok(()));
+        let below = self.state.lock().take_to_speak(self.style);
+        if let Some(below) = below {
+            let _ = self.put_back(below, Ok(()));
         }
     }
 
     // Who has the half below.
 
-    fn take(&self) -> Box<dyn Writer> {
+    fn take(&self) -> Below {
         let mut state = self.state.lock();
         loop {
-            if let Some(inner) = state.inner.take() {
-                return inner;
+            if let Some(below) = state.below.take() {
+                return below;
             }
             state.wanted = true;
             self.back.wait(&mut state);
@@ -214,11 +241,7 @@ impl Outlet {
 
     /// Puts it back after it did what it did, and after what was left to be
     /// said; the writing half says that if it waits.
-    fn put_back(
-        &self,
-        mut inner: Box<dyn Writer>,
-        mut done: Result<(), LinkError>,
-    ) -> Result<(), LinkError> {
+    fn put_back(&self, mut below: Below, mut done: Result<(), LinkError>) -> Result<(), LinkError> {
         loop {
             let mut state = self.state.lock();
             state.is_over |= done.is_err();
@@ -227,19 +250,19 @@ impl Outlet {
                 false => state.words(self.style),
             };
             let Some(mut words) = words else {
-                self.leave(state, inner);
+                self.leave(state, below);
                 return done;
             };
             drop(state);
-            done = inner.write(&mut words.frames);
+            done = below.write(&mut words.frames);
             if words.are_last && done.is_ok() {
-                done = inner.close();
+                done = below.writer.close();
             }
         }
     }
 
-    fn leave(&self, mut state: MutexGuard<'_, State>, inner: Box<dyn Writer>) {
-        state.inner = Some(inner);
+    fn leave(&self, mut state: MutexGuard<'_, State>, below: Below) {
+        state.below = Some(below);
         drop(state);
         self.back.notify_one();
     }
@@ -251,7 +274,7 @@ impl Outlet {
     fn send_somebody(self: &Arc<Self>) {
         {
             let mut state = self.state.lock();
-            if state.on_its_way || state.inner.is_none() || !state.has_words(self.style) {
+            if state.on_its_way || state.below.is_none() || !state.has_words(self.style) {
                 return;
             }
             state.on_its_way = true;
@@ -266,17 +289,17 @@ impl Outlet {
     }
 
     fn run_errand(&self) {
-        while let Some(inner) = self.take_for_errand() {
-            let _ = self.put_back(inner, Ok(()));
+        while let Some(below) = self.take_for_errand() {
+            let _ = self.put_back(below, Ok(()));
         }
     }
 
     /// The half below, or the errand is done.
-    fn take_for_errand(&self) -> Option<Box<dyn Writer>> {
+    fn take_for_errand(&self) -> Option<Below> {
         let mut state = self.state.lock();
-        let inner = state.take_to_speak(self.style);
-        state.on_its_way = inner.is_some();
-        inner
+        let below = state.take_to_speak(self.style);
+        state.on_its_way = below.is_some();
+        below
     }
 
     fn wait_for_quiet(self: &Arc<Self>) -> Result<(), LinkError> {
@@ -297,6 +320,31 @@ impl Outlet {
     }
 }
 
+impl Below {
+    fn write(&mut self, frames: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        self.left.append(frames);
+        self.writer.write(&mut self.left)
+    }
+
+    fn start_send(
+        &mut self,
+        batch: &mut VecDeque<Buf>,
+        encoder: Encoder,
+    ) -> Result<bool, LinkError> {
+        if !self.start_rest()? {
+            return Ok(false);
+        }
+        encoder.put_in_frames(batch);
+        self.left.append(batch);
+        self.start_rest()
+    }
+
+    /// Returns whether all that is left has left.
+    fn start_rest(&mut self) -> Result<bool, LinkError> {
+        Ok(self.writer.start_write(&mut self.left)? && self.left.is_empty())
+    }
+}
+
 impl State {
     /// Whether [`words`](Self::words) would be some.
     fn has_words(&self, style: Style) -> bool {
@@ -306,10 +354,10 @@ impl State {
 
     /// The half below, if it is there, nobody waits for it who will say what is
     /// left, and something is.
-    fn take_to_speak(&mut self, style: Style) -> Option<Box<dyn Writer>> {
+    fn take_to_speak(&mut self, style: Style) -> Option<Below> {
         match self.wanted || !self.has_words(style) {
             true => None,
-            false => self.inner.take(),
+            false => self.below.take(),
         }
     }
 

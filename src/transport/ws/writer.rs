@@ -5,8 +5,8 @@ use super::outlet::Outlet;
 use crate::buf::Buf;
 use crate::link::{Handle, LinkError, Writer};
 
-/// The half that makes frames. It can only wait: the head of a frame says how
-/// much follows, so no part of one may be left behind.
+/// The half that makes frames. The head of a frame says how much follows, so
+/// what of one has not left is kept.
 pub(super) struct WsWriter {
     outlet: Arc<Outlet>,
     closed: bool,
@@ -32,13 +32,12 @@ impl Writer for WsWriter {
     /// After an error nothing is known of what was not written.
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         self.check()?;
-        self.outlet.encoder().put_in_frames(batch);
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let sent = self.outlet.send(batch);
-        batch.clear();
-        sent
+        self.outlet.send(batch)
+    }
+
+    fn start_write(&mut self, batch: &mut VecDeque<Buf>) -> Result<bool, LinkError> {
+        self.check()?;
+        self.outlet.start_send(batch)
     }
 
     fn flush(&mut self) -> Result<(), LinkError> {
