@@ -591,6 +591,27 @@ fn the_host_may_be_any_but_must_be_one() {
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
 }
 
+/// Those that V2Ray 4.34 takes.
+#[test]
+fn any_version_of_http_1_will_do() {
+    let answer_to = |version| {
+        let request = REQUEST.replace("HTTP/1.1", version);
+        answer(&request, Options::default()).0
+    };
+    for taken in ["HTTP/1.0", "HTTP/1.2", "HTTP/1.9"] {
+        let answer = answer_to(taken);
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{taken}: {answer}");
+    }
+    for refused in ["HTTP/0.9", "HTTP/2.0", "HTTP/1.10", "HTTP/11.2", "http/1.2"] {
+        let answer = answer_to(refused);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{refused}: {answer}");
+    }
+    let without_host = REQUEST.replace("Host: example.com\r\n", "");
+    let request = without_host.replace("HTTP/1.1", "HTTP/1.2");
+    let (_, accepted) = answer(&request, Options::default());
+    assert_eq!(cause(accepted), UpgradeError::Refused(Refusal::Host));
+}
+
 #[test]
 fn the_path_is_compared_decoded_and_without_its_query() {
     let options = Options {

@@ -90,9 +90,10 @@ pub fn request(options: &Options, server: &str, key: [u8; 16]) -> Vec<u8> {
 /// # Errors
 /// When it has to be refused.
 pub fn read_request(head: &[u8], options: &Options) -> Result<Upgrade, Refusal> {
+    let head = in_known_version(head);
     let mut fields = [httparse::EMPTY_HEADER; MAX_HTTP_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
-    if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
+    if !matches!(request.parse(&head), Ok(httparse::Status::Complete(_))) {
         return Err(Refusal::Malformed);
     }
     let fields = Fields(request.headers);
@@ -220,6 +221,17 @@ impl fmt::Display for ResponseError {
 }
 
 impl std::error::Error for ResponseError {}
+
+/// With a version that `httparse` knows instead of a later one of HTTP/1, which
+/// means nothing else to who does not know it (RFC 9110, section 2.5).
+fn in_known_version(head: &[u8]) -> Vec<u8> {
+    let mut head = head.to_vec();
+    let first_line = head.split_mut(|byte| *byte == b'\n').next();
+    if let Some([.., b'/', b'1', b'.', minor @ b'2'..=b'9', b'\r']) = first_line {
+        *minor = b'1';
+    }
+    head
+}
 
 /// The path of a request's target, which may be a whole URL (RFC 9112,
 /// section 3.2.2).
