@@ -2,6 +2,8 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "support/command.rs"]
+mod command;
 #[path = "cli/package.rs"]
 mod package;
 #[path = "cli/supervised.rs"]
@@ -9,8 +11,9 @@ mod supervised;
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
+use command::{stderr, stdout};
 use muxcool::transport::tls::Pin;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -38,21 +41,10 @@ fn muxcool(args: &[&str]) -> Output {
 }
 
 fn muxcool_in(directory: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_muxcool"))
-        .args(args)
+    command::muxcool(args)
         .current_dir(directory)
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
         .output()
         .unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 /// What it prints when all is well and it has nothing to complain about.
@@ -242,8 +234,7 @@ fn a_good_configuration_is_found_wherever_it_is_named() {
 #[test]
 fn a_configuration_may_come_by_standard_input() {
     let directory = directory_with(&[("some.json", QUIET)]);
-    let output = Command::new(env!("CARGO_BIN_EXE_muxcool"))
-        .args(["test", "-c", "stdin:"])
+    let output = command::muxcool(&["test", "-c", "stdin:"])
         .stdin(File::open(directory.path().join("some.json")).unwrap())
         .output()
         .unwrap();
@@ -295,8 +286,7 @@ fn a_log_that_cannot_be_written_ends_with_23() {
 #[cfg(target_os = "linux")]
 #[test]
 fn standard_output_that_is_full_is_an_error_and_no_panic() {
-    let output = Command::new(env!("CARGO_BIN_EXE_muxcool"))
-        .arg("uuid")
+    let output = command::muxcool(&["uuid"])
         .stdout(File::create("/dev/full").unwrap())
         .output()
         .unwrap();

@@ -3,9 +3,13 @@
 
 #![cfg(feature = "cli")]
 
-use std::fs;
-use std::process::{Command, Output, Stdio};
+#[path = "support/command.rs"]
+mod command;
 
+use std::fs;
+use std::process::Output;
+
+use command::{stderr, stdout};
 use muxcool::config;
 use serde_json::Value;
 
@@ -16,24 +20,13 @@ const USAGE: i32 = 2;
 fn on(text: &str, args: &[&str], env: &[(&str, &str)]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("c.json"), text).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_muxcool"))
-        .args(args)
+    command::muxcool(args)
         .args(["-c", "c.json"])
         .current_dir(directory.path())
-        .env_remove("RUST_LOG")
         .env_remove("CLICOLOR_FORCE")
         .envs(env.iter().copied())
-        .stdin(Stdio::null())
         .output()
         .unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 const WRONG: &str = r#"{

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::rig::{comes_true, direct, door, echo, inside, still_inside, visit};
 use super::support::{
     client::Entry,
+    command::{self, stderr, stdout},
     ports::{free_port, loopback},
     program::{Kind, Program},
     target::TcpTarget,
@@ -19,22 +20,13 @@ use super::support::{
 const BAD_CONFIGURATION: i32 = 23;
 
 fn muxcool(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_muxcool"))
-        .args(args)
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .output()
-        .expect("it runs")
+    command::muxcool(args).output().expect("it runs")
 }
 
 /// `muxcool reload`, as the operator of this program says it.
 fn ask(program: &Program) -> Output {
     let pid = program.pid().expect("it runs").to_string();
     muxcool(&["reload", "--pid", &pid])
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("UTF-8")
 }
 
 /// A program with one door to an echo service, and somebody inside.
@@ -74,7 +66,7 @@ fn the_command_says_what_has_changed_and_so_does_the_log() {
     let answer = ask(&rig.program);
     assert_eq!(answer.status.code(), Some(0), "{answer:?}");
     let nothing = "nothing has changed; inbounds: 1 kept; outbounds: 1 kept\n";
-    assert_eq!(text(&answer.stdout), nothing);
+    assert_eq!(stdout(&answer), nothing);
 
     let mut config = rig.config.clone();
     let other = free_port();
@@ -83,7 +75,7 @@ fn the_command_says_what_has_changed_and_so_does_the_log() {
     rig.rewrite(&config);
     let answer = ask(&rig.program);
     let changes = "inbounds: added [b], 1 kept; outbounds: 1 kept\n";
-    assert_eq!(text(&answer.stdout), changes, "{answer:?}");
+    assert_eq!(stdout(&answer), changes, "{answer:?}");
     visit(&Entry::Door(loopback(other))).expect("a visit");
 
     rig.rewrite(&rig.config);
@@ -108,8 +100,8 @@ fn what_is_wrong_changes_nothing_and_is_said_as_by_the_test() {
     let tested = muxcool(&["test", "-c", path.to_str().unwrap()]);
     let answer = ask(&rig.program);
     assert_eq!(answer.status.code(), Some(BAD_CONFIGURATION), "{answer:?}");
-    let why = text(&answer.stderr);
-    assert_eq!(why, text(&tested.stderr));
+    let why = stderr(&answer);
+    assert_eq!(why, stderr(&tested));
     assert!(
         why.contains("inbounds[0].protocol: unknown protocol"),
         "{why}"
@@ -125,7 +117,7 @@ fn what_is_wrong_changes_nothing_and_is_said_as_by_the_test() {
     rig.rewrite(&blocked);
     let answer = ask(&rig.program);
     assert_eq!(answer.status.code(), Some(BAD_CONFIGURATION), "{answer:?}");
-    let why = text(&answer.stderr);
+    let why = stderr(&answer);
     assert!(why.contains("inbounds[0].port: cannot listen on"), "{why}");
     fs::remove_file(&path).unwrap();
     let answer = ask(&rig.program);
@@ -157,10 +149,7 @@ fn logs_change_their_level_and_follow_their_names() {
     config["log"] = log("info");
     rig.rewrite(&config);
     let answer = ask(&rig.program);
-    assert!(
-        text(&answer.stdout).ends_with("log changed\n"),
-        "{answer:?}"
-    );
+    assert!(stdout(&answer).ends_with("log changed\n"), "{answer:?}");
     visit(&rig.entry()).expect("a visit");
     comes_true("the level is another", || {
         contents(&error).contains("taking detour")
@@ -210,7 +199,7 @@ fn what_came_by_standard_input_cannot_be_read_again() {
     let _ = child.kill();
     let _ = child.wait();
     assert_eq!(answer.status.code(), Some(BAD_CONFIGURATION), "{answer:?}");
-    let why = text(&answer.stderr);
+    let why = stderr(&answer);
     assert!(
         why.contains("standard input, which cannot be read again"),
         "{why}"

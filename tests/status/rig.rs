@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Output,
     time::Instant,
 };
 
@@ -100,12 +100,10 @@ impl Rig {
 
 /// The command with `home` as its directory for sockets and for temporary files.
 pub fn command(home: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_muxcool"))
-        .args(args)
+    command::muxcool(args)
         .env_remove("RUNTIME_DIRECTORY")
         .env("XDG_RUNTIME_DIR", home)
         .env("TMPDIR", home)
-        .stdin(Stdio::null())
         .output()
         .expect("it runs")
 }

@@ -10,6 +10,8 @@ pub mod bytes;
 pub mod certificate;
 pub mod client;
 #[cfg(feature = "cli")]
+pub mod command;
+#[cfg(feature = "cli")]
 pub mod config;
 pub mod ports;
 #[cfg(feature = "cli")]
