@@ -19,16 +19,17 @@ use crate::buf::Buf;
 use crate::limits::{CARRIER_DELAY, DIRECT_PAUSE, DIRECT_ROUNDS, DIRECT_SIZE, PACE_INTERVAL};
 use crate::link::{LinkError, Writer};
 use crate::pipe::PipeError;
+use crate::sync::Nudge;
+use crate::sync::shim::Mutex;
 use crate::sync::shim::atomic::{AtomicBool, Ordering};
-use crate::sync::shim::{Mutex, Receiver, Sender, bounded};
 
 /// The sending side of a carrier, shared by everyone who sends on it.
 pub(super) struct Outgoing {
     lanes: Lanes,
     /// Absent while somebody sends, and after the end.
     pump: Mutex<Option<Pump>>,
-    nudge: Sender<()>,
-    nudged: Receiver<()>,
+    /// For the writer thread.
+    nudge: Nudge,
     writing: AtomicBool,
     knows_peer: AtomicBool,
     /// Bytes that the link has taken.
@@ -60,7 +61,6 @@ struct Pace {
 impl Outgoing {
     pub(super) fn new(writer: Box<dyn Writer>) -> Self {
         let (lanes, ends) = lanes();
-        let (nudge, nudged) = bounded(1);
         let pump = Pump {
             writer,
             ends,
@@ -74,8 +74,7 @@ impl Outgoing {
         Self {
             lanes,
             pump: Mutex::new(Some(pump)),
-            nudge,
-            nudged,
+            nudge: Nudge::new(),
             writing: AtomicBool::new(false),
             knows_peer: AtomicBool::new(false),
             sent: Counter::default(),
@@ -209,13 +208,13 @@ impl Outgoing {
     /// Lets what is queued leave, and then the carrier end.
     pub(super) fn close(&self) {
         self.lanes.close();
-        self.nudge();
+        self.nudge.call();
     }
 
     /// Drops what is queued; the writer thread ends at once.
     pub(super) fn interrupt(&self) {
         self.lanes.interrupt();
-        self.nudge();
+        self.nudge.call();
     }
 
     // --- Sending ----------------------------------------------------------
@@ -237,7 +236,7 @@ impl Outgoing {
                     }
                 }
             }
-            let _ = self.nudged.recv();
+            self.nudge.wait();
         }
     }
 
@@ -365,12 +364,8 @@ impl Outgoing {
         let unfinished = pump.is_unfinished();
         *self.pump.lock() = Some(pump);
         if unfinished || self.lanes.has_news() {
-            self.nudge();
+            self.nudge.call();
         }
-    }
-
-    fn nudge(&self) {
-        let _ = self.nudge.try_send(());
     }
 }
 

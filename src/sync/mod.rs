@@ -5,6 +5,7 @@ mod clock;
 mod complaints;
 mod done;
 mod lately;
+mod nudge;
 mod quota;
 pub(crate) mod shim;
 mod thread;
@@ -14,6 +15,7 @@ pub use clock::{Clock, ManualClock};
 pub use complaints::{Complaints, Unsaid};
 pub use done::Done;
 pub use lately::Lately;
+pub use nudge::Nudge;
 pub use quota::{Quota, Share};
 #[cfg(feature = "schedules")]
 pub use shim::{Time, explore};
