@@ -16,6 +16,7 @@ use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHEC
 use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::sync::Periodic;
 
+const LITTLE_READ: usize = BUFFER_CLASSES[0];
 const SMALL_READ: usize = BUFFER_CLASSES[1];
 /// What one frame can carry on.
 const LARGE_READ: usize = FRAME_PAYLOAD;
@@ -51,7 +52,7 @@ pub(in crate::transport) fn open(
     });
     let reader = TcpReader {
         socket: socket.clone(),
-        in_bulk: false,
+        coming: Coming::Some,
         preferred: LARGE_READ,
         early: None,
     };
@@ -216,14 +217,33 @@ impl Expire for Socket {
 #[derive(Debug)]
 pub struct TcpReader {
     socket: Arc<Socket>,
-    /// Much came with the last read. The next one takes as much as goes in a
-    /// frame then; else it waits with a small buffer, so that an idle
-    /// connection pins little memory and a small exchange is one call.
-    in_bulk: bool,
+    coming: Coming,
     /// How much a large read asks for.
     preferred: usize,
     /// What a handshake has read too much.
     early: Option<Buf>,
+}
+
+/// What the last read had, and the next is expected to have. Where much is
+/// coming it takes as much as goes in a frame; else it waits with a small buffer,
+/// so that an idle connection pins little memory and a small exchange is one
+/// call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coming {
+    Little,
+    Some,
+    Much,
+}
+
+impl Coming {
+    /// After `len` bytes have come into a small buffer of `room`.
+    fn after(len: usize, room: usize) -> Self {
+        match len {
+            _ if len == room => Self::Much,
+            ..=LITTLE_READ => Self::Little,
+            _ => Self::Some,
+        }
+    }
 }
 
 impl TcpReader {
@@ -245,10 +265,13 @@ impl TcpReader {
         &mut self,
         read: impl FnOnce(&TcpStream, &mut [u8]) -> io::Result<usize>,
     ) -> Result<Buf, LinkError> {
-        let mut buf = Buf::with_capacity(SMALL_READ);
+        let mut buf = Buf::with_capacity(match self.coming {
+            Coming::Little => LITTLE_READ,
+            _ => SMALL_READ,
+        });
         let received = read(&self.socket.stream, buf.spare());
         let len = self.received(received)?;
-        self.in_bulk = buf.spare().len() == len;
+        self.coming = Coming::after(len, buf.spare().len());
         buf.advance_end(len);
         Ok(buf)
     }
@@ -274,7 +297,10 @@ impl TcpReader {
         let received = recv(&*self.socket.stream, &mut room[..wanted], flags).map(|(len, _)| len);
         let len = self.received(received.map_err(io::Error::from))?;
         self.preferred = LARGE_READ;
-        self.in_bulk = len >= wanted.min(SMALL_READ);
+        self.coming = match len >= wanted.min(SMALL_READ) {
+            true => Coming::Much,
+            false => Coming::Some, // of which a part may have come before
+        };
         buf.advance_end(len);
         Ok(buf)
     }
@@ -313,9 +339,9 @@ impl Reader for TcpReader {
             return self.read();
         }
         // What is expected is mostly there already.
-        let at_hand = match self.in_bulk {
-            true => self.try_read_large(),
-            false => self.try_read_small(),
+        let at_hand = match self.coming {
+            Coming::Much => self.try_read_large(),
+            _ => self.try_read_small(),
         };
         match at_hand {
             Err(LinkError::WouldBlock) => {}
@@ -331,7 +357,7 @@ impl Reader for TcpReader {
         if let Some(early) = self.early.take() {
             return Ok(Some(early));
         }
-        let buf = if self.in_bulk {
+        let buf = if self.coming == Coming::Much {
             self.read_large(idle)?
         } else {
             idle();
