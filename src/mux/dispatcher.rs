@@ -2,7 +2,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::{CarrierOptions, Left, ServerWorker};
+use super::{CarrierOptions, Left, MuxError, ServerWorker};
 use crate::limits::MUX_DOMAIN;
 use crate::link::{DispatchError, Dispatcher, Link, Request};
 
@@ -41,6 +41,14 @@ impl MuxDispatcher {
         let carriers = carriers.iter().filter_map(Weak::upgrade);
         carriers.map(|carrier| carrier.drain()).sum()
     }
+
+    /// Not inlined: everybody else would keep room for it on his stack.
+    #[inline(never)]
+    fn serve_carrier(&self, request: &Request, link: Link) -> Result<(), MuxError> {
+        let (inner, origin) = (self.inner.clone(), request.clone());
+        let list = |worker: &_| Listed::new(&self.carriers, worker);
+        ServerWorker::serve_listed(link, inner, origin, &self.options, list)
+    }
 }
 
 impl Dispatcher for MuxDispatcher {
@@ -48,15 +56,7 @@ impl Dispatcher for MuxDispatcher {
         if request.target.address.domain() != Some(MUX_DOMAIN) {
             return self.inner.dispatch(request, link);
         }
-        let (inner, origin) = (self.inner.clone(), request.clone());
-        let list = |worker: &_| Listed::new(&self.carriers, worker);
-        Ok(ServerWorker::serve_listed(
-            link,
-            inner,
-            origin,
-            &self.options,
-            list,
-        )?)
+        Ok(self.serve_carrier(request, link)?)
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
