@@ -241,6 +241,10 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// as one of its sessions stalls, which it ends after [`CONN_IDLE`]: twice that.
 pub const UNREAD: Duration = Duration::from_secs(600);
 
+/// Between two measures of a carrier's round trip while windows are granted on
+/// it: often enough to have one before they have grown past what the path holds.
+pub const MEASURED_AGAIN: Duration = Duration::from_millis(50);
+
 /// Silence of a carrier after which a new session's peer is probed at once; and
 /// how long its answer may take, or four usual round trips if these are
 /// longer, before carriers whose peers answer are preferred.

@@ -25,7 +25,7 @@ use super::roster::Totals;
 use super::session::Session;
 use super::stats::{Counters, WorkerStats};
 use super::table::SessionManager;
-use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, QUIET_PEER};
+use crate::limits::{CLOSE_GRACE, JOIN_DEADLINE, MAX_FRAME_PAYLOAD, MEASURED_AGAIN, QUIET_PEER};
 use crate::link::{Handle, Link, Reader};
 use crate::sync::shim::Mutex;
 use crate::sync::{Crew, Done, Next, Periodic, Timer};
@@ -292,11 +292,29 @@ impl Carrier {
         }
     }
 
+    /// Measures the round trip to a muxcool peer again while much flows, for
+    /// nobody asks then whether it is there. The first measure may have met a
+    /// queue, or a busy machine, and windows follow the shortest.
+    pub(super) fn measure(&self) {
+        if self.peer.is_plain() {
+            return;
+        }
+        let probes = self.peer.probes();
+        if let Some(probe) = probes.begin_if_none_within(MEASURED_AGAIN, self.now()) {
+            self.send_probe(probe);
+        }
+    }
+
     /// Whether the peer takes longer to answer than it should: it need not be
-    /// gone, but others are better.
+    /// gone, but others are better. A muxcool peer whose answer waits behind its
+    /// data does not.
     pub(super) fn is_overdue(&self) -> bool {
         let Some(since) = self.peer.probes().awaited_since() else {
             return false;
+        };
+        let since = match self.peer.is_plain() {
+            true => since,
+            false => since.max(self.peer.last_heard()),
         };
         let usual = self.peer.round_trip().unwrap_or_default();
         let waited = self.now().saturating_duration_since(since);

@@ -83,7 +83,7 @@ impl<'a, R: Role> Demux<'a, R> {
             }
             self.take(buf, &mut decoder)?;
             if self.grants.are_due() {
-                self.grants.send(self.carrier.outgoing());
+                send_grants(&mut self.grants, self.carrier);
             }
             self.carrier.outgoing().know_peer();
             // So that large payloads are not cut in two by reads, each at the
@@ -127,8 +127,8 @@ impl<'a, R: Role> Demux<'a, R> {
     }
 
     fn read(&mut self, reader: &mut dyn Reader) -> Result<Option<Buf>, LinkError> {
-        let (grants, outgoing) = (&mut self.grants, self.carrier.outgoing());
-        reader.read_idling(&mut || grants.send(outgoing))
+        let (grants, carrier) = (&mut self.grants, self.carrier);
+        reader.read_idling(&mut || send_grants(grants, carrier))
     }
 
     fn handle(&mut self, event: Event<'_>) -> Result<(), MuxError> {
@@ -277,5 +277,11 @@ impl Current {
             Some(session) if session.network() == Network::Udp => Current::Datagram(session),
             Some(session) => Current::Stream(session),
         }
+    }
+}
+
+fn send_grants(grants: &mut Grants, carrier: &Carrier) {
+    if grants.send(carrier.outgoing()) {
+        carrier.measure();
     }
 }

@@ -33,13 +33,16 @@ impl Grants {
         self.read >= GRANTS_TOGETHER
     }
 
-    /// Sends all that wait. The calling thread must hold no lock.
-    pub(super) fn send(&mut self, outgoing: &Outgoing) {
+    /// Sends all that wait; returns whether any did. The calling thread must
+    /// hold no lock.
+    pub(super) fn send(&mut self, outgoing: &Outgoing) -> bool {
         self.read = 0;
-        if !self.waiting.is_empty() {
-            outgoing.credit(&self.waiting);
-            self.waiting.clear();
+        if self.waiting.is_empty() {
+            return false;
         }
+        outgoing.credit(&self.waiting);
+        self.waiting.clear();
+        true
     }
 }
 

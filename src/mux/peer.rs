@@ -42,7 +42,7 @@ impl Peer {
             suspect: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             held_up: AtomicUsize::new(0),
-            probes: Probes::new(),
+            probes: Probes::new(now),
         }
     }
 

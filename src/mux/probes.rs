@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::MuxError;
+use crate::sync::Lately;
 use crate::sync::shim::atomic::{AtomicU64, Ordering};
 use crate::sync::shim::{Condvar, Mutex};
 
@@ -28,6 +29,8 @@ pub(super) struct Probes {
     changed: Condvar,
     /// The shortest round trip, in microseconds; `u64::MAX` if there is none.
     shortest: AtomicU64,
+    /// A round trip was to be measured while much flows.
+    measured: Lately,
 }
 
 #[derive(Debug, Default)]
@@ -43,11 +46,12 @@ struct State {
 }
 
 impl Probes {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
             shortest: AtomicU64::new(u64::MAX),
+            measured: Lately::new(now),
         }
     }
 
@@ -66,6 +70,16 @@ impl Probes {
         let mut state = self.state.lock();
         let is_free = state.under_way.is_none() && !state.over;
         is_free.then(|| state.begin(plain, now))
+    }
+
+    /// The same with PING, unless it was called for one that began less than
+    /// `time` ago.
+    pub(super) fn begin_if_none_within(&self, time: Duration, now: Instant) -> Option<Probe> {
+        if self.measured.is_within(time, now) {
+            return None;
+        }
+        self.measured.note(now);
+        self.begin_if_none(false, now)
     }
 
     /// Since when the answer to a probe has been awaited.
@@ -162,8 +176,8 @@ mod tests {
 
     #[test]
     fn the_shortest_round_trip_is_kept() {
-        let probes = Probes::new();
         let start = Instant::now();
+        let probes = Probes::new(start);
         assert_eq!(probes.round_trip(), None);
         for (took, shortest) in [(5, 5), (3, 3), (4, 3)] {
             let probe = probes.begin(false, start).unwrap();
@@ -176,8 +190,8 @@ mod tests {
 
     #[test]
     fn who_asks_while_a_probe_is_under_way_gets_the_next() {
-        let probes = Probes::new();
         let start = Instant::now();
+        let probes = Probes::new(start);
         let (first, sent) = probes.ask(true, start);
         let sent = sent.unwrap();
         let (second, none) = probes.ask(true, start + MILLISECOND);
@@ -191,12 +205,25 @@ mod tests {
         assert_eq!(probes.wait(second, MILLISECOND).unwrap(), 7 * MILLISECOND);
     }
 
+    #[test]
+    fn measures_while_much_flows_are_some_time_apart() {
+        let start = Instant::now();
+        let probes = Probes::new(start);
+        let measure = |at| probes.begin_if_none_within(10 * MILLISECOND, start + at * MILLISECOND);
+        assert_eq!(measure(9), None);
+        let probe = measure(10).unwrap();
+        assert_eq!(measure(20), None, "one is under way");
+        probes.answered(probe, false, start + 21 * MILLISECOND);
+        assert_eq!(measure(29), None);
+        assert!(measure(30).is_some());
+    }
+
     /// Its answer would be taken for the next one's, and the next one's for
     /// that after it.
     #[test]
     fn a_plain_probe_is_never_given_up_for_another() {
-        let probes = Probes::new();
         let start = Instant::now();
+        let probes = Probes::new(start);
         let probe = probes.begin(true, start).unwrap();
         assert_eq!(probes.begin(true, start + MILLISECOND), None);
         assert_eq!(probes.begin_if_none(true, start + MILLISECOND), None);
@@ -209,8 +236,8 @@ mod tests {
 
     #[test]
     fn a_probe_that_is_given_up_leaves_its_askers_to_the_next() {
-        let probes = Probes::new();
         let start = Instant::now();
+        let probes = Probes::new(start);
         let (first, _) = probes.ask(true, start);
         let (second, _) = probes.ask(true, start);
         let ping = probes.begin(false, start).unwrap(); // the peer has said HELLO

@@ -1,11 +1,12 @@
 //! Round trips, as those who ask are told.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use muxcool::limits::SHORTEST_PROBE;
+use muxcool::limits::{INITIAL_WINDOW, MEASURED_AGAIN, SHORTEST_PROBE};
 use muxcool::mux::{
     CarrierOptions, ClientOptions, ClientWorker, LivenessTimes, MuxError, MuxServer,
 };
@@ -18,7 +19,7 @@ use crate::mux_support::tasks::{PATIENCE, wait_until_asleep};
 use crate::mux_support::tcp;
 use crate::mux_support::time::Time;
 use crate::mux_support::wire::{Spec, wire};
-use crate::{client, muxcool_client};
+use crate::{HELLO, client, is_ping, muxcool_client};
 
 const AT_ONCE: Duration = Duration::from_millis(1);
 
@@ -153,6 +154,44 @@ impl Asking {
     fn finish(self) -> Result<Duration, MuxError> {
         self.0.join().unwrap()
     }
+}
+
+/// The first measure met a queue.
+#[test]
+fn while_much_flows_the_round_trip_is_measured_again_and_not_too_often() {
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    let _scene = scene();
+    let time = Time::new();
+    let (worker, mut stream, mut speaker) = client(&time);
+    let answer = |speaker: &mut Speaker, after: Duration| {
+        let nonce = speaker.pinged();
+        time.pass(after);
+        speaker.say(&[Signal::Pong(nonce)]);
+        speaker.sync();
+    };
+    speaker.say(&[HELLO]);
+    answer(&mut speaker, 35 * MILLISECOND);
+    let mut flow = |speaker: &mut Speaker| {
+        let piece = vec![7; INITIAL_WINDOW as usize / 4];
+        speaker.stream(stream.id(), &piece, 16 * 1024);
+        stream.read_exact(&mut vec![0; piece.len()]).unwrap();
+        let _granted = speaker.credit(stream.id());
+        speaker.sync();
+    };
+    for took in [20, 25] {
+        time.pass(MEASURED_AGAIN);
+        flow(&mut speaker);
+        answer(&mut speaker, took * MILLISECOND);
+        flow(&mut speaker);
+        assert!(
+            !speaker
+                .signals()
+                .iter()
+                .any(|signal| is_ping(signal).is_some())
+        );
+        assert_eq!(worker.stats().round_trip, Some(20 * MILLISECOND));
+    }
+    worker.close();
 }
 
 #[test]
