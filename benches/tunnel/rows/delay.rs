@@ -7,6 +7,7 @@ use crate::{
     figure::{Better, Line},
     load::visits,
     peer::Peer,
+    process::Path,
     tunnel::Tunnel,
 };
 
@@ -22,7 +23,7 @@ pub const IDLE: Plan = Plan {
     },
     rounds,
     order: Order::InTurn,
-    measure: idle,
+    measure: |peer, extent| idle(&Path::PLAIN, peer, extent),
 };
 
 pub const BUSY: Plan = Plan {
@@ -40,12 +41,14 @@ pub const BUSY: Plan = Plan {
     measure: busy,
 };
 
-fn time(what: &str) -> Line {
+pub(super) fn time(what: &str) -> Line {
     Line::new(what, "us", Better::Less)
 }
 
-fn idle(peer: Peer, extent: &Extent) -> Result<Vec<f64>, Failure> {
-    let tunnel = Tunnel::start(peer, &[])?;
+/// Pings in the middle and the slowest but a hundredth, and the first byte of a
+/// new connection in the middle.
+pub(super) fn idle(path: &Path, peer: Peer, extent: &Extent) -> Result<Vec<f64>, Failure> {
+    let tunnel = Tunnel::start_on(path, peer, &[])?;
     let door = tunnel.crowd_door();
     let pings = Pinger::enter(door)?.pings(extent.pinging)?;
     let visits = visits::times(door, extent.visits)?;

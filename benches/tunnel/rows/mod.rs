@@ -32,7 +32,7 @@ impl Named for Plan {
     }
 }
 
-pub const ALL: [Plan; 15] = [
+pub const ALL: [Plan; 16] = [
     bulk::DOWN,
     bulk::UP,
     bulk::EIGHT,
@@ -44,6 +44,7 @@ pub const ALL: [Plan; 15] = [
     idle::VERY_MANY,
     idle::QUIET,
     secure::TLS,
+    secure::TLS_PING,
     secure::TLS_BOTH,
     secure::TLS_PACED,
     secure::VMESS,

@@ -6,6 +6,7 @@ use std::{thread, time::Duration};
 use super::{
     MULTIPLEXERS, Order, Plan,
     bulk::{self, processor_time, rate},
+    delay::{self, time},
     rounds,
 };
 use crate::{
@@ -41,6 +42,21 @@ pub const TLS: Plan = Plan {
     rounds,
     order: Order::InTurn,
     measure: |peer, extent| bulk::down(&ON_LOOPBACK, peer, extent),
+};
+
+pub const TLS_PING: Plan = Plan {
+    name: "tls-ping",
+    peers: MULTIPLEXERS,
+    lines: |_| {
+        vec![
+            time("TLS, 64-byte ping, p50"),
+            time("TLS, 64-byte ping, p99"),
+            time("TLS, new connection to first byte, p50"),
+        ]
+    },
+    rounds,
+    order: Order::InTurn,
+    measure: |peer, extent| delay::idle(&ON_LOOPBACK, peer, extent),
 };
 
 pub const WS: Plan = Plan {
