@@ -532,10 +532,64 @@ fn rules_lead_to_outbounds_balancers_and_the_default() {
     let balanced = explained(&["--to", "udp:a.example:80"]);
     assert_eq!(tags(&balanced), ["out-1", "out-2"]);
     assert_eq!(balanced["balancer"], "even");
+    assert_eq!(balanced["strategy"], "random");
+    assert_eq!(balanced["fallback"], "drop");
     let left = explained(&["--to", "tcp:a.example:80"]);
     assert_eq!(tags(&left), ["first"]);
     assert_eq!(left["rule"], Value::Null);
     assert_eq!(left["passes"][0]["rules"][7]["unmet"], "network udp");
+}
+
+/// A bridge whose visitors go out by freedom, or by a server.
+fn bounded() -> String {
+    let freedom = r#""outbounds": [{"protocol": "freedom", "tag": "out", "settings": {
+      "finalRules": [{"action": "block", "port": 443}, {"action": "allow"}]}},"#;
+    let outbounds = BRIDGE.replace(r#""outbounds": ["#, freedom);
+    let allowed = r#"["127.0.0.1:80", "10.0.0.0/8", ":443"]"#;
+    let rule = r#"{"type": "field", "inboundTag": ["bridge"], "port": 8, "outboundTag": "to"},"#;
+    let rules = format!(r#""rules": [{rule}"#);
+    let text = outbounds.replace(r#"":80""#, allowed);
+    text.replace(r#""rules": ["#, &rules)
+}
+
+#[test]
+fn an_explanation_says_what_may_be_dialled() {
+    let told = |to: &str| {
+        let args = ["explain", "--from", "bridge", "--to", to];
+        let output = on(&bounded(), &args, &[]);
+        stdout(&output).lines().last().unwrap().to_owned()
+    };
+    let freely = "127.0.0.1:80 of allowTargets and finalRules[1]";
+    for (to, last) in [
+        (
+            "tcp:127.0.0.1:80",
+            format!("allowed 127.0.0.1:80: {freely}"),
+        ),
+        (
+            "tcp:10.1.2.3:443",
+            "refused 10.1.2.3:443: finalRules[0]".into(),
+        ),
+        (
+            "tcp:127.0.0.1:22",
+            "refused 127.0.0.1:22: not in allowTargets".into(),
+        ),
+        (
+            "tcp:10.1.2.3:8",
+            "allowed 10.1.2.3:8: 10.0.0.0/8 of allowTargets".into(),
+        ),
+        (
+            "tcp:192.0.2.1:8",
+            "refused 192.0.2.1:8: not in allowTargets".into(),
+        ),
+    ] {
+        assert_eq!(told(to), last);
+    }
+    let by_name = told("tcp:a.example:8");
+    assert!(
+        by_name.starts_with("refused a.example:8: only addresses"),
+        "{by_name}"
+    );
+    assert!(told("tcp:t.example:0").starts_with("goes to to"));
 }
 
 #[test]

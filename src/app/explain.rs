@@ -6,8 +6,11 @@ use std::sync::Arc;
 use super::StartError;
 use crate::config::{OutboundOptions, OutboundPlan, Plan};
 use crate::link::{DispatchError, Link, Outbound, Request};
-use crate::net::Destination;
+use crate::net::{AllowedTargets, Destination, Network};
+use crate::proxy::freedom;
+use crate::reverse::BridgeOptions;
 use crate::router::{OutboundManager, Router};
+use crate::transport::tcp::resolve;
 
 pub use crate::router::{
     BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, Explanation, Pass,
@@ -34,7 +37,7 @@ pub struct Question {
 ///
 /// # Errors
 /// [`StartError::DuplicateTag`], which no plan that was read has.
-pub fn explain(plan: &Plan, question: Question) -> Result<Explanation, StartError> {
+pub fn explain(plan: &Plan, question: &Question) -> Result<Explanation, StartError> {
     let outbounds = OutboundManager::new();
     for outbound in &plan.outbounds {
         outbounds.add_handler(Arc::new(Named(outbound.tag.clone())))?;
@@ -44,11 +47,11 @@ pub fn explain(plan: &Plan, question: Question) -> Result<Explanation, StartErro
     }
     let router = Router::new(plan.router.clone(), Arc::new(outbounds));
     Ok(router.explain(&Request {
-        inbound: question.inbound.into(),
+        inbound: question.inbound.as_str().into(),
         source: question.source,
-        user: question.user.map(Into::into),
-        protocol: question.protocol.map(Into::into),
-        ..Request::new(question.target)
+        user: question.user.as_deref().map(Into::into),
+        protocol: question.protocol.as_deref().map(Into::into),
+        ..Request::new(question.target.clone())
     }))
 }
 
@@ -96,6 +99,100 @@ fn each<T>(servers: &[T], parts: impl Fn(&T) -> (&crate::net::Address, u16)) -> 
         format!("{address}:{port}")
     });
     shown.collect()
+}
+
+/// What is said of an address that an outbound would dial, or be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The address; where there is none to judge, the name.
+    pub address: String,
+    /// Whether it may be dialled.
+    pub is_allowed: bool,
+    /// The entry that says so.
+    pub why: String,
+}
+
+/// Judges what a connection from `inbound` to `target` would be dialled at by
+/// the outbound with this tag: by the `allowTargets` of the bridge that it
+/// comes in by, and by the `finalRules` of a freedom outbound, which resolves
+/// names. Nothing is said where there are neither.
+pub fn judge(plan: &Plan, inbound: &str, target: &Destination, tag: &str) -> Vec<Judgement> {
+    let mut bridges = plan.bridges.iter();
+    let bridge = bridges.find(|bridge| bridge.tag == inbound);
+    let asks_portal = |bridge: &&BridgeOptions| target.address.domain() == Some(&bridge.asked());
+    let bridge = bridge.filter(|bridge| !asks_portal(bridge));
+    let allowed = bridge.and_then(|bridge| bridge.allow_targets.as_ref());
+    let mut outbounds = plan.outbounds.iter();
+    let outbound = outbounds.find(|outbound| *outbound.tag == *tag);
+    match outbound.map(|outbound| &outbound.options) {
+        Some(OutboundOptions::Freedom(options)) => judge_dialled(options, target, allowed),
+        _ => allowed.map_or_else(Vec::new, |allowed| vec![judge_named(target, allowed)]),
+    }
+}
+
+fn judge_dialled(
+    options: &freedom::OutboundOptions,
+    target: &Destination,
+    allowed: Option<&AllowedTargets>,
+) -> Vec<Judgement> {
+    if allowed.is_none() && options.final_rules.is_empty() {
+        return Vec::new();
+    }
+    let target = options.redirected(target);
+    match resolve(&target.address, target.port) {
+        Ok(found) => found
+            .into_iter()
+            .map(|address| judge_address(options, target.network, address, allowed))
+            .collect(),
+        Err(e) => vec![Judgement {
+            address: target.address.to_string(),
+            is_allowed: false,
+            why: format!("its addresses cannot be found out: {e}"),
+        }],
+    }
+}
+
+fn judge_address(
+    options: &freedom::OutboundOptions,
+    network: Network,
+    address: SocketAddr,
+    allowed: Option<&AllowedTargets>,
+) -> Judgement {
+    let of_bridge = allowed.map(|allowed| by_bridge(allowed, address));
+    let decides = options.deciding_rule(network, address);
+    let decides = decides.and_then(|at| Some((at, options.final_rules.get(at)?.allow)));
+    let (is_allowed, why) = match (of_bridge, decides) {
+        (Some((false, why)), _) => (false, why),
+        (Some((true, why)), Some((at, true))) => (true, format!("{why} and finalRules[{at}]")),
+        (_, Some((at, is_allowed))) => (is_allowed, format!("finalRules[{at}]")),
+        (Some(allowed), None) => allowed,
+        (None, None) => (true, "none of finalRules".to_owned()),
+    };
+    Judgement {
+        address: address.to_string(),
+        is_allowed,
+        why,
+    }
+}
+
+/// What is not dialled here is judged by the address that is asked for.
+fn judge_named(target: &Destination, allowed: &AllowedTargets) -> Judgement {
+    let (is_allowed, why) = match target.address.ip() {
+        Some(ip) => by_bridge(allowed, SocketAddr::new(ip, target.port)),
+        None => (false, DispatchError::Unchecked.to_string()),
+    };
+    Judgement {
+        address: format!("{}:{}", target.address, target.port),
+        is_allowed,
+        why,
+    }
+}
+
+fn by_bridge(allowed: &AllowedTargets, address: SocketAddr) -> (bool, String) {
+    match allowed.permitting(address) {
+        Some(range) => (true, format!("{range} of allowTargets")),
+        None => (false, "not in allowTargets".to_owned()),
+    }
 }
 
 /// An outbound that nothing is sent to.

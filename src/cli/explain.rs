@@ -13,7 +13,8 @@ use super::commands::say;
 use super::doctor::{load_diagnosed, say_in_colour};
 use super::failure::Failure;
 use crate::app::explain::{
-    Condition, DomainPattern, Explanation, Pass, Question, Verdict, Way, describe, explain,
+    BalancerOptions, BalancerStrategy, Condition, DomainPattern, Explanation, Judgement, Pass,
+    Question, Verdict, Way, describe, explain, judge,
 };
 use crate::config::{Diagnosis, Plan};
 use crate::net::{Address, Destination, Network};
@@ -71,7 +72,8 @@ pub(super) fn answer(args: &ExplainArgs) -> Result<(), Failure> {
         protocol: args.protocol.clone(),
     };
     let answer = Answer {
-        explanation: explain(&plan, question)?,
+        explanation: explain(&plan, &question)?,
+        question,
         plan: &plan,
         diagnosis: &diagnosis,
     };
@@ -100,6 +102,7 @@ fn known_inbound(plan: &Plan, tag: &str) -> Result<String, Failure> {
 
 struct Answer<'a> {
     explanation: Explanation,
+    question: Question,
     plan: &'a Plan,
     diagnosis: &'a Diagnosis,
 }
@@ -118,12 +121,22 @@ impl Answer<'_> {
         rule.map_or(&[], |rule| &rule.conditions)
     }
 
-    fn balancer(&self) -> Option<&str> {
+    fn balancer(&self) -> Option<&BalancerOptions> {
         let rule = self.explanation.rule()?;
+        let mut balancers = self.plan.router.balancers.iter();
         match &self.plan.router.rules.get(rule)?.outbound {
-            Way::Balancer(tag) => Some(tag),
+            Way::Balancer(tag) => balancers.find(|balancer| balancer.tag == *tag),
             Way::Outbound(_) => None,
         }
+    }
+
+    fn judgements(&self, tag: &str) -> Vec<Judgement> {
+        judge(
+            self.plan,
+            &self.question.inbound,
+            &self.question.target,
+            tag,
+        )
     }
 
     fn write_pass(&self, f: &mut fmt::Formatter<'_>, pass: &Pass) -> fmt::Result {
@@ -158,42 +171,48 @@ impl Answer<'_> {
             return writeln!(f, "refused: there is no outbound");
         }
         let why = match (self.balancer(), self.explanation.rule()) {
-            (Some(tag), _) => format!(" of balancer {tag}"),
+            (Some(balancer), _) => of_balancer(balancer, &self.explanation),
             (None, Some(_)) => String::new(),
             (None, None) => ", the first one, as no rule decides".to_owned(),
         };
         for tag in &self.explanation.outbounds {
             let what = describe(self.plan, tag);
             writeln!(f, "{BOLD}goes to{BOLD:#} {}{why}: {what}", named(tag))?;
+            for judgement in self.judgements(tag) {
+                write_judgement(f, &judgement)?;
+            }
         }
-        self.write_balancer(f)
-    }
-
-    fn write_balancer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tag = self.balancer();
-        let mut balancers = self.plan.router.balancers.iter();
-        let Some(balancer) = balancers.find(|balancer| Some(&*balancer.tag) == tag) else {
-            return Ok(());
-        };
-        write!(f, "picked by {:?}", balancer.strategy)?;
-        match &balancer.fallback {
-            Some(tag) => writeln!(f, "; {tag} if none works"),
-            None => writeln!(f),
-        }
+        self.balancer().map_or(Ok(()), |b| write_balancer(f, b))
     }
 
     fn to_json(&self) -> Value {
         let outbounds = self.explanation.outbounds.iter();
-        let outbounds: Vec<Value> = outbounds
-            .map(|tag| json!({ "tag": &**tag, "what": describe(self.plan, tag) }))
-            .collect();
+        let outbounds: Vec<Value> = outbounds.map(|tag| self.outbound_json(tag)).collect();
         let passes = self.explanation.passes.iter();
         let passes: Vec<Value> = passes.map(|pass| self.pass_json(pass)).collect();
         json!({
             "rule": self.explanation.rule(),
-            "balancer": self.balancer(),
+            "balancer": self.balancer().map(|balancer| &*balancer.tag),
+            "strategy": self.balancer().map(|balancer| strategy(balancer).0),
+            "fallback": self.balancer().and_then(|balancer| balancer.fallback.as_deref()),
             "outbounds": outbounds,
             "passes": passes,
+        })
+    }
+
+    fn outbound_json(&self, tag: &str) -> Value {
+        let judgements = self.judgements(tag).into_iter();
+        let addresses = judgements.map(|judgement| {
+            json!({
+                "address": judgement.address,
+                "allowed": judgement.is_allowed,
+                "why": judgement.why,
+            })
+        });
+        json!({
+            "tag": tag,
+            "what": describe(self.plan, tag),
+            "addresses": addresses.collect::<Vec<_>>(),
         })
     }
 
@@ -224,6 +243,52 @@ impl Answer<'_> {
     }
 }
 
+/// Whether what was picked is the balancer's, or what is left where it selects
+/// nothing.
+fn of_balancer(balancer: &BalancerOptions, explanation: &Explanation) -> String {
+    let mut outbounds = explanation.outbounds.iter();
+    match outbounds.any(|tag| balancer.selects(tag)) {
+        true => format!(" of balancer {}", balancer.tag),
+        false => format!(", as balancer {} selects no outbound", balancer.tag),
+    }
+}
+
+fn write_balancer(f: &mut fmt::Formatter<'_>, balancer: &BalancerOptions) -> fmt::Result {
+    let (name, meaning) = strategy(balancer);
+    write!(f, "one of them at a time, by {name}: {meaning}")?;
+    match &balancer.fallback {
+        Some(tag) => writeln!(f, "; {tag} if none works"),
+        None => writeln!(f, "; any if none works"),
+    }
+}
+
+/// Its name in configurations, and what that picks. What works, and how well,
+/// only the running program knows.
+fn strategy(balancer: &BalancerOptions) -> (&'static str, &'static str) {
+    match balancer.strategy {
+        BalancerStrategy::Random => ("random", "any of those that work"),
+        BalancerStrategy::RoundRobin => ("roundRobin", "those that work in turn"),
+        BalancerStrategy::LeastPing => (
+            "leastPing",
+            "of those that work the nearest, as the running program has seen",
+        ),
+        BalancerStrategy::LeastLoad => (
+            "leastLoad",
+            "of those that work and are near, the one with the fewest connections of the running \
+             program",
+        ),
+    }
+}
+
+fn write_judgement(f: &mut fmt::Formatter<'_>, judgement: &Judgement) -> fmt::Result {
+    let Judgement { address, why, .. } = judgement;
+    match judgement.is_allowed {
+        true => writeln!(f, "{GREEN}allowed{GREEN:#} {address}: {why}"),
+        false => writeln!(f, "{RED}refused{RED:#} {address}: {why}"),
+    }
+}
+
+const RED: Style = AnsiColor::Red.on_default().bold();
 const GREEN: Style = AnsiColor::Green.on_default().bold();
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

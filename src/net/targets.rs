@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
@@ -30,10 +31,14 @@ impl AllowedTargets {
     /// Whether `target` may be dialled. An IPv4 address in the clothes of IPv6
     /// is the IPv4 address.
     pub fn permits(&self, target: SocketAddr) -> bool {
+        self.permitting(target).is_some()
+    }
+
+    /// The first range that `target` is in.
+    pub fn permitting(&self, target: SocketAddr) -> Option<&TargetRange> {
         let ip = target.ip().to_canonical();
-        self.ranges
-            .iter()
-            .any(|range| range.contains(ip, target.port()))
+        let mut ranges = self.ranges.iter();
+        ranges.find(|range| range.contains(ip, target.port()))
     }
 }
 
@@ -41,6 +46,33 @@ impl TargetRange {
     fn contains(&self, ip: IpAddr, port: u16) -> bool {
         let has_address = self.net.is_none_or(|net| net.contains(&ip));
         has_address && self.ports.contains(&port)
+    }
+}
+
+/// As configurations have it: `10.0.0.0/8`, `192.0.2.1:80`, `[fc00::/7]:443` or
+/// `:8000-8999`.
+impl fmt::Display for TargetRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (*self.ports.start(), *self.ports.end());
+        let has_ports = (first, last) != (0, u16::MAX) || self.net.is_none();
+        match self.net {
+            None => {}
+            Some(net) if net.addr().is_ipv6() && has_ports => write!(f, "[{}]", shown(net))?,
+            Some(net) => f.write_str(&shown(net))?,
+        }
+        match has_ports {
+            true if first == last => write!(f, ":{first}"),
+            true => write!(f, ":{first}-{last}"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A range of one address is that address.
+fn shown(net: IpNet) -> String {
+    match net.prefix_len() == net.max_prefix_len() {
+        true => net.addr().to_string(),
+        false => net.to_string(),
     }
 }
 
@@ -84,6 +116,22 @@ mod tests {
         let six = allowed(&[("fc00::/7", 1000..=2000)]);
         check(&six, "[fd00::1%3]:1000", true);
         check(&six, "[fd00::1]:2001", false);
+    }
+
+    #[test]
+    fn a_range_is_shown_as_it_is_configured() {
+        let table = [
+            ("192.0.2.1/32", ALL, "192.0.2.1"),
+            ("10.0.0.0/8", 80..=90, "10.0.0.0/8:80-90"),
+            ("fc00::/7", ALL, "fc00::/7"),
+            ("fc00::/7", 443..=443, "[fc00::/7]:443"),
+            ("*", 80..=80, ":80"),
+            ("*", ALL, ":0-65535"),
+        ];
+        for (net, ports, shown) in table {
+            let range = &allowed(&[(net, ports)]).ranges[0];
+            assert_eq!(range.to_string(), shown);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
-use super::FinalRule;
-use crate::net::Network;
+use super::{FinalRule, OutboundOptions};
+use crate::net::{Destination, Network};
 
 impl FinalRule {
     /// Whether it holds for every address and port.
@@ -20,13 +20,30 @@ impl FinalRule {
     }
 }
 
-/// What the first rule that holds for `target` says. Where none does, it is
-/// let through. An IPv4 address in the clothes of IPv6 is the IPv4 address.
-pub(super) fn permit(rules: &[FinalRule], network: Network, target: SocketAddr) -> bool {
-    let ip = target.ip().to_canonical();
-    let mut rules = rules.iter();
-    let first = rules.find(|rule| rule.holds(network, ip, target.port()));
-    first.is_none_or(|rule| rule.allow)
+impl OutboundOptions {
+    /// Where a connection to `target` goes.
+    pub fn redirected(&self, target: &Destination) -> Destination {
+        let address = self.redirect_address.as_ref().unwrap_or(&target.address);
+        let port = match self.redirect_port {
+            0 => target.port,
+            port => port,
+        };
+        Destination::new(target.network, address.clone(), port)
+    }
+
+    /// The first final rule that holds for `target`, by its index. An IPv4
+    /// address in the clothes of IPv6 is the IPv4 address.
+    pub fn deciding_rule(&self, network: Network, target: SocketAddr) -> Option<usize> {
+        let ip = target.ip().to_canonical();
+        let mut rules = self.final_rules.iter();
+        rules.position(|rule| rule.holds(network, ip, target.port()))
+    }
+
+    /// What that rule says. Where none holds, the target is let through.
+    pub(super) fn permits(&self, network: Network, target: SocketAddr) -> bool {
+        let rule = self.deciding_rule(network, target);
+        rule.is_none_or(|index| self.final_rules[index].allow)
+    }
 }
 
 #[cfg(test)]
@@ -47,7 +64,11 @@ mod tests {
 
     #[track_caller]
     fn check(rules: &[FinalRule], network: Network, target: &str, expected: bool) {
-        let permitted = permit(rules, network, target.parse().unwrap());
+        let options = OutboundOptions {
+            final_rules: rules.to_vec(),
+            ..OutboundOptions::default()
+        };
+        let permitted = options.permits(network, target.parse().unwrap());
         assert_eq!(permitted, expected, "{target}");
     }
 

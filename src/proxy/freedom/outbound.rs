@@ -5,7 +5,6 @@ use std::sync::Arc;
 use log::{debug, warn};
 use rand::seq::IndexedRandom;
 
-use super::final_rules::permit;
 use super::{DomainStrategy, OutboundOptions};
 use crate::error::chain;
 use crate::link::{self, DispatchError, Link, Request};
@@ -43,16 +42,6 @@ impl Outbound {
         Self { dialer, ..self }
     }
 
-    fn redirected(&self, target: &Destination) -> Destination {
-        let options = &self.options;
-        let address = options.redirect_address.as_ref().unwrap_or(&target.address);
-        let port = match options.redirect_port {
-            0 => target.port,
-            port => port,
-        };
-        Destination::new(target.network, address.clone(), port)
-    }
-
     /// The addresses to try, in order, of those that are allowed. A strategy that finds none for a name leaves it to the system's
     /// order.
     fn addresses(
@@ -61,10 +50,9 @@ impl Outbound {
         allowed: Option<&AllowedTargets>,
     ) -> Result<Vec<SocketAddr>, DispatchError> {
         let found = resolve(&target.address, target.port).map_err(DispatchError::Unreachable)?;
-        let rules = &self.options.final_rules;
         let may_be_dialled = |address: SocketAddr| {
             allowed.is_none_or(|allowed| allowed.permits(address))
-                && permit(rules, target.network, address)
+                && self.options.permits(target.network, address)
         };
         let found = only(found, may_be_dialled)?;
         let chosen = match target.address {
@@ -141,7 +129,7 @@ impl link::Outbound for Outbound {
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        let target = self.redirected(&request.target);
+        let target = self.options.redirected(&request.target);
         let link = self.connect_to(&target, request);
         link.inspect_err(|e| self.note_failure(&target, e))
     }
