@@ -201,13 +201,13 @@ impl RunningInbound {
         let inbound = build(&self.context, &self.plan.options, address);
         let name = name(&self.context, address);
         let (context, acceptor) = (self.context.clone(), self.acceptor.clone());
-        let faults = Complaints::new();
+        let complaints = OfVisitors::default();
         Server::prepare(seat, &name, self.limits, move |visitor| {
             let (mut source, handshake) = (visitor.source, context.handshake);
             let served = serve(&*inbound, &acceptor, visitor, handshake, &mut source);
             if let Err(e) = served {
                 let access = context.access.as_deref();
-                report(&context.tag, source, &e, &faults, access);
+                report(&context.tag, source, &e, &complaints, access);
             }
         })
     }
@@ -388,20 +388,33 @@ fn name(context: &InboundContext, address: SocketAddr) -> String {
     }
 }
 
+/// What is said of visitors whose connections end before their time.
+#[derive(Default)]
+struct OfVisitors {
+    /// For what they have done.
+    faults: Complaints,
+    /// For what a server on their way has not.
+    servers: Complaints,
+}
+
 /// What a visitor does wrong is worth a line, and one in the access log; that
-/// one left is not.
+/// one left, or that his target is not there, is not.
 fn report(
     tag: &str,
     source: SocketAddr,
     e: &ProxyError,
-    faults: &Complaints,
+    complaints: &OfVisitors,
     access: Option<&dyn Access>,
 ) {
     let why = chain(e);
-    if let ProxyError::Dispatch(_) = e {
-        debug!("[{tag}] {source}: {why}");
-    } else if let Some(unsaid) = faults.turn() {
-        info!("[{tag}] {source}: {why}{unsaid}");
+    let turn = match e {
+        ProxyError::Dispatch(_) if e.is_of_server() => complaints.servers.turn(),
+        ProxyError::Dispatch(_) => None,
+        _ => complaints.faults.turn(),
+    };
+    match turn {
+        Some(unsaid) => info!("[{tag}] {source}: {why}{unsaid}"),
+        None => debug!("[{tag}] {source}: {why}"),
     }
     if let (ProxyError::Malformed(_) | ProxyError::Address(_) | ProxyError::Refused(_), Some(log)) =
         (e, access)

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 
+use super::servers::NoServer;
 use crate::link::{DispatchError, LinkError};
 use crate::net::AddressError;
 
@@ -20,6 +21,14 @@ pub enum ProxyError {
     Io(io::Error),
     /// The request was not carried to its target, or was cut.
     Dispatch(DispatchError),
+}
+
+impl ProxyError {
+    /// Whether a server on the way could not be reached, for which the visitor
+    /// can do nothing.
+    pub fn is_of_server(&self) -> bool {
+        NoServer::is_cause_of(self)
+    }
 }
 
 impl fmt::Display for ProxyError {

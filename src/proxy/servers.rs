@@ -1,9 +1,10 @@
 //! The servers of an outbound.
 
-use std::io;
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fmt, io, iter};
 
 use log::debug;
 use rand::seq::IndexedRandom;
@@ -62,7 +63,7 @@ impl<User> Servers<User> {
                 Err(e) => {
                     let (address, port) = (&server.address, server.port);
                     debug!("[{}] {address}:{port} was passed over: {e}", self.tag);
-                    failure = DispatchError::Unreachable(e);
+                    failure = DispatchError::Unreachable(NoServer::new(server, e));
                 }
             }
         }
@@ -81,5 +82,41 @@ impl<User> Servers<User> {
         };
         let addresses = resolve(&server.address, server.port)?;
         self.dialer.connect(&addresses, &server.address, &options)
+    }
+}
+
+/// What is in an error of the system's where it is a server on the way that
+/// there is no connection to, not the target that a visitor has chosen.
+#[derive(Debug)]
+pub(super) struct NoServer {
+    server: String,
+    why: io::Error,
+}
+
+impl NoServer {
+    fn new<User>(server: &Server<User>, why: io::Error) -> io::Error {
+        let server = format!("{}:{}", server.address, server.port);
+        io::Error::new(why.kind(), Self { server, why })
+    }
+
+    /// Whether it is what brought `error` about.
+    pub(super) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
+        let mut causes = iter::successors(Some(error), |&error| error.source());
+        causes.any(|cause| {
+            let inner = cause.downcast_ref().and_then(io::Error::get_ref);
+            inner.is_some_and(|inner| inner.is::<Self>())
+        })
+    }
+}
+
+impl fmt::Display for NoServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no connection to {}", self.server)
+    }
+}
+
+impl Error for NoServer {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.why)
     }
 }

@@ -3,7 +3,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::info;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -15,14 +14,12 @@ use super::{Options, TlsError, TlsFailure};
 use crate::limits::TLS_SESSIONS;
 use crate::link::Link;
 use crate::net::Address;
-use crate::sync::Complaints;
 
 /// The client's part, for any number of connections.
 #[derive(Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
     server_name: Option<Address>,
-    faults: Arc<Complaints>,
 }
 
 impl Client {
@@ -48,7 +45,6 @@ impl Client {
         Ok(Self {
             config: config.into(),
             server_name: options.server_name.clone(),
-            faults: Arc::default(),
         })
     }
 
@@ -58,16 +54,6 @@ impl Client {
     /// # Errors
     /// A [`TlsFailure`], or what the link says.
     pub fn connect(&self, link: Link, server: &Address, deadline: Instant) -> io::Result<Link> {
-        let connected = self.try_connect(link, server, deadline);
-        if let Err(e) = &connected
-            && let Some(unsaid) = self.faults.turn()
-        {
-            info!("no connection to {server}: {e}{unsaid}");
-        }
-        connected
-    }
-
-    fn try_connect(&self, link: Link, server: &Address, deadline: Instant) -> io::Result<Link> {
         let name = name(self.server_name.as_ref().unwrap_or(server))?;
         let connection = ClientConnection::new(self.config.clone(), name);
         let connection = connection.map_err(TlsFailure::Handshake)?;
