@@ -11,10 +11,12 @@ use crate::limits::MAX_CONFIG_SIZE;
 /// V2Ray's name for standard input, in place of a file's.
 const STDIN: &str = "stdin:";
 
+const SAVE_ANEW: &str = "save the file as UTF-8";
+
 /// The text of a file, and the name that messages call it by.
 pub(super) fn read(path: &Path) -> Result<(String, String), ConfigError> {
     let name = path.display().to_string();
-    let bytes = bytes(path).map_err(|error| ConfigError::unreadable(&name, error))?;
+    let bytes = bytes(path).map_err(|error| unreadable(&name, error))?;
     if bytes.len() > MAX_CONFIG_SIZE {
         let what = format!("larger than {MAX_CONFIG_SIZE} bytes");
         return Err(ConfigError::file(&name, what));
@@ -24,8 +26,23 @@ pub(super) fn read(path: &Path) -> Result<(String, String), ConfigError> {
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
-            Err(json::mistake_after(&name, &before, "this is not UTF-8"))
+            Err(json::mistake_after(
+                &name,
+                &before,
+                "this is not UTF-8",
+                SAVE_ANEW,
+            ))
         }
+    }
+}
+
+fn unreadable(name: &str, error: io::Error) -> ConfigError {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            let what = "cannot read the configuration: it is a directory";
+            ConfigError::file(name, what).help("--confdir reads the files in one")
+        }
+        _ => ConfigError::unreadable(name, error),
     }
 }
 

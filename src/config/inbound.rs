@@ -11,6 +11,7 @@ use super::protocol::{self, Known};
 use super::read::{Fields, Keys};
 use super::stream::End;
 use super::tags::Tags;
+use super::value::has_port;
 use super::words::quoted;
 use super::{dokodemo, http, sniffing, socks, stream, vless, vmess};
 use crate::net::Address;
@@ -145,9 +146,14 @@ fn listen_address(node: &Node) -> Result<IpAddr, ConfigError> {
         Ok(Address::Domain(name)) if name.as_str() == "localhost" => {
             Ok(IpAddr::V4(Ipv4Addr::LOCALHOST))
         }
-        _ => Err(node
-            .error(format!("{} is no address to listen on", quoted(text)))
-            .help("use an IP address of this machine, or \"localhost\"")),
+        _ => {
+            let help = match has_port(text) {
+                true => "the port has a key of its own",
+                false => "use an IP address of this machine, or \"localhost\"",
+            };
+            let what = format!("{} is no address to listen on", quoted(text));
+            Err(node.error(what).help(help))
+        }
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) const ROOT: Keys = Keys {
         ("fakedns", ""),
         ("browserForwarder", ""),
         ("services", ""),
+        ("router", "V2Ray 4 has \"routing\""),
         ("env", ""),
         ("version", ""),
     ],

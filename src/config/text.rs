@@ -135,13 +135,21 @@ impl Cleaner<'_> {
         let end = self.rest.find(|c| !belongs(c)).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         if !in_number && !matches!(word, "true" | "false" | "null") {
-            let what = format!("{} has no quotes", quoted(word));
-            let help = "put double quotes around it";
-            return Err(TextError::new(self.out.len(), what, help));
+            return Err(self.without_quotes(word));
         }
         self.out.push_str(word);
         self.rest = rest;
         Ok(())
+    }
+
+    /// At the start it is not only the quotes that are missing.
+    fn without_quotes(&self, word: &str) -> TextError {
+        if matches!(self.out.trim(), "" | "[[") {
+            let help = "a configuration begins with {; YAML and TOML are not read";
+            return TextError::new(self.out.len(), "this is no JSON", help);
+        }
+        let what = format!("{} has no quotes", quoted(word));
+        TextError::new(self.out.len(), what, "put double quotes around it")
     }
 
     fn slash(&mut self) -> Result<(), TextError> {
@@ -232,6 +240,8 @@ mod tests {
             ("/ a", 0, "a lone /"),
             ("[yes]", 1, "\"yes\" has no quotes"),
             ("{port: 1}", 1, "\"port\" has no quotes"),
+            ("# YAML\nport: 1", 7, "this is no JSON"),
+            ("[[inbounds]]", 2, "this is no JSON"),
         ];
         for (text, offset, what) in cases {
             let error = without_comments(text).unwrap_err();

@@ -51,6 +51,7 @@ impl Node {
     pub(super) fn elements(&self) -> Result<&[Node], ConfigError> {
         match &self.value {
             Value::Array(elements) => Ok(elements),
+            Value::Object(_) => Err(self.unexpected("an array").help("put brackets around it")),
             _ => Err(self.unexpected("an array")),
         }
     }
@@ -168,8 +169,12 @@ impl Node {
     pub(super) fn address(&self) -> Result<Address, ConfigError> {
         let text = self.string()?;
         text.parse().map_err(|_| {
+            let help = match has_port(text) {
+                true => "the port has a key of its own",
+                false => "use an IP address or a host name",
+            };
             self.error(format!("{} is no host", quoted(text)))
-                .help("use an IP address or a host name")
+                .help(help)
         })
     }
 
@@ -216,6 +221,12 @@ impl Item<'_> {
             }
         })
     }
+}
+
+/// Whether the text is a host, and a port behind it.
+pub(super) fn has_port(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| host.parse::<Address>().is_ok() && port.parse::<u16>().is_ok())
 }
 
 /// A number as it is written, unless it is absurdly long.

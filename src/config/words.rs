@@ -33,7 +33,9 @@ pub(super) fn instead<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
 pub(super) fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let text: String = text.chars().take(MAX_LOGGED_TEXT).collect();
     let text = text.trim().to_lowercase();
-    misspelt(&text, known).or_else(|| shortened(&text, known))
+    misspelt(&text, known)
+        .or_else(|| shortened(&text, known))
+        .or_else(|| lengthened(&text, known))
 }
 
 /// The name that takes the fewest edits, if they are few.
@@ -52,6 +54,12 @@ fn shortened<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let starts = |name: &&&str| name.to_lowercase().starts_with(text);
     let enough = text.len() >= PREFIX;
     known.iter().filter(|_| enough).find(starts).copied()
+}
+
+/// The name that `text` starts with.
+fn lengthened<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    let is_start = |name: &&&str| name.len() >= PREFIX && text.starts_with(&name.to_lowercase());
+    known.iter().find(is_start).copied()
 }
 
 fn listed(known: &[&str]) -> String {
@@ -87,6 +95,8 @@ mod tests {
             ("proto", Some("protocol")),
             ("warn", None),
             ("sett", Some("settings")),
+            ("portNumber", Some("port")),
+            ("tagName", None),
             ("x", None),
             ("streamSettings", None),
             ("", None),

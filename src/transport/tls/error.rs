@@ -35,6 +35,12 @@ impl fmt::Display for TlsError {
             TlsError::Certificate(what, _) => {
                 write!(f, "the certificate in {what} cannot be used")
             }
+            TlsError::Key(what, Error::InconsistentKeys(_)) => {
+                write!(
+                    f,
+                    "the key in {what} is not that of the certificate beside it"
+                )
+            }
             TlsError::Key(what, _) => write!(f, "the key in {what} cannot be used"),
             TlsError::Setup(_) => f.write_str("TLS cannot be set up"),
             TlsError::NothingToShow => f.write_str("a server needs a certificate and its key"),
@@ -50,6 +56,7 @@ impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             TlsError::Read(_, inner) => Some(inner),
+            TlsError::Key(_, Error::InconsistentKeys(_)) => None,
             TlsError::Certificate(_, inner) | TlsError::Key(_, inner) | TlsError::Setup(inner) => {
                 Some(inner)
             }
