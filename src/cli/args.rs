@@ -36,10 +36,12 @@ const FEATURES: &str = "cli";
   muxcool demo                 see a reverse tunnel work
   muxcool portal --listen 8443 --host portal.example.com --publish 8080=web
                                make one, here; prints the command for the other machine
-  muxcool -c portal.json       run a configuration; the same as muxcool run
+  muxcool test -c portal.json  tell all that is wrong with a configuration
+  muxcool -c portal.json       run it; the same as muxcool run
   muxcool run --help           more about a command
 
-Exit codes: 0 done, 1 failed while running, 2 usage, 23 bad configuration.")]
+Exit codes: 0 done, or ended when told to; 1 failed; 2 wrong usage; 23 bad
+configuration.")]
 pub(super) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -63,7 +65,10 @@ pub(super) enum Command {
   muxcool run -c stdin: < bridge.json
 
 The log's level is that of the configuration; RUST_LOG=debug overrides it.
-SIGHUP, or \"muxcool reload\", puts in force what has changed in the files.")]
+SIGHUP, or \"muxcool reload\", puts in force what has changed in the files.
+
+Exit codes: 0 when told to end, 1 if it cannot go on (a port that is taken), 23 if
+the configuration is wrong, so that a service is not started again and again.")]
     Run(SourceArgs),
 
     /// Tell a running muxcool to read its configuration again
@@ -76,8 +81,8 @@ SIGHUP, or \"muxcool reload\", puts in force what has changed in the files.")]
   muxcool reload --pid 1234          that one
   kill -HUP 1234                     the same without an answer
 
-Prints what has changed, or what is wrong and where; then the exit code is 23.
-Log files are opened anew, for logrotate.")]
+Prints what has changed, or what is wrong and where; then the exit code is 23, and
+1 if none is running. Log files are opened anew, for logrotate.")]
     Reload(TargetArgs),
 
     /// Check a configuration without running it
@@ -86,15 +91,20 @@ Log files are opened anew, for logrotate.")]
   muxcool test -c bridge.json --json | jq '.errors[].line'
 
 Prints \"Configuration OK.\", or everything that is wrong and where; then the exit
-code is 23. Warnings are of what is allowed but probably not meant.")]
+code is 23. Warnings are of what is allowed but probably not meant; they leave the
+exit code at 0.")]
     Test(TestArgs),
 
     /// Tell which rule of a configuration decides on a connection, and why
     #[command(after_help = "Examples:
   muxcool explain -c portal.json --from visitors --to tcp:example.com:443
   muxcool explain -c portal.json --from visitors --to udp:192.0.2.1:53 --source 198.51.100.7
+  muxcool explain -c bridge.json --from bridge --to tcp:127.0.0.1:80
 
-Nothing is connected. Names are resolved only where the rules ask for it.")]
+Nothing is connected. Names are resolved only where the rules, or bounds on what
+may be dialled, ask for it. Which outbound of several a balancer picks depends on
+the running program: all that it may pick are listed. Exit code 2 if no inbound or
+bridge has that tag.")]
     Explain(ExplainArgs),
 
     /// Show how a running muxcool does: its carriers and their streams
@@ -110,7 +120,8 @@ Exit code 1 if none is running.")]
     /// Show a reverse tunnel at work, on this machine and without configuration
     #[command(after_help = "Examples:
   muxcool demo                 open the printed address; Ctrl-C ends it
-  muxcool demo --check         fetch through the tunnel once, compare, report")]
+  muxcool demo --check         fetch through the tunnel once, compare, report; the
+                               exit code is 1 if that fails")]
     Demo(DemoArgs),
 
     /// Take visitors in for services elsewhere, and print the command for there
@@ -118,8 +129,9 @@ Exit code 1 if none is running.")]
   muxcool portal --listen 8443 --host portal.example.com --publish 8080=web
   muxcool portal --listen 0.0.0.0:8443 --publish 8080=web --publish 2222=ssh --publish-udp 5353=dns
 
-Bridges come in by TLS, with an id; the printed token has both. It stays the
-same when the portal is started anew.")]
+Bridges come in by TLS, with an id; the printed token has the id and the pin of the
+certificate. It stays the same when the portal is started anew. Only --listen has
+to be reachable for bridges, and the published ports for visitors.")]
     Portal(PortalArgs),
 
     /// Bring services here to the visitors of a portal
@@ -143,8 +155,9 @@ All connections share one, which is encrypted.")]
     Forward(ForwardCommand),
 
     /// Print a new UUID (version 4), such as VLESS users have
-    #[command(after_help = "Example:
-  muxcool uuid")]
+    #[command(after_help = "Examples:
+  muxcool uuid
+  muxcool uuid -i example      for configurations in which Xray has ids like that")]
     Uuid(UuidArgs),
 
     /// Certificates for TLS
@@ -168,7 +181,7 @@ All connections share one, which is encrypted.")]
 
     /// Print a systemd unit, for a service that runs a configuration
     #[command(after_help = "Examples:
-  muxcool unit > /etc/systemd/system/muxcool.service
+  muxcool unit > /etc/systemd/system/muxcool.service && systemctl enable --now muxcool
   muxcool unit --config /etc/muxcool/bridge.json --group muxcool-files
   muxcool unit --name web -- bridge --token-file /etc/muxcool/tokens --serve web=80
 
@@ -188,7 +201,7 @@ pub(super) enum TlsCommand {
   muxcool tls cert --domain portal.example.com --file portal
 
 Writes portal.pem and portal.key, unless there are such files, and prints what
-clients name in \"pinnedPeerCertificateChainSha256\".")]
+clients name in \"pinnedPeerCertificateChainSha256\". It never expires.")]
     Cert(CertArgs),
 }
 
@@ -229,7 +242,7 @@ pub(super) struct SourceArgs {
 /// Which of the programs that are running.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct TargetArgs {
-    /// The number of its process
+    /// The number of its process, as "muxcool status" lists it
     #[arg(long, value_name = "N")]
     pub(super) pid: Option<u32>,
 

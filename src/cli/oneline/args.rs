@@ -9,17 +9,19 @@ use super::forms::{Allow, Listen, Local, Publish, Serve};
 /// The end of a reverse tunnel that visitors come to.
 #[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct PortalArgs {
-    /// Where bridges come in, encrypted
+    /// Where bridges come in, encrypted; on all addresses if none is given
     #[arg(long, value_name = "[ADDRESS:]PORT")]
     pub(super) listen: Listen,
 
     /// A port for the visitors of a service; may be given several times
     ///
-    /// It is on the address of --listen, unless it has one of its own.
+    /// It is on the address of --listen, unless it has one of its own. NAME is what
+    /// bridges give to --serve: small letters, digits and hyphens. This or
+    /// --publish-udp is needed.
     #[arg(long, value_name = "[ADDRESS:]PORT=NAME")]
     pub(super) publish: Vec<Publish>,
 
-    /// The same for datagrams
+    /// The same for datagrams (UDP)
     #[arg(long, value_name = "[ADDRESS:]PORT=NAME")]
     pub(super) publish_udp: Vec<Publish>,
 
@@ -41,6 +43,8 @@ pub(crate) struct BridgeArgs {
 
     /// Where a service is, on this machine if no host is given; may be given
     /// several times
+    ///
+    /// NAME is what the portal gives to --publish.
     #[arg(long, value_name = "NAME=[HOST:]PORT")]
     pub(super) serve: Vec<Serve>,
 
@@ -48,13 +52,16 @@ pub(crate) struct BridgeArgs {
     #[arg(long)]
     pub(super) standby: bool,
 
-    /// Visitors at once, of all services together, up to 5500; more are refused
+    /// Visitors at once, of all services together, 1 to 5500; more are refused
+    ///
+    /// Without it the program's own bound holds, which is a little higher.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5_500))]
     pub(super) max_conns: Option<u16>,
 
     /// Tell the services each visitor's address in a PROXY header
     ///
-    /// They must expect it. Datagrams have none.
+    /// They must expect it, in this form: v1 is text, v2 binary. Datagrams have
+    /// none.
     #[arg(long, value_name = "VERSION")]
     pub(super) proxy_protocol: Option<ProxyProtocol>,
 
@@ -84,13 +91,17 @@ address as an address: what a name stands for is not looked up.")]
 /// The end of a forwarding from which connections go on.
 #[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct ForwardServeArgs {
-    /// Where the other machines come in, encrypted
+    /// Where the other machines come in, encrypted; on all addresses if none is
+    /// given
     #[arg(long, value_name = "[ADDRESS:]PORT")]
     pub(super) listen: Listen,
 
-    /// What may be reached from here, and nothing else; may be given several
-    /// times. Everything, if it is not given
-    #[arg(long, value_name = "TARGET")]
+    /// What may be reached from here, and nothing else; may be given several times
+    ///
+    /// A host, a range of addresses, or nothing for all of them, and behind it a
+    /// port or a range of ports: db.internal:5432, 10.0.0.0/8, [fd00::/8]:443 or
+    /// :8000-8999. Without it everything may be reached.
+    #[arg(long, value_name = "[HOST][:PORTS]")]
     pub(super) allow: Vec<Allow>,
 
     #[command(flatten)]
@@ -110,14 +121,17 @@ pub(crate) struct ForwardDialArgs {
     pub(super) tokens: TokenArgs,
 
     /// A SOCKS proxy here, on 127.0.0.1 if no address is given
+    ///
+    /// This, --local or --local-udp is needed.
     #[arg(long, value_name = "[ADDRESS:]PORT")]
     pub(super) socks: Option<Listen>,
 
-    /// A port here that leads to one target; may be given several times
+    /// A port here, on 127.0.0.1 if no address is given, that leads to one target;
+    /// may be given several times
     #[arg(long, value_name = "[ADDRESS:]PORT=HOST:PORT")]
     pub(super) local: Vec<Local>,
 
-    /// The same for datagrams
+    /// The same for datagrams (UDP)
     #[arg(long, value_name = "[ADDRESS:]PORT=HOST:PORT")]
     pub(super) local_udp: Vec<Local>,
 
