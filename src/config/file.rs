@@ -11,8 +11,6 @@ use crate::limits::MAX_CONFIG_SIZE;
 /// V2Ray's name for standard input, in place of a file's.
 const STDIN: &str = "stdin:";
 
-const SAVE_ANEW: &str = "save the file as UTF-8";
-
 /// The text of a file, and the name that messages call it by.
 pub(super) fn read(path: &Path) -> Result<(String, String), ConfigError> {
     let name = path.display().to_string();
@@ -26,12 +24,7 @@ pub(super) fn read(path: &Path) -> Result<(String, String), ConfigError> {
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
-            Err(json::mistake_after(
-                &name,
-                &before,
-                "this is not UTF-8",
-                SAVE_ANEW,
-            ))
+            Err(json::mistake_after(&name, &before, "this is not UTF-8"))
         }
     }
 }

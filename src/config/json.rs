@@ -102,13 +102,8 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Node, ConfigError> {
 }
 
 /// Something is wrong in the file `name` behind the text `before`.
-pub(super) fn mistake_after(
-    name: &str,
-    before: &str,
-    what: &str,
-    help: &'static str,
-) -> ConfigError {
-    Mark::root(name, before).text_error(TextError::new(before.len(), what, help))
+pub(super) fn mistake_after(name: &str, before: &str, what: &str) -> ConfigError {
+    Mark::root(name, before).text_error(TextError::new(before.len(), what, None))
 }
 
 impl Node {
