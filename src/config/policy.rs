@@ -70,6 +70,7 @@ pub(super) struct Policy {
     mux: CarrierOptions,
     inbounds: ServerLimits,
     drain: Duration,
+    is_sound: bool,
 }
 
 impl Policy {
@@ -87,6 +88,7 @@ impl Policy {
             mux: carriers::read(fields.get("mux"), notes),
             inbounds: listeners::read(fields.get("inbounds"), notes),
             drain: fields.read("drain", drain_time).unwrap_or(DRAIN),
+            is_sound: fields.is_sound(),
         }
     }
 
@@ -103,6 +105,11 @@ impl Policy {
     /// How long connections may go on when the program is told to stop.
     pub(super) fn drain(&self) -> Duration {
         self.drain
+    }
+
+    /// Whether levels have the values that are meant.
+    pub(super) fn is_sound(&self) -> bool {
+        self.is_sound
     }
 
     /// The values of a level; the default for one that is not listed.
@@ -132,6 +139,7 @@ impl Policy {
             mux: CarrierOptions::default(),
             inbounds: ServerLimits::default(),
             drain: DRAIN,
+            is_sound: true,
         }
     }
 }

@@ -138,20 +138,24 @@ impl<'a> Fields<'a> {
         self.notes.keep(read(node))
     }
 
-    /// Notes that a key is missing, and what would be right; not if what was
-    /// noted of another key says as much.
+    /// Notes that a key is missing, and what would be right; not if it
+    /// [is asked for](Self::is_asked_for).
     pub(super) fn miss(&self, key: &str, help: Option<&str>) {
-        let quoted = quoted(key);
-        let is_misspelt = |member: &Member| self.keys.meant_by(&member.key) == Some(key);
-        let asks_for_it = |(_, instead): (_, &str)| instead.contains(&quoted);
-        if self.unknown().any(is_misspelt) || self.unsupported().any(asks_for_it) {
+        if self.is_asked_for(key) {
             return;
         }
-        let error = self.node.error(format!("{quoted} is missing"));
+        let error = self.node.error(format!("{} is missing", quoted(key)));
         self.notes.blame(match help {
             Some(help) => error.help(help),
             None => error,
         });
+    }
+
+    /// Whether what was noted of another key says that this one should be there.
+    pub(super) fn is_asked_for(&self, key: &str) -> bool {
+        let is_misspelt = |member: &Member| self.keys.meant_by(&member.key) == Some(key);
+        let names_it = |(_, instead): (_, &str)| instead.contains(&quoted(key));
+        self.unknown().any(is_misspelt) || self.unsupported().any(names_it)
     }
 
     /// The elements of an array; none if it is not there.

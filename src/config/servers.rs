@@ -81,7 +81,7 @@ fn listed<User>(
 ) -> Vec<Server<User>> {
     let notes = settings.notes();
     let nodes = settings.read_or(form.list, &[][..], Node::elements);
-    if let Some([]) = nodes {
+    if matches!(nodes, Some([])) && !settings.is_asked_for(form.list) {
         let node = settings.get(form.list).unwrap_or(settings.node());
         let what = "at least one server is needed";
         let help = format!("\"{}\" lists them", form.list);

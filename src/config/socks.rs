@@ -125,7 +125,8 @@ impl Levels {
             return;
         };
         let level = policy.level(number);
-        if self.0.replace(level).is_some_and(|before| before != level) {
+        let differs = self.0.replace(level).is_some_and(|before| before != level);
+        if differs && policy.is_sound() {
             let node = fields.get("level").unwrap_or(fields.node());
             fields.notes().blame(node.error(DIFFERENT).help(THE_SAME));
         }

@@ -177,7 +177,8 @@ fn security(fields: &Fields<'_>, end: End) -> Security {
     }
     let options = match settings {
         Some(settings) => tls::read(settings, end, fields.notes()),
-        None => (encrypted == Some(true)).then(|| tls::none(fields, end)),
+        None if fields.is_asked_for("tlsSettings") => None,
+        None => encrypted.map(|_| tls::none(fields, end)),
     };
     Security::Tls(Box::new(options.unwrap_or_default()))
 }
