@@ -112,13 +112,14 @@ pub struct Judgement {
     pub why: String,
 }
 
-/// Judges what a connection from `inbound` to `target` would be dialled at by
-/// the outbound with this tag: by the `allowTargets` of the bridge that it
-/// comes in by, and by the `finalRules` of a freedom outbound, which resolves
-/// names. Nothing is said where there are neither.
-pub fn judge(plan: &Plan, inbound: &str, target: &Destination, tag: &str) -> Vec<Judgement> {
+/// Judges what the connection would be dialled at by the outbound with this tag:
+/// by the `allowTargets` of the bridge that it comes in by, and by the
+/// `finalRules` of a freedom outbound, for which names are resolved. Nothing is
+/// said where there are neither.
+pub fn judge(plan: &Plan, question: &Question, tag: &str) -> Vec<Judgement> {
+    let target = &question.target;
     let mut bridges = plan.bridges.iter();
-    let bridge = bridges.find(|bridge| bridge.tag == inbound);
+    let bridge = bridges.find(|bridge| bridge.tag == question.inbound);
     let asks_portal = |bridge: &&BridgeOptions| target.address.domain() == Some(&bridge.asked());
     let bridge = bridge.filter(|bridge| !asks_portal(bridge));
     let allowed = bridge.and_then(|bridge| bridge.allow_targets.as_ref());
