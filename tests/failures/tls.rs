@@ -24,7 +24,7 @@ use super::{ID, assert_ended, assert_one, dial, log, unusual};
 const NAME: &str = "server.test";
 
 /// How a client is, and what it may say of its server; each has a door.
-const CLIENTS: [&str; 4] = ["good", "wrong-pin", "unknown", "expired"];
+const CLIENTS: [&str; 5] = ["good", "wrong-pin", "unknown", "expired", "absent"];
 
 /// A server with two inbounds, and a client with an outbound for each of
 /// [`CLIENTS`] and a TLS connection for each visitor.
@@ -46,6 +46,7 @@ impl Scene {
         let echo = TcpTarget::echo();
         let (valid, expired) = (Certificate::for_name(NAME), Certificate::expired(NAME));
         let ports = [free_port(), free_port()];
+        let nobody = free_port();
         let doors = CLIENTS.map(|_| free_port());
         let config = server([(ports[0], &valid), (ports[1], &expired)]);
         let server = Program::start(Kind::Muxcool, "server", &config);
@@ -54,6 +55,7 @@ impl Scene {
             (ports[0], another_pin()),
             (ports[0], Certificate::for_name(NAME).trusted()),
             (ports[1], expired.trusted()),
+            (nobody, valid.trusted()),
         ];
         let config = clients(doors, echo.address(), trusts);
         let client = Program::start(Kind::Muxcool, "client", &config);
@@ -128,6 +130,37 @@ fn a_server_whose_certificate_has_expired() {
 }
 
 #[test]
+fn a_server_that_is_not_there() {
+    let scene = Scene::start();
+    scene.visit_in_vain("absent");
+    scene.expect(None, Some("no connection to 127.0.0.1:"));
+}
+
+/// For each time that it dials there is one line, the bridge's.
+#[test]
+fn a_bridge_whose_portal_has_another_pin() {
+    let (port, other) = (free_port(), free_port());
+    let valid = Certificate::for_name(NAME);
+    let config = server([(port, &valid), (other, &valid)]);
+    let server = Program::start(Kind::Muxcool, "server", &config);
+    let config = json!({
+        "log": log(),
+        "outbounds": [outbound("portal", port, another_pin())],
+        "reverse": { "bridges": [{ "tag": "bridge", "domain": "t.example", "allowTargets": ":1" }] },
+        "routing": { "rules": [
+            { "inboundTag": "bridge", "domain": "full:t.example", "outboundTag": "portal" },
+        ] },
+    });
+    let bridge = Program::start(Kind::Muxcool, "bridge", &config);
+    bridge.says("pin");
+    let said = unusual(&bridge);
+    let is_of_bridge = |line: &String| line.contains("bridge: no carrier to the portal: ");
+    assert!(said.iter().all(is_of_bridge), "{said:#?}");
+    bridge.finish();
+    server.finish();
+}
+
+#[test]
 fn a_client_that_speaks_no_tls() {
     let scene = Scene::start();
     let mut stranger = dial(scene.carriers);
@@ -185,7 +218,20 @@ fn server(inbounds: [(u16, &Certificate); 2]) -> Value {
     })
 }
 
-fn clients(doors: [u16; 4], target: SocketAddr, trusts: [(u16, Value); 4]) -> Value {
+fn outbound(tag: &str, port: u16, trust: Value) -> Value {
+    json!({
+        "tag": tag,
+        "protocol": "vless",
+        "settings": { "vnext": [{
+            "address": "127.0.0.1",
+            "port": port,
+            "users": [{ "id": ID, "encryption": "none" }],
+        }] },
+        "streamSettings": trust,
+    })
+}
+
+fn clients(doors: [u16; 5], target: SocketAddr, trusts: [(u16, Value); 5]) -> Value {
     let inbound = |(who, port): (&str, u16)| {
         json!({
             "tag": format!("to-{who}"),
@@ -195,18 +241,7 @@ fn clients(doors: [u16; 4], target: SocketAddr, trusts: [(u16, Value); 4]) -> Va
             "settings": { "address": target.ip(), "port": target.port(), "network": "tcp" },
         })
     };
-    let outbound = |(who, (port, trust)): (&str, (u16, Value))| {
-        json!({
-            "tag": who,
-            "protocol": "vless",
-            "settings": { "vnext": [{
-                "address": "127.0.0.1",
-                "port": port,
-                "users": [{ "id": ID, "encryption": "none" }],
-            }] },
-            "streamSettings": trust,
-        })
-    };
+    let outbound = |(who, (port, trust))| outbound(who, port, trust);
     let rule = |who: &str| json!({ "type": "field", "inboundTag": [format!("to-{who}")], "outboundTag": who });
     json!({
         "log": log(),
