@@ -191,6 +191,38 @@ fn everything_wrong_in_one_part_is_told_at_once() {
     assert!(diagnosis.warnings().is_empty());
 }
 
+#[test]
+fn what_is_misspelt_is_not_missing_as_well() {
+    let server = r#"{"address": "a.example", "port": 1, "users": []}"#;
+    for (key, value) in [
+        ("inbounds", r#"{"protocl": "socks", "port": 1}"#.to_owned()),
+        (
+            "inbounds",
+            r#"{"protocol": "socks", "port": 1,
+            "streamSettings": {"security": "tls", "tlsSetting": {}}}"#
+                .to_owned(),
+        ),
+        (
+            "inbounds",
+            r#"{"protocol": "dokodemo-door", "port": 1,
+            "settings": {"followRedirect": true}}"#
+                .to_owned(),
+        ),
+        (
+            "outbounds",
+            format!(r#"{{"protocol": "socks", "settings": {{"server": [{server}]}}}}"#),
+        ),
+        (
+            "outbounds",
+            format!(r#"{{"protocol": "vless", "settings": {{"vnex": [{server}]}}}}"#),
+        ),
+    ] {
+        let diagnosis = config::examine("c", &format!(r#"{{"{key}": [{value}]}}"#));
+        let told = diagnosis.errors();
+        assert_eq!(told.len(), 1, "{told:#?}");
+    }
+}
+
 /// A certificate is looked for though the inbound has no port, and what is wrong
 /// with an inbound makes no proxy of it that is open to everybody.
 #[test]
@@ -343,6 +375,8 @@ fn portals_that_nobody_gets_to() {
 #[test]
 fn bridges_that_do_not_get_out() {
     one_warning(BRIDGE, "full:t.example", "full:other", "lead to no portal");
+    let name = r#""domain": ["full:t.example"], "#;
+    one_warning(BRIDGE, name, "", "back to where the portal is");
     let with_mux = r#"{"mux": {"enabled": true}, "tag": "to""#;
     one_warning(
         BRIDGE,

@@ -91,7 +91,7 @@ fn bridges_by(inbound: &InboundPlan, portal: &PortalOptions) -> Option<&'static 
 }
 
 /// Whether what comes in under `tag` may meet the rule.
-fn is_from(rule: &Rule, tag: &str) -> bool {
+pub(super) fn is_from(rule: &Rule, tag: &str) -> bool {
     rule.conditions.iter().all(|condition| match condition {
         Condition::InboundTag(tags) => tags.iter().any(|known| known == tag),
         _ => true,

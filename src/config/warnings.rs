@@ -1,6 +1,6 @@
 //! What is allowed but probably not meant, seen on the whole plan.
 
-use super::exposure::{is_encrypted, is_remote};
+use super::exposure::{is_encrypted, is_from, is_remote};
 use super::json::Mark;
 use super::notes::Notes;
 use super::plan::{InboundOptions, InboundPlan, OutboundOptions, OutboundPlan, Plan};
@@ -49,6 +49,7 @@ impl Whole<'_> {
             self.warn_bridge(bridge, notes);
             self.warn_of_reach(bridge, notes);
             self.warn_of_layers(bridge, notes);
+            self.warn_of_returns(bridge, notes);
         }
         self.warn_of_shadows(notes);
     }
@@ -145,6 +146,25 @@ impl Whole<'_> {
         };
         if let Some(taker) = taker {
             notes.add_at(&taker.place, CARRIER_IN_CARRIER);
+        }
+    }
+
+    /// A rule for the connection to the portal that takes its visitors' as well,
+    /// and none before it does.
+    fn warn_of_returns(&self, bridge: &BridgeOptions, notes: &Notes) {
+        let mut rules = self.plan.router.rules.iter().zip(self.rules);
+        let Some((rule, mark)) = rules.find(|(rule, _)| is_from(rule, &bridge.tag)) else {
+            return;
+        };
+        let takes_all = rule.conditions.iter().all(|condition| match condition {
+            Condition::InboundTag(_) => true,
+            Condition::Network { tcp, .. } => *tcp,
+            _ => false,
+        });
+        let takers: Vec<_> = self.takers_of(rule).collect();
+        let go_out = !takers.is_empty() && !takers.into_iter().any(leads_nowhere);
+        if takes_all && go_out {
+            notes.add(mark, BACK_TO_PORTAL);
         }
     }
 
@@ -261,6 +281,8 @@ const FIRST_PORTAL: &str = "as there are no outbounds, the first portal takes ev
 const CARRIER_IN_CARRIER: &str = "with \"mux\" all carriers of a bridge share one connection, on \
                                   which one visitor can hold up the others: leave it out where \
                                   bridges go out";
+const BACK_TO_PORTAL: &str = "this rule takes what visitors ask the bridge for, too, and leads it back \
+                              to where the portal is: give it the bridge's \"domain\"";
 const OPEN_PROXY: &str = "this proxy is open to everybody who can reach it: listen on 127.0.0.1, \
                           or set up accounts";
 const VISITORS_CHOICE: &str = "with \"sniffing\" its visitors get to any host that they name, not \
