@@ -63,7 +63,7 @@ impl<User> Servers<User> {
                 Err(e) => {
                     let (address, port) = (&server.address, server.port);
                     debug!("[{}] {address}:{port} was passed over: {e}", self.tag);
-                    failure = DispatchError::Unreachable(NoServer::new(server, e));
+                    failure = DispatchError::Unreachable(NoServer::error(server, e));
                 }
             }
         }
@@ -94,7 +94,8 @@ pub(super) struct NoServer {
 }
 
 impl NoServer {
-    fn new<User>(server: &Server<User>, why: io::Error) -> io::Error {
+    /// Why there is no connection to `server`, with its name.
+    fn error<User>(server: &Server<User>, why: io::Error) -> io::Error {
         let server = format!("{}:{}", server.address, server.port);
         io::Error::new(why.kind(), Self { server, why })
     }

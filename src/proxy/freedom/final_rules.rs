@@ -41,8 +41,9 @@ impl OutboundOptions {
 
     /// What that rule says. Where none holds, the target is let through.
     pub(super) fn permits(&self, network: Network, target: SocketAddr) -> bool {
-        let rule = self.deciding_rule(network, target);
-        rule.is_none_or(|index| self.final_rules[index].allow)
+        let index = self.deciding_rule(network, target);
+        let rule = index.and_then(|index| self.final_rules.get(index));
+        rule.is_none_or(|rule| rule.allow)
     }
 }
 
