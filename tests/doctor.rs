@@ -223,18 +223,19 @@ fn what_is_misspelt_is_not_missing_as_well() {
     }
 }
 
-/// A certificate is looked for though the inbound has no port, and what is wrong
+/// A certificate is looked for though the inbound has no port, nor its stream a
+/// network that we know; and what is wrong
 /// with an inbound makes no proxy of it that is open to everybody.
 #[test]
 fn files_are_looked_for_in_parts_that_are_wrong_otherwise() {
     let text = r#"{"inbounds": [{"protocol": "socks", "streamSettings": {
-        "security": "tls", "tlsSettings": {"certificates": [
+        "network": "kcp", "security": "tls", "tlsSettings": {"certificates": [
         {"certificateFile": "missing.pem", "keyFile": "missing.key"}]}}}]}"#;
     let output = on(text, &["test"], &[]);
     let told = stderr(&output);
     assert!(told.contains("\"port\" is missing"), "{told}");
     assert!(told.contains("cannot read missing.pem"), "{told}");
-    assert!(told.ends_with("2 errors\n"), "{told}");
+    assert!(told.ends_with("3 errors\n"), "{told}");
 }
 
 #[test]

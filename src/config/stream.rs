@@ -95,7 +95,7 @@ const OTHER_NETWORKS: [&str; 13] = [
     "hysteria",
 ];
 
-/// Reads `streamSettings`; plain TCP if there are none, or they are wrong.
+/// Reads `streamSettings`; plain TCP if there are none.
 pub(super) fn read(node: Option<&Node>, end: End, notes: &Notes) -> StreamOptions {
     let Some(fields) = node.and_then(|node| Fields::open(node, &STREAM, notes)) else {
         return StreamOptions::default();
@@ -108,14 +108,10 @@ pub(super) fn read(node: Option<&Node>, end: End, notes: &Notes) -> StreamOption
         proxied |= tcp(fields.get(settings), on_tcp, notes);
     }
     proxied |= sockopt(fields.get("sockopt"), in_vain, notes);
-    let options = StreamOptions {
+    StreamOptions {
         framing,
         security: security(&fields, end),
         accept_proxy_protocol: proxied,
-    };
-    match fields.is_sound() {
-        true => options,
-        false => StreamOptions::default(),
     }
 }
 
@@ -166,6 +162,7 @@ fn is_websocket(node: &Node) -> Result<bool, ConfigError> {
     node.choice("network", &names)
 }
 
+/// What is wrong is as good as none, so that nobody looks for its files.
 fn security(fields: &Fields<'_>, end: End) -> Security {
     let encrypted = fields.read_or("security", false, is_tls);
     let settings = fields.get("tlsSettings");
@@ -178,9 +175,9 @@ fn security(fields: &Fields<'_>, end: End) -> Security {
     let options = match settings {
         Some(settings) => tls::read(settings, end, fields.notes()),
         None if fields.is_asked_for("tlsSettings") => None,
-        None => encrypted.map(|_| tls::none(fields, end)),
+        None => encrypted.and_then(|_| tls::none(fields, end)),
     };
-    Security::Tls(Box::new(options.unwrap_or_default()))
+    options.map_or(Security::None, |options| Security::Tls(Box::new(options)))
 }
 
 /// V2Ray takes every unknown word for "no encryption".

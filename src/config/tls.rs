@@ -69,7 +69,7 @@ const CLIENT_KEYS: [&str; 5] = [
     "allowInsecureIfPinnedPeerCertificate",
 ];
 
-/// Reads the object.
+/// Reads the object; `None` if anything is wrong with it.
 pub(super) fn read(node: &Node, end: End, notes: &Notes) -> Option<Options> {
     let fields = Fields::open(node, &TLS, notes)?;
     let pins = each(&fields, "pinnedPeerCertificateChainSha256", pin);
@@ -94,15 +94,16 @@ pub(super) fn read(node: &Node, end: End, notes: &Notes) -> Option<Options> {
             End::Client => check_client(&fields, &options),
         }
     }
-    Some(options)
+    fields.is_sound().then_some(options)
 }
 
 /// What is read where the object is missing.
-pub(super) fn none(stream: &Fields<'_>, end: End) -> Options {
+pub(super) fn none(stream: &Fields<'_>, end: End) -> Option<Options> {
     if end == End::Server {
         stream.notes().blame(without_certificate(stream.node()));
+        return None;
     }
-    Options::default()
+    Some(Options::default())
 }
 
 fn check_server(fields: &Fields<'_>, options: &Options) {
