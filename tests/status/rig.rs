@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::support::{
     PATIENCE,
     client::{self, Entry},
+    command,
     config::{self, Carrier, Endpoint, Entrances},
     eventually,
     ports::{free_port, loopback},
