@@ -237,6 +237,37 @@ fn a_session_that_is_given_up_before_it_left_leaves_nothing_with_the_peer() {
 }
 
 #[test]
+fn what_a_stream_is_opened_with_goes_with_its_new_if_one_frame_holds_it() {
+    let _scene = scene();
+    let (link, mut script) = Script::new();
+    let client = ClientWorker::new(link, ClientOptions::default()).unwrap();
+    let large = keyed(7, 0, FRAME_PAYLOAD + 1);
+    let firsts: [(Destination, &[u8]); 4] = [
+        (tcp(), b"ask"),
+        (tcp(), b""),
+        (udp(), b"datagram"),
+        (tcp(), &large),
+    ];
+    let open = |(to, first)| client.open_with(to, first).unwrap();
+    let streams = firsts.map(open);
+    script.expect(Frame::open(1, &tcp(), Some(b"ask")));
+    script.expect(Frame::open(2, &tcp(), None));
+    script.expect(Frame::open(3, &udp(), Some(b"datagram")));
+    script.expect(Frame::open(4, &tcp(), None));
+    script.expect(Frame::keep(4, &large[..FRAME_PAYLOAD]));
+    script.expect(Frame::keep(4, &large[FRAME_PAYLOAD..]));
+    script.send(Frame::keep(1, b"answer"));
+    let mut answer = [0; 6];
+    streams[0].set_read_timeout(Some(PATIENCE)).unwrap();
+    (&streams[0]).read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"answer");
+    drop((streams, script));
+    client.close();
+    let refused = client.open_with(tcp(), b"ask").unwrap_err();
+    assert!(matches!(refused, MuxError::Closed), "{refused:?}");
+}
+
+#[test]
 fn buffers_of_any_size_are_cut_into_frames() {
     let _scene = scene();
     for first_too in [true, false] {

@@ -5,7 +5,8 @@
 //! library wants it: ours by a thread of its own on either side, through `Read`
 //! and `Write`; theirs by a task, through `AsyncRead` and `AsyncWrite`, with
 //! one thread for all that happens on a side. A server that gets a new stream
-//! gives it its thread or task.
+//! gives it its thread, of the reserve that servers have, or task. A session of
+//! one message is opened with it, as `yamux` does by itself.
 //!
 //! Theirs are driven by tokio, as in libp2p and tentacle, one current-thread
 //! runtime a side: a side has all that its threads can use of a machine with

@@ -12,6 +12,7 @@ use muxcool::buf::Buf;
 use muxcool::link::{DispatchError, Dispatcher, Link, Request};
 use muxcool::mux::{ClientOptions, ClientWorker, MuxServer, MuxStream, ServerWorker};
 use muxcool::net::Destination;
+use muxcool::sync::Crew;
 
 use crate::load::Load;
 
@@ -98,13 +99,14 @@ pub fn dispatched_sessions((near, far): (Link, Link), count: u64) -> Duration {
 fn time_sessions(carrier: &Carrier, count: u64) -> Duration {
     let begin = Instant::now();
     for _ in 0..count {
-        one_session(carrier.open()).expect("a whole session");
+        one_session(carrier).expect("a whole session");
     }
     begin.elapsed()
 }
 
-fn one_session(mut stream: MuxStream) -> io::Result<()> {
-    round(&mut stream, Load::PING, &[0xA5; 64])?;
+fn one_session(carrier: &Carrier) -> io::Result<()> {
+    let mut stream = carrier.open_with(&[0xA5; 64]);
+    stream.read_exact(&mut [0; 64])?;
     stream.shutdown(Shutdown::Write)?;
     let rest = stream.read(&mut [0])?;
     assert_eq!(rest, 0);
@@ -129,6 +131,11 @@ impl Carrier {
 
     fn open(&self) -> MuxStream {
         self.client.open(target()).expect("a session")
+    }
+
+    fn open_with(&self, first: &[u8]) -> MuxStream {
+        let opened = self.client.open_with(target(), first);
+        opened.expect("a session")
     }
 }
 
@@ -184,12 +191,13 @@ fn round(stream: &mut MuxStream, load: Load, message: &[u8]) -> io::Result<()> {
 
 /// Ends with the carrier, once all streams have.
 fn serve(server: &MuxServer, load: Load) {
-    thread::scope(|scope| {
-        while let Ok((_, stream)) = server.accept() {
-            // An error is the carrier's end, which the client's side sees too.
-            scope.spawn(move || answer(stream, load));
-        }
-    });
+    let streams = Crew::new();
+    while let Ok((_, stream)) = server.accept() {
+        // An error is the carrier's end, which the client's side sees too.
+        let answers = move || drop(answer(stream, load));
+        streams.spawn("answers", answers).expect("a thread");
+    }
+    streams.join(PATIENCE);
 }
 
 fn answer(mut stream: MuxStream, load: Load) -> io::Result<()> {

@@ -13,6 +13,7 @@ use super::options::ClientOptions;
 use super::session::Session;
 use super::stats::WorkerStats;
 use super::stream::MuxStream;
+use crate::buf::Buf;
 use crate::limits::IDLE_CHECK;
 use crate::link::{Link, LinkError, Nowhere, Reader};
 use crate::net::{Destination, Origin};
@@ -65,9 +66,21 @@ impl ClientWorker {
     /// [`MuxError::Closed`], [`MuxError::SessionLimit`],
     /// [`MuxError::IdsExhausted`].
     pub fn open(&self, target: Destination) -> Result<MuxStream, MuxError> {
+        self.open_with(target, &[])
+    }
+
+    /// As [`open`](Self::open), and sends `first`, if it is not empty, as a write
+    /// would: together with New if both go in one frame and credit allows. So
+    /// the peer's reader is woken once for a request that is known already.
+    ///
+    /// # Errors
+    /// As `open`, and as a write when `first` does not fit into one frame.
+    pub fn open_with(&self, target: Destination, first: &[u8]) -> Result<MuxStream, MuxError> {
         let session = self.allocate(target, None)?;
-        session.send_new(None)?;
-        Ok(MuxStream::new(session))
+        let stream = MuxStream::new(session.clone());
+        let first = (!first.is_empty()).then(|| Buf::copy_of(first));
+        session.send_new(first)?;
+        Ok(stream)
     }
 
     /// Opens a session to `target` as a link: New goes out at once.
