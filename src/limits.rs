@@ -152,9 +152,10 @@ pub const PARKED_DATAGRAMS: usize = 64;
 
 /// Most payload bytes that we put in one frame of a stream, and read at once.
 /// With its head a frame is one segment on loopback, whose packets have 65,536
-/// bytes and up to 72 of headers: of a frame that is any longer the rest would
-/// be a segment of its own, which costs as much as a whole one.
-pub const FRAME_PAYLOAD: usize = 65_536 - 128 - KEEP_HEAD;
+/// bytes and up to 72 of headers, also in TLS, which puts 29 or less around each
+/// of four records, and in a WebSocket message: of a frame that is any longer the
+/// rest would be a segment of its own, which costs as much as a whole one.
+pub const FRAME_PAYLOAD: usize = 65_536 - 256 - KEEP_HEAD;
 
 /// Smallest configurable window, and room to park, in bytes: with less a stream
 /// would move in crumbs.
