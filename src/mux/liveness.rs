@@ -69,14 +69,16 @@ impl Liveness {
     pub(super) fn look(&mut self, found: Found, now: Instant) -> Verdict {
         let was_absent = now.saturating_duration_since(self.looked) > self.planned + ABSENCE;
         self.looked = now;
-        if found.held_up {
-            self.count_from(now);
-        } else if found.heard > self.silent_since {
-            self.count_from(found.heard);
-        } else if was_absent {
+        let heard = match was_absent {
             // A machine that slept, or was stopped, must not take that for the
             // peer's silence: what the peer said meanwhile was not read yet.
-            self.count_from(before(now, self.times.probe));
+            true => found.heard.max(before(now, self.times.probe)),
+            false => found.heard,
+        };
+        if found.held_up {
+            self.count_from(now);
+        } else if heard > self.silent_since {
+            self.count_from(heard);
         }
         if found.blocked {
             let latest = before(now, self.times.suspect);
@@ -238,10 +240,14 @@ mod tests {
 
     #[test]
     fn our_own_absence_is_not_the_peers_silence_whenever_it_begins() {
-        for looks in 0..6 {
+        for (looks, hears) in (0..6).flat_map(|looks| [(looks, false), (looks, true)]) {
             let mut watch = Watch::new();
             for _ in 0..looks {
                 watch.look();
+            }
+            if hears {
+                watch.now += Duration::from_millis(1);
+                watch.hear(); // no look has found that yet
             }
             watch.now += 1000 * SECOND;
             assert!(is_probe(watch.look()), "after {looks}");
