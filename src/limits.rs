@@ -679,8 +679,10 @@ pub const LONGEST_NAME: usize = 31;
 /// a WebSocket frame around it.
 pub const HEADROOM: usize = 24;
 
-/// Payload sizes of pooled buffers.
-pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768, 65_536];
+/// Payload sizes of pooled buffers. Programs like to write 32 KiB at once: of
+/// such a frame's payload and the head of the next, which a carrier reads
+/// together, no part needs a buffer of twice the size.
+pub const BUFFER_CLASSES: [usize; 5] = [512, 2_048, 8_192, 32_768 + KEEP_HEAD, 65_536];
 
 /// Bytes that the pool keeps of each class.
 pub const POOLED_PER_CLASS: usize = 4 * 1024 * 1024;
