@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::bounds::Bounds;
-use super::parked::Parked;
+use super::parked::{Parked, Piece};
 use crate::buf::Buf;
 use crate::limits::PARKED_DATAGRAMS;
 use crate::link::{Handle, LinkError, Writer};
@@ -163,7 +163,7 @@ impl Inlet {
         held_up: &dyn Fn(bool),
     ) -> Result<Step, ConsumerGone> {
         match self.claim_consumer(data, held_up)? {
-            Some(writer) => self.write_or_park(writer, data, consumed),
+            Some((writer, data)) => self.write_or_park(writer, data, consumed),
             None => Ok(Step::None),
         }
     }
@@ -176,7 +176,7 @@ impl Inlet {
         consumed: &dyn Fn(usize),
         held_up: &dyn Fn(bool),
     ) -> Result<Step, ConsumerGone> {
-        let Some(mut writer) = self.claim_consumer(buf.as_slice(), held_up)? else {
+        let Some((mut writer, buf)) = self.claim_consumer(buf, held_up)? else {
             return Ok(Step::None);
         };
         let len = buf.len();
@@ -186,17 +186,17 @@ impl Inlet {
                 consumed(len);
                 Ok(step)
             }
-            Err(buf) => self.write_or_park(writer, buf.as_slice(), consumed),
+            Err(buf) => self.write_or_park(writer, buf, consumed),
         }
     }
 
-    /// Takes the consumer, to write `data` to it; parks `data` if there is none
+    /// Takes the consumer, to write `piece` to it; parks `piece` if there is none
     /// or another thread has it.
-    fn claim_consumer(
+    fn claim_consumer<P: Piece>(
         &self,
-        data: &[u8],
+        piece: P,
         held_up: &dyn Fn(bool),
-    ) -> Result<Option<Box<dyn Writer>>, ConsumerGone> {
+    ) -> Result<Option<(Box<dyn Writer>, P)>, ConsumerGone> {
         let mut state = self.state.lock();
         if state.ending.is_none() && self.is_full(&state) {
             self.bounds.count_hold_up();
@@ -213,10 +213,10 @@ impl Inlet {
         }
         // Only now, for whoever had it may have given it back meanwhile.
         match std::mem::replace(&mut state.consumer, Consumer::Busy) {
-            Consumer::Ready(writer) => Ok(Some(writer)),
+            Consumer::Ready(writer) => Ok(Some((writer, piece))),
             other => {
                 state.consumer = other;
-                self.park(&mut state, data);
+                self.park(&mut state, piece, 0);
                 Ok(None)
             }
         }
@@ -225,17 +225,17 @@ impl Inlet {
     fn write_or_park(
         &self,
         mut writer: Box<dyn Writer>,
-        data: &[u8],
+        piece: impl Piece,
         consumed: &dyn Fn(usize),
     ) -> Result<Step, ConsumerGone> {
-        match write_now(writer.as_mut(), data) {
+        match write_now(writer.as_mut(), piece.as_ref()) {
             Ok(Written::All) => {
                 let step = self.give_back(writer);
-                consumed(data.len());
+                consumed(piece.as_ref().len());
                 Ok(step)
             }
             Ok(Written::Only(len)) => {
-                self.park(&mut self.state.lock(), &data[len..]);
+                self.park(&mut self.state.lock(), piece, len);
                 consumed(len);
                 Ok(Step::Drain(writer))
             }
@@ -267,13 +267,14 @@ impl Inlet {
         self.bounds.are_reached(state.parked.bytes())
     }
 
-    fn park(&self, state: &mut State, data: &[u8]) {
+    /// Of `piece` the first `written` bytes need not be parked.
+    fn park(&self, state: &mut State, piece: impl Piece, written: usize) {
         let is_kept = match self.network {
             Network::Tcp => true,
             Network::Udp => state.parked.len() < PARKED_DATAGRAMS && !self.has_its_share(state),
         };
         if is_kept {
-            state.parked.push(data);
+            piece.park(written, &mut state.parked);
         } else {
             state.dropped += 1;
             self.bounds.count_dropped();

@@ -19,6 +19,29 @@ pub(super) struct Parked {
     progress: Instant,
 }
 
+/// What may have to be parked.
+pub(super) trait Piece: AsRef<[u8]> {
+    /// Parks all but the first `written` bytes.
+    fn park(self, written: usize, parked: &mut Parked);
+}
+
+impl Piece for &[u8] {
+    fn park(self, written: usize, parked: &mut Parked) {
+        parked.push(self.get(written..).unwrap_or_default());
+    }
+}
+
+/// It is parked as it is, unless most of its memory would be parked in vain.
+impl Piece for Buf {
+    fn park(mut self, written: usize, parked: &mut Parked) {
+        self.advance(written);
+        match self.len() * 2 < self.footprint() {
+            true => parked.push(self.as_slice()),
+            false => parked.append(self),
+        }
+    }
+}
+
 impl Parked {
     pub(super) fn new(network: Network, charged: Part) -> Self {
         Self {
@@ -59,6 +82,10 @@ impl Parked {
         // Room for more, so that small pieces share a buffer (A3).
         let mut buf = Buf::with_capacity(data.len().max(BUFFER_CLASSES[1]));
         buf.extend(data);
+        self.append(buf);
+    }
+
+    fn append(&mut self, buf: Buf) {
         if self.bytes() == 0 {
             self.progress = Instant::now();
         }
@@ -147,6 +174,20 @@ mod tests {
             (0..100).for_each(|n| parked.push(&[n]));
             assert_eq!(parked.len(), buffers, "{network:?}");
             assert!(drain(&mut parked).into_iter().eq(0..100));
+        }
+    }
+
+    #[test]
+    fn a_buffer_waits_as_it_is_unless_little_of_it_is_left() {
+        let data = vec![7; BUFFER_CLASSES[3]];
+        for (written, is_kept) in [(0, true), (10, true), (data.len() - 10, false)] {
+            let buf = Buf::copy_of(&data);
+            let place = buf.as_slice()[written..].as_ptr();
+            let mut parked = parked(Network::Tcp);
+            buf.park(written, &mut parked);
+            assert_eq!(parked.waiting[0].as_slice().as_ptr() == place, is_kept);
+            assert_eq!(parked.bytes() >= data.len(), is_kept);
+            assert_eq!(drain(&mut parked), data[written..]);
         }
     }
 
