@@ -203,6 +203,12 @@ pub const WINDOW_SHRINKS: u64 = 4;
 /// nothing more to read.
 pub const GRANTS_TOGETHER: usize = INITIAL_WINDOW as usize;
 
+/// Bytes that are read from a carrier, while there are more to read at once,
+/// before those are woken who wait for large pieces among them. At the pace of
+/// a machine that wakes threads for nothing else it is a tenth of a
+/// millisecond.
+pub const WAKES_TOGETHER: usize = 128 * 1024;
+
 /// Bytes of one session that may be on their way from a peer that has just
 /// learned of credit: what waits in front of its carrier, and a write or two.
 pub const SENT_UNAWARE: u64 = (CARRIER_PIPE + 2 * FRAME_PAYLOAD) as u64;

@@ -27,6 +27,7 @@ pub use pipes::{PipeLinkReader, PipeLinkWriter, pair};
 pub use relay::{copy, relay};
 
 use crate::buf::Buf;
+use crate::pipe::Wake;
 use crate::sync::Done;
 
 /// Makes a blocked read or write of a link's half fail, from any thread.
@@ -131,8 +132,9 @@ pub trait Writer: Send {
 
     /// Takes all of `buf` without waiting, and keeps the buffer. A writer that
     /// cannot, or would copy it, gives it back:
-    /// [`try_write`](Self::try_write) says more then.
-    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+    /// [`try_write`](Self::try_write) says more then. A thread that waits for
+    /// it is woken when what is returned is dropped.
+    fn try_keep(&mut self, buf: Buf) -> Result<Wake, Buf> {
         Err(buf)
     }
 

@@ -107,20 +107,24 @@ impl Shared {
         let charge = self.charge(&buf);
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.room.enter(charge, deadline, &|| self.end_reason())?;
-        self.send(buf, charge).map_err(|(reason, _)| reason)
+        self.queue(buf, charge).map_err(|(reason, _)| reason)?;
+        self.news.tell();
+        Ok(())
     }
 
-    fn try_write(&self, buf: Buf) -> Result<(), (PipeError, Buf)> {
+    /// The reader is still to be told.
+    fn try_queue(&self, buf: Buf) -> Result<(), (PipeError, Buf)> {
         let buf = buf.compact();
         let charge = self.charge(&buf);
         if !self.room.try_enter(charge) {
             return Err((self.end_reason().unwrap_or(PipeError::Full), buf));
         }
-        self.send(buf, charge)
+        self.queue(buf, charge)
     }
 
     /// Once `buf` was let in: a reader that finds the pipe closed waits for it.
-    fn send(&self, buf: Buf, charge: usize) -> Result<(), (PipeError, Buf)> {
+    /// He is still to be told.
+    fn queue(&self, buf: Buf, charge: usize) -> Result<(), (PipeError, Buf)> {
         let sent = match self.end_reason() {
             Some(reason) => Err((reason, buf)),
             None => self.data_in.try_send(buf).map_err(|e| {
@@ -128,9 +132,8 @@ impl Shared {
                 (PipeError::Full, e.into_inner())
             }),
         };
-        match &sent {
-            Ok(()) => self.news.tell(),
-            Err(_) => self.release(charge),
+        if sent.is_err() {
+            self.release(charge);
         }
         // It may have come too late for the interrupt to drop it.
         if self.is_interrupted() && self.drop_queued() {
@@ -347,7 +350,20 @@ impl PipeWriter {
     /// [`PipeError::Full`], [`PipeError::Closed`], and `buf` with them;
     /// [`PipeError::Interrupted`], where `buf` may be lost.
     pub fn try_write(&self, buf: Buf) -> Result<(), (PipeError, Buf)> {
-        self.shared.try_write(buf)
+        self.shared.try_queue(buf)?;
+        self.shared.news.tell();
+        Ok(())
+    }
+
+    /// As [`try_write`](Self::try_write), but a reader that sleeps is woken only
+    /// when what is returned is dropped, or by somebody else.
+    ///
+    /// # Errors
+    /// As `try_write`.
+    pub fn try_write_quietly(&self, buf: Buf) -> Result<Wake, (PipeError, Buf)> {
+        self.shared.try_queue(buf)?;
+        let is_awaited = self.shared.news.is_awaited();
+        Ok(Wake(is_awaited.then(|| self.shared.clone())))
     }
 
     /// Holds `limit` bytes from now on, within the bounds that the pipe was made
@@ -388,6 +404,32 @@ impl PipeWriter {
 impl fmt::Debug for PipeWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.shared.fmt(f)
+    }
+}
+
+/// Wakes a pipe's reader when it is dropped, if he slept when it was made.
+#[must_use = "the reader is woken when it is dropped"]
+#[derive(Default)]
+pub struct Wake(Option<Arc<Shared>>);
+
+impl Wake {
+    /// Whether there is somebody to wake.
+    pub fn is_due(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.news.tell();
+        }
+    }
+}
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Wake").field(&self.is_due()).finish()
     }
 }
 

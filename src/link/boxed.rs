@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Handle, LinkError, Reader, Writer};
 use crate::buf::Buf;
+use crate::pipe::Wake;
 use crate::sync::Done;
 
 impl<R: Reader + ?Sized> Reader for Box<R> {
@@ -68,7 +69,7 @@ impl<W: Writer + ?Sized> Writer for Box<W> {
         (**self).try_write_pieces(pieces)
     }
 
-    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+    fn try_keep(&mut self, buf: Buf) -> Result<Wake, Buf> {
         (**self).try_keep(buf)
     }
 

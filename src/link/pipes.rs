@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::buf::Buf;
-use crate::pipe::{PipeHandle, PipeReader, PipeWriter, pipe};
+use crate::pipe::{PipeHandle, PipeReader, PipeWriter, Wake, pipe};
 
 /// Two links, each one the other's far side, over two pipes of `limit` bytes.
 pub fn pair(limit: usize) -> (Link, Link) {
@@ -82,8 +82,8 @@ impl Writer for PipeLinkWriter {
         }
     }
 
-    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
-        self.pipe.try_write(buf).map_err(|(_, buf)| buf)
+    fn try_keep(&mut self, buf: Buf) -> Result<Wake, Buf> {
+        self.pipe.try_write_quietly(buf).map_err(|(_, buf)| buf)
     }
 
     fn close(&mut self) -> Result<(), LinkError> {

@@ -12,6 +12,7 @@ use super::grants::Grants;
 use super::idle_frames::IdleFrames;
 use super::probes::Probe;
 use super::session::Session;
+use super::wakes::Wakes;
 use crate::buf::Buf;
 use crate::limits::{DIRECT_SIZE, KEEP_HEAD, MAX_FRAME_PAYLOAD, PROBE_SESSION};
 use crate::link::{LinkError, Reader};
@@ -53,6 +54,7 @@ pub(super) struct Demux<'a, R> {
     /// The part that has arrived of a payload that is wanted whole.
     pieces: Vec<u8>,
     grants: Grants,
+    wakes: Wakes,
 }
 
 impl<'a, R: Role> Demux<'a, R> {
@@ -65,6 +67,7 @@ impl<'a, R: Role> Demux<'a, R> {
             idle_frames: IdleFrames::new(carrier.timer().clock().now()),
             pieces: Vec::new(),
             grants: Grants::default(),
+            wakes: Wakes::default(),
         }
     }
 
@@ -81,7 +84,11 @@ impl<'a, R: Role> Demux<'a, R> {
             if self.carrier.hears_origins() {
                 decoder.read_origins();
             }
+            self.wakes.received(buf.len());
             self.take(buf, &mut decoder)?;
+            if self.wakes.are_due() {
+                self.wakes.send();
+            }
             if self.grants.are_due() {
                 send_grants(&mut self.grants, self.carrier);
             }
@@ -122,13 +129,17 @@ impl<'a, R: Role> Demux<'a, R> {
         }
         let rest = buf.split_off(len);
         decoder.skip_payload(len);
-        self.grants.add(session.id(), session.deliver_buf(buf));
+        self.grants
+            .add(session.id(), session.deliver_buf(buf, &self.wakes));
         rest
     }
 
     fn read(&mut self, reader: &mut dyn Reader) -> Result<Option<Buf>, LinkError> {
         let (grants, carrier) = (&mut self.grants, self.carrier);
-        reader.read_idling(&mut || send_grants(grants, carrier))
+        reader.read_idling(&mut || {
+            self.wakes.send();
+            send_grants(grants, carrier);
+        })
     }
 
     fn handle(&mut self, event: Event<'_>) -> Result<(), MuxError> {
@@ -224,20 +235,21 @@ impl<'a, R: Role> Demux<'a, R> {
             Current::Skip => {}
             Current::Stream(session) => {
                 if !bytes.is_empty() {
-                    self.grants.add(session.id(), session.deliver(bytes));
+                    self.grants
+                        .add(session.id(), session.deliver(bytes, &self.wakes));
                 }
             }
             Current::Datagram(session) => {
                 let session = session.clone();
-                self.whole(bytes, left, |datagram| {
-                    session.deliver(datagram);
+                self.whole(bytes, left, |datagram, wakes| {
+                    session.deliver(datagram, wakes);
                     Ok(())
                 })?;
             }
             Current::Signals => {
                 let carrier = self.carrier.clone();
                 let mut idle = 0;
-                self.whole(bytes, left, |data| {
+                self.whole(bytes, left, |data, _| {
                     idle = carrier.obey(data)?;
                     Ok(())
                 })?;
@@ -252,10 +264,10 @@ impl<'a, R: Role> Demux<'a, R> {
         &mut self,
         bytes: &[u8],
         left: usize,
-        act: impl FnOnce(&[u8]) -> Result<(), MuxError>,
+        act: impl FnOnce(&[u8], &Wakes) -> Result<(), MuxError>,
     ) -> Result<(), MuxError> {
         if left == 0 && self.pieces.is_empty() {
-            return act(bytes);
+            return act(bytes, &self.wakes);
         }
         if self.pieces.capacity() == 0 {
             self.pieces.reserve(MAX_FRAME_PAYLOAD);
@@ -264,7 +276,7 @@ impl<'a, R: Role> Demux<'a, R> {
         if left > 0 {
             return Ok(());
         }
-        let acted = act(&self.pieces);
+        let acted = act(&self.pieces, &self.wakes);
         self.pieces.clear();
         acted
     }

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::bounds::Bounds;
 use super::parked::{Parked, Piece};
+use super::wakes::Wakes;
 use crate::buf::Buf;
 use crate::limits::PARKED_DATAGRAMS;
 use crate::link::{Handle, LinkError, Writer};
@@ -169,19 +170,21 @@ impl Inlet {
     }
 
     /// As [`deliver`](Self::deliver), but a consumer that keeps what it gets
-    /// gets the buffer.
+    /// gets the buffer, and whoever waits for it there is woken with `wakes`.
     pub(super) fn deliver_buf(
         &self,
         buf: Buf,
         consumed: &dyn Fn(usize),
         held_up: &dyn Fn(bool),
+        wakes: &Wakes,
     ) -> Result<Step, ConsumerGone> {
         let Some((mut writer, buf)) = self.claim_consumer(buf, held_up)? else {
             return Ok(Step::None);
         };
         let len = buf.len();
         match writer.try_keep(buf) {
-            Ok(()) => {
+            Ok(wake) => {
+                wakes.add(wake);
                 let step = self.give_back(writer);
                 consumed(len);
                 Ok(step)

@@ -74,6 +74,7 @@ mod stats;
 mod status;
 mod stream;
 mod table;
+mod wakes;
 
 pub use client::{ClientWorker, ControlSession};
 pub use codec::{Event, FrameDecoder};

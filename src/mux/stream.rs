@@ -14,7 +14,7 @@ use crate::buf::Buf;
 use crate::limits::SESSION_PIPE;
 use crate::link::{Handle, LinkError, Nowhere, PipeLinkWriter, Writer};
 use crate::net::{Destination, Network};
-use crate::pipe::{PipeError, PipeReader, pipe};
+use crate::pipe::{PipeError, PipeReader, Wake, pipe};
 use crate::sync::shim::Mutex;
 use crate::sync::shim::atomic::{AtomicBool, Ordering};
 
@@ -205,7 +205,7 @@ impl Writer for Sink {
         self.unless_shut(written, data.len())
     }
 
-    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+    fn try_keep(&mut self, buf: Buf) -> Result<Wake, Buf> {
         self.inner.try_keep(buf)
     }
 

@@ -25,6 +25,12 @@ impl News {
         }
     }
 
+    /// Whether somebody is to be [told](Self::tell) of what was done before this
+    /// call. Who is not seen here yet finds it when he looks.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited.load(Ordering::SeqCst)
+    }
+
     pub(super) fn tell(&self) {
         if self.is_awaited.load(Ordering::SeqCst) && self.is_awaited.swap(false, Ordering::SeqCst) {
             drop(self.lock.lock()); // whoever is about to sleep does by now

@@ -172,6 +172,23 @@ fn a_write_that_gave_up_was_not_made_and_keeps_nobody_from_writing() {
 }
 
 #[test]
+fn who_reads_what_was_written_quietly_is_woken_in_the_end() {
+    explore(Time::StandsStill, || {
+        let (reader, writer) = pipe(64 * 1024);
+        let writing = thread::spawn(move || {
+            let write = |number| writer.try_write_quietly(numbered(number)).unwrap();
+            let wakes = [0, 1, 2].map(write);
+            drop(wakes);
+            drop(write(3));
+            writer // is not closed: that would wake the reader, too
+        });
+        let read = [(); 4].map(|()| reader.read().unwrap().unwrap().as_slice()[0]);
+        assert_eq!(read, [0, 1, 2, 3]);
+        drop(writing.join().unwrap());
+    });
+}
+
+#[test]
 fn a_read_that_gave_up_has_lost_nothing() {
     explore(Time::Passes, || {
         let (reader, writer) = pipe(TIGHT);

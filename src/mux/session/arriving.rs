@@ -10,6 +10,7 @@ use crate::buf::Buf;
 use crate::link::{Handle, Writer};
 use crate::mux::flow::Received;
 use crate::mux::inlet::{ConsumerGone, Inlet, Step};
+use crate::mux::wakes::Wakes;
 use crate::net::Network;
 use crate::sync::shim::atomic::Ordering;
 use crate::sync::{Complaints, Done};
@@ -36,24 +37,25 @@ impl Session {
 
     /// Called by the carrier's reader, for a piece of a stream or a datagram.
     /// Returns the offset up to which the peer is to be granted payload, if it
-    /// is time to tell it.
-    pub(in crate::mux) fn deliver(self: &Arc<Self>, data: &[u8]) -> Option<u64> {
-        self.deliver_by(data.len(), |inlet, consumed, held_up| {
+    /// is time to tell it. Before it waits for room it wakes whom `wakes` has.
+    pub(in crate::mux) fn deliver(self: &Arc<Self>, data: &[u8], wakes: &Wakes) -> Option<u64> {
+        self.deliver_by(data.len(), wakes, |inlet, consumed, held_up| {
             inlet.deliver(data, consumed, held_up)
         })
     }
 
     /// As [`deliver`](Self::deliver), for a piece of a stream that has a buffer
     /// for itself.
-    pub(in crate::mux) fn deliver_buf(self: &Arc<Self>, buf: Buf) -> Option<u64> {
-        self.deliver_by(buf.len(), |inlet, consumed, held_up| {
-            inlet.deliver_buf(buf, consumed, held_up)
+    pub(in crate::mux) fn deliver_buf(self: &Arc<Self>, buf: Buf, wakes: &Wakes) -> Option<u64> {
+        self.deliver_by(buf.len(), wakes, |inlet, consumed, held_up| {
+            inlet.deliver_buf(buf, consumed, held_up, wakes)
         })
     }
 
     fn deliver_by(
         self: &Arc<Self>,
         len: usize,
+        wakes: &Wakes,
         deliver: impl FnOnce(&Inlet, &dyn Fn(usize), &dyn Fn(bool)) -> Result<Step, ConsumerGone>,
     ) -> Option<u64> {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +71,11 @@ impl Session {
         let peer = self.carrier.peer();
         let granted = Cell::new(None);
         let consumed = |len| granted.set(self.consume(len).or(granted.get()));
-        let step = deliver(&self.inlet, &consumed, &|begins| peer.hold_up(begins));
+        let held_up = |begins| {
+            wakes.send();
+            peer.hold_up(begins);
+        };
+        let step = deliver(&self.inlet, &consumed, &held_up);
         self.take_step(step);
         granted.get()
     }
