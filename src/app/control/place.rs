@@ -8,7 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use rustix::process::getuid;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Pid, getuid};
 
 use super::{client, socket};
 
@@ -25,6 +26,8 @@ pub struct Places {
     session: Option<PathBuf>,
     /// Of the system, where root may make some.
     system: PathBuf,
+    /// In which services have one each, under their names.
+    services: PathBuf,
     /// Where everybody may.
     temporary: PathBuf,
     user: u32,
@@ -53,6 +56,7 @@ impl Places {
             service: absolute("RUNTIME_DIRECTORY").map(first),
             session: absolute("XDG_RUNTIME_DIR").map(|path| path.join("muxcool")),
             system: "/run/muxcool".into(),
+            services: "/run".into(),
             temporary: env::temp_dir().join(format!("muxcool-{user}")),
             user,
         }
@@ -84,9 +88,12 @@ impl Places {
         if self.is_private(&self.temporary) {
             directories.push(self.temporary.clone());
         }
-        let sockets = directories.iter().flat_map(|directory| sockets(directory));
-        let reached = sockets.filter(|running| client::connect(&running.path).is_ok());
-        let found: BTreeSet<Running> = reached.collect();
+        let known = directories.iter().flat_map(|directory| sockets(directory));
+        let reached = known.filter(|running| client::connect(&running.path).is_ok());
+        let services = parts(&self.services);
+        let others = services.iter().flat_map(|directory| sockets(directory));
+        let others = others.filter(Running::is_its_process);
+        let found: BTreeSet<Running> = reached.chain(others).collect();
         found.into_iter().collect()
     }
 
@@ -108,6 +115,17 @@ impl Places {
         found.is_ok_and(|found| {
             found.is_dir() && found.uid() == self.user && found.mode() & 0o022 == 0
         })
+    }
+}
+
+impl Running {
+    /// Whether who listens is the process that the socket is called after:
+    /// other programs have directories for their sockets, too.
+    fn is_its_process(&self) -> bool {
+        let named = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let stream = client::connect(&self.path);
+        let peer = stream.and_then(|stream| Ok(socket_peercred(stream)?));
+        peer.is_ok_and(|peer| Some(peer.pid) == named)
     }
 }
 
@@ -163,6 +181,7 @@ mod tests {
             service: None,
             session: Some(root.join("session")),
             system: root.join("system"),
+            services: root.join("services"),
             temporary: root.join("temporary"),
             user: getuid().as_raw(),
         }
@@ -223,5 +242,18 @@ mod tests {
         assert!(stale.exists());
         places.own().unwrap();
         assert!(!stale.exists() && one.exists());
+    }
+    /// Such as systemd makes them for services, under any name.
+    #[test]
+    fn services_of_other_names_are_found() {
+        let root = tempfile::tempdir().unwrap();
+        let places = places(root.path());
+        let directory = root.path().join("services").join("web");
+        fs::create_dir_all(&directory).unwrap();
+        let own = process::id();
+        let path = directory.join(format!("{own}.sock"));
+        let _own = UnixListener::bind(&path).unwrap();
+        let _other = UnixListener::bind(directory.join("1.sock")).unwrap();
+        assert_eq!(places.running(), [Running { pid: own, path }]);
     }
 }
