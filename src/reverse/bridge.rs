@@ -129,18 +129,17 @@ impl Bridge {
     /// Ends all carriers and waits for the threads. A dial may take as long as
     /// the system looks for a name, which nothing can stop: it ends by itself.
     pub fn close(&self) {
-        self.shared.closed.signal();
+        let is_first = self.shared.closed.signal();
         self.shared.begun.signal();
         let is_dialling = self.shared.dialling.load(Ordering::SeqCst);
         if is_dialling {
             self.shared.close_carriers();
         }
-        let patience = if is_dialling {
-            CLOSE_GRACE
-        } else {
-            JOIN_DEADLINE
-        };
-        let left = self.crew.join(patience);
+        let left = self.crew.join(match (is_dialling, is_first) {
+            (false, _) => JOIN_DEADLINE,
+            (true, true) => CLOSE_GRACE,
+            (true, false) => Duration::ZERO,
+        });
         if !left.is_empty() && !is_dialling {
             warn!("threads that did not end: {}", left.join(", "));
         }
