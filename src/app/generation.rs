@@ -260,7 +260,7 @@ fn renew_outbounds(
         |outbound, plan| outbound.is(plan, carriers),
         |plan, _| {
             let counted = house.census.enter(Kind::Outbound, &plan.tag, carriers);
-            RunningOutbound::new(plan, counted, &house.timer)
+            RunningOutbound::new(plan, counted, house)
         },
     )
 }

@@ -11,6 +11,7 @@ mod generation;
 mod inbounds;
 mod leaving;
 #[cfg(feature = "cli")]
+mod listed;
 mod log_queue;
 #[cfg(feature = "cli")]
 pub mod logging;

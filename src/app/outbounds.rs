@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::StartError;
+use super::generation::House;
+use super::listed::Listed;
 use super::part::Part;
 use crate::config::{ConfigError, MuxPlan, OutboundOptions, OutboundPlan};
 use crate::error::chain;
@@ -38,8 +40,9 @@ impl RunningOutbound {
     pub(super) fn new(
         plan: OutboundPlan,
         carriers: CarrierOptions,
-        timer: &Timer,
+        house: &House,
     ) -> Result<Self, StartError> {
+        let timer = &house.timer;
         let stamps = plan.stream.stamps();
         let dialer = dialer(&plan)?;
         let inner = build_proxy(plan.clone(), dialer, timer);
@@ -47,7 +50,10 @@ impl RunningOutbound {
             let muxed = with_mux(inner.clone(), mux, carriers.clone(), timer);
             Arc::new(muxed)
         });
-        let outbound = mux.clone().map_or(inner, |mux| mux as Arc<dyn Outbound>);
+        let outbound: Arc<dyn Outbound> = match &mux {
+            Some(mux) => mux.clone(),
+            None => Arc::new(Listed::new(inner, house.census.connections().clone())),
+        };
         Ok(Self {
             plan,
             carriers,

@@ -65,7 +65,8 @@ pub(super) enum Command {
   muxcool run -c stdin: < bridge.json
 
 The log's level is that of the configuration; RUST_LOG=debug overrides it.
-SIGHUP, or \"muxcool reload\", puts in force what has changed in the files.
+SIGHUP, or \"muxcool reload\", puts in force what has changed in the files. A
+program that was started in a terminal ends with it.
 
 Exit codes: 0 when told to end, 1 if it cannot go on (a port that is taken), 23 if
 the configuration is wrong, so that a service is not started again and again.")]
@@ -107,7 +108,7 @@ the running program: all that it may pick are listed. Exit code 2 if no inbound 
 bridge has that tag.")]
     Explain(ExplainArgs),
 
-    /// Show how a running muxcool does: its carriers and their streams
+    /// Show how a running muxcool does: carriers, their streams, and connections
     #[command(after_help = "Examples:
   muxcool status               the only one of this user, or a list of them
   muxcool status --watch       the same every second, with what flows; Ctrl-C ends it
@@ -267,7 +268,8 @@ pub(super) struct StatusArgs {
 
     /// How many streams to show, those with the most bytes first
     ///
-    /// 20 if not given, with --json all.
+    /// And as many connections that go through no carrier. 20 if not given,
+    /// with --json all.
     #[arg(long, value_name = "N")]
     pub(super) streams: Option<usize>,
 }

@@ -31,6 +31,8 @@ pub struct Request {
     /// Whether the target's name was read out of the visitor's payload, not
     /// asked for. Such a name makes nobody a bridge (A37).
     pub is_sniffed: bool,
+    /// Whether it is a session of a mux carrier.
+    pub is_carried: bool,
     /// The name that rules go by, if not the target's own.
     pub routed_as: Option<Domain>,
     /// Where it may go at all, if not everywhere. The outbound that dials holds
@@ -57,6 +59,7 @@ impl Request {
             anonymous: false,
             named_by_rule: false,
             is_sniffed: false,
+            is_carried: false,
             routed_as: None,
             allowed: None,
             protocol: None,

@@ -296,7 +296,10 @@ impl Dispatching {
     /// A session that says where it comes from does not come from the carrier's
     /// other end.
     fn request(&self, target: &Destination, origin: Option<&Origin>) -> Request {
-        let request = self.origin.derive(target.clone());
+        let request = Request {
+            is_carried: true,
+            ..self.origin.derive(target.clone())
+        };
         match origin {
             None => request,
             Some(origin) => request.coming_from(*origin),

@@ -132,7 +132,7 @@ fn quick(mut config: Value) -> Value {
     config
 }
 
-fn launch(home: &TempDir, role: &str, config: &Value) -> Program {
+pub fn launch(home: &TempDir, role: &str, config: &Value) -> Program {
     let home = home.path().display();
     let environment = format!("unset RUNTIME_DIRECTORY; export XDG_RUNTIME_DIR='{home}'");
     Program::start_limited(Kind::Muxcool, role, config, &environment)

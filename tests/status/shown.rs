@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::time::Instant;
 
-use crate::rig::{Rig, printed, service};
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, command, launch, printed, service};
 use crate::support::bytes::KeyedBytes;
 use crate::support::client::{Entry, echo};
-use crate::support::target::UdpEcho;
+use crate::support::ports::{free_port, loopback};
+use crate::support::target::{TcpTarget, UdpEcho};
 use crate::support::{PATIENCE, eventually};
 
 const SENT: usize = 300_000;
@@ -117,6 +120,51 @@ fn a_flow_of_datagrams_is_shown_with_its_bytes() {
     drop(flow);
     bridge.finish();
     rig.portal.finish();
+}
+
+/// It is no portal's visitor, and goes through no carrier.
+#[test]
+fn a_plain_proxys_connection_is_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let (port, target) = (free_port(), TcpTarget::echo());
+    let config = json!({
+        "inbounds": [{ "tag": "proxy", "listen": "127.0.0.1", "port": port, "protocol": "socks" }],
+        "outbounds": [{ "tag": "out", "protocol": "freedom" }],
+    });
+    let program = launch(&home, "proxy", &config);
+    let pid = program.pid().unwrap().to_string();
+    let ask = |more: &[&str]| {
+        let args = ["status", "--pid", &pid];
+        printed(&command(home.path(), &[&args, more].concat()))
+    };
+    assert!(ask(&[]).contains("no carriers"));
+    let mut visitor = Entry::socks(loopback(port), target.address())
+        .connect()
+        .unwrap();
+    echo(&mut visitor, &[7; 100_000]).unwrap();
+    let shown: Value = serde_json::from_str(&ask(&["--json"])).unwrap();
+    assert_eq!(shown["connections"]["open"], 1);
+    let connection = &shown["connections"]["list"][0];
+    let told = ["inbound", "outbound", "visitor", "target"].map(|name| &connection[name]);
+    let (from, to) = (visitor.local_addr().unwrap(), target.address());
+    let from_to = [from.to_string(), format!("tcp:{to}")];
+    assert_eq!(told, ["proxy", "out", &from_to[0], &from_to[1]]);
+    for way in ["sent_bytes", "received_bytes"] {
+        assert_eq!(connection[way], 100_000);
+    }
+    let table = ask(&[]);
+    assert!(
+        table.contains("CONNECTION  INBOUND") && table.contains(&from_to[0]),
+        "{table}"
+    );
+    drop(visitor);
+    let gone = eventually(Instant::now() + PATIENCE, || {
+        let table = ask(&[]);
+        let is_gone = !table.contains("CONNECTION");
+        is_gone.then_some(()).ok_or(table)
+    });
+    gone.unwrap_or_else(|last| panic!("{last}"));
+    program.finish();
 }
 
 #[test]

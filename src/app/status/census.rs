@@ -4,6 +4,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use super::connections::Connections;
 use super::snapshot::{ServiceSnapshot, Snapshot};
 use crate::mux::{CarrierOptions, Roster};
 
@@ -15,6 +16,7 @@ pub struct Census {
     started: Instant,
     started_at: SystemTime,
     state: Mutex<State>,
+    connections: Arc<Connections>,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +70,13 @@ impl Census {
             started: Instant::now(),
             started_at: SystemTime::now(),
             state: Mutex::default(),
+            connections: Arc::default(),
         })
+    }
+
+    /// Those that go through no carrier.
+    pub(in crate::app) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// The settings of the carriers that such a service has: `carriers`, on a
@@ -101,7 +109,8 @@ impl Census {
         self.state.lock().phase = phase;
     }
 
-    /// How everything does, with `streams` of the carriers' streams at the most.
+    /// How everything does, with `streams` at the most of the carriers' streams
+    /// and of the connections through none.
     pub fn snapshot(&self, streams: usize) -> Snapshot {
         let (phase, services) = self.present();
         let mut left = streams;
@@ -111,13 +120,15 @@ impl Census {
             left = left.saturating_sub(shown);
             ServiceSnapshot::new(service.kind, &service.name, report)
         });
+        let services = services.collect();
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: process::id(),
             started_seconds: seconds_since_epoch(self.started_at),
             uptime_seconds: self.started.elapsed().as_secs_f64(),
             phase,
-            services: services.collect(),
+            services,
+            connections: self.connections.snapshot(left),
         }
     }
 

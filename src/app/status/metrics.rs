@@ -263,6 +263,7 @@ const CARRIER_TOTALS: [Total; 4] = [
 mod tests {
     use super::super::census::Kind;
     use super::*;
+    use crate::app::status::ConnectionsSnapshot;
 
     fn snapshot(name: &str, carriers: usize) -> Snapshot {
         let carrier = |number| CarrierSnapshot {
@@ -297,6 +298,7 @@ mod tests {
                 },
                 carriers: (1..=carriers as u32).map(carrier).collect(),
             }],
+            connections: ConnectionsSnapshot::default(),
         }
     }
 

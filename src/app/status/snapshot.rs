@@ -17,6 +17,41 @@ pub struct Snapshot {
     pub phase: Phase,
     /// Whoever has carriers.
     pub services: Vec<ServiceSnapshot>,
+    /// Visitors' connections that go through no carrier.
+    #[cfg_attr(feature = "cli", serde(default))]
+    pub connections: ConnectionsSnapshot,
+}
+
+/// Connections that go through no carrier, such as a plain proxy's.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+pub struct ConnectionsSnapshot {
+    /// How many there are.
+    pub open: u64,
+    /// They, or as many as were asked for.
+    pub list: Vec<ConnectionSnapshot>,
+}
+
+/// One connection, or flow of datagrams.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+pub struct ConnectionSnapshot {
+    /// As in the log.
+    pub id: u32,
+    /// Tag of the inbound that it came in by.
+    pub inbound: String,
+    /// Who came.
+    pub visitor: String,
+    /// Where it goes.
+    pub target: String,
+    /// Tag of the outbound that it left by.
+    pub outbound: String,
+    /// How long it has been there.
+    pub age_seconds: f64,
+    /// Bytes to the target.
+    pub sent_bytes: u64,
+    /// Bytes to the visitor.
+    pub received_bytes: u64,
 }
 
 /// A portal, a bridge, an inbound or an outbound.

@@ -1,22 +1,28 @@
 //! A look at a program, as text.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::app::status::{
-    CarrierSnapshot, ServiceSnapshot, Snapshot, StreamSnapshot, TotalsSnapshot,
+    CarrierSnapshot, ConnectionSnapshot, ServiceSnapshot, Snapshot, StreamSnapshot, TotalsSnapshot,
 };
 use crate::escape::Escaped;
 
-/// The program, its carriers, and `streams` of its streams. With a look from
-/// `before` there is also what has flowed since, per second.
+/// The program, its carriers, `streams` of their streams, and as many of the
+/// connections through none. With a look from `before` there is also what has
+/// flowed since, per second.
 pub(super) fn render(now: &Snapshot, before: Option<&Snapshot>, streams: usize) -> String {
     let mut parts = vec![headline(now)];
     let mut carriers = Columns::new(&CARRIERS);
     for service in &now.services {
         add_service(&mut carriers, service, &Pace::new(now, before));
     }
-    parts.extend(carriers.text("no portals, no bridges, no carriers"));
+    match now.connections.open {
+        0 => parts.extend(carriers.text("no portals, no bridges, no carriers")),
+        _ => parts.extend(carriers.filled()),
+    }
     parts.extend(streams_text(now, streams));
+    parts.extend(connections_text(now, streams));
     parts.join("\n\n")
 }
 
@@ -54,6 +60,17 @@ const STREAMS: [Heading; 8] = [
     ("RECEIVED", true),
     ("PARKED", true),
     ("", false),
+];
+
+const CONNECTIONS: [Heading; 8] = [
+    ("CONNECTION", true),
+    ("INBOUND", false),
+    ("VISITOR", false),
+    ("TARGET", false),
+    ("OUTBOUND", false),
+    ("AGE", true),
+    ("SENT", true),
+    ("RECEIVED", true),
 ];
 
 fn headline(now: &Snapshot) -> String {
@@ -116,7 +133,7 @@ fn streams_text(now: &Snapshot, most: usize) -> Vec<String> {
     let mut all: Vec<(u32, &StreamSnapshot)> = streams.collect();
     all.sort_by_key(|(number, s)| {
         let bytes = s.sent_bytes.saturating_add(s.received_bytes);
-        (std::cmp::Reverse(bytes), *number, s.id)
+        (Reverse(bytes), *number, s.id)
     });
     let mut table = Columns::new(&STREAMS);
     for (number, stream) in all.iter().take(most) {
@@ -143,6 +160,32 @@ fn stream_row(carrier: u32, stream: &StreamSnapshot) -> Vec<String> {
             ""
         }
         .to_owned(),
+    ]
+}
+
+/// As of the streams.
+fn connections_text(now: &Snapshot, most: usize) -> Vec<String> {
+    let mut all: Vec<&ConnectionSnapshot> = now.connections.list.iter().collect();
+    all.sort_by_key(|c| (Reverse(c.sent_bytes.saturating_add(c.received_bytes)), c.id));
+    let mut table = Columns::new(&CONNECTIONS);
+    for connection in all.iter().take(most) {
+        table.add(connection_row(connection));
+    }
+    let rest = now.connections.open.saturating_sub(table.rows.len() as u64);
+    let note = (rest > 0).then(|| format!("and {rest} connections more (--streams N)"));
+    table.filled().into_iter().chain(note).collect()
+}
+
+fn connection_row(connection: &ConnectionSnapshot) -> Vec<String> {
+    vec![
+        connection.id.to_string(),
+        escaped(&connection.inbound),
+        escaped(&connection.visitor),
+        escaped(&connection.target),
+        escaped(&connection.outbound),
+        time(connection.age_seconds),
+        amount(connection.sent_bytes as f64),
+        amount(connection.received_bytes as f64),
     ]
 }
 
@@ -270,7 +313,7 @@ fn round_trip(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::status::{Kind, Phase};
+    use crate::app::status::{ConnectionsSnapshot, Kind, Phase};
 
     fn stream(id: u16, received_bytes: u64) -> StreamSnapshot {
         StreamSnapshot {
@@ -322,6 +365,20 @@ mod tests {
                 service(Kind::Bridge, "b\x1b", Vec::new()),
                 service(Kind::Inbound, "in", Vec::new()),
             ],
+            connections: ConnectionsSnapshot::default(),
+        }
+    }
+
+    fn connection(id: u32, received_bytes: u64) -> ConnectionSnapshot {
+        ConnectionSnapshot {
+            id,
+            inbound: "proxy".to_owned(),
+            visitor: "198.51.100.9:50112".to_owned(),
+            target: "tcp:web.example:80".to_owned(),
+            outbound: String::new(),
+            age_seconds: 61.2,
+            sent_bytes: 512,
+            received_bytes,
         }
     }
 
@@ -338,6 +395,26 @@ STREAM  VISITOR             TARGET                AGE   SENT  RECEIVED  PARKED
 
 and 2 streams more (--streams N)"#;
         let shown = render(&snapshot(), None, 1);
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn connections_through_no_carrier_are_a_part() {
+        let plain = Snapshot {
+            services: Vec::new(),
+            connections: ConnectionsSnapshot {
+                open: 3,
+                list: vec![connection(7, 10), connection(8, 99_949)],
+            },
+            ..snapshot()
+        };
+        let expected = "muxcool 1.2.3, process 4242, up 1d02h: ready
+
+CONNECTION  INBOUND  VISITOR             TARGET                AGE   SENT  RECEIVED
+         8  proxy    198.51.100.9:50112  tcp:web.example:80  1m01s  512 B   99.9 kB
+
+and 2 connections more (--streams N)";
+        let shown = render(&plain, None, 1);
         assert_eq!(shown, expected, "\n{shown}");
     }
 
