@@ -244,13 +244,13 @@ fn visitors_beyond_the_bound_are_refused() {
     let web = TcpTarget::echo();
     let portal = portal(&["--publish", "0=web"]);
     let services = [serve("web", web.address())];
-    let bridge = bridge(&portal.token(), &services, &["--max-conns", "2"]);
+    let bridge = bridge(&portal.token(), &services, &["--max-conns", "16"]);
     let visit = || {
         let mut stream = TcpStream::connect(portal.address("web/tcp")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         echo(&mut stream, b"hello").map(|()| stream)
     };
-    let stay = [visit().unwrap(), visit().unwrap()];
+    let stay: Vec<_> = (0..16).map(|_| visit().unwrap()).collect();
     assert!(visit().is_err());
     bridge.says("session refused");
     drop(stay);

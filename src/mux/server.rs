@@ -248,8 +248,9 @@ struct Limits {
     refusals: Complaints,
 }
 
-/// A session's place among those of its carrier and of all.
-type Place = (Arc<()>, Share);
+/// A session's place among those of its carrier and, unless it serves the
+/// carrier itself, of all.
+type Place = (Arc<()>, Option<Share>);
 
 impl Limits {
     fn new(options: &CarrierOptions) -> Self {
@@ -262,19 +263,25 @@ impl Limits {
         }
     }
 
-    fn place(&self, carrier: &Carrier) -> Option<Place> {
-        let place = match self.live() < self.sessions {
-            true => self.all_sessions.try_take(),
-            false => None,
+    fn has_room(&self) -> bool {
+        self.live() < self.sessions
+    }
+
+    /// `None` if there is none among all.
+    fn place(&self, attends: bool) -> Option<Place> {
+        let share = match attends {
+            true => None,
+            false => Some(self.all_sessions.try_take()?),
         };
-        if place.is_none()
-            && let Some(unsaid) = self.refusals.turn()
-        {
+        Some((self.live.clone(), share))
+    }
+
+    fn note_refusal(&self, carrier: &Carrier) {
+        if let Some(unsaid) = self.refusals.turn() {
             let (number, here) = (carrier.number(), self.live());
             let all = self.all_sessions.taken();
             info!("carrier {number}: session refused, {here} run here and {all} in all{unsaid}");
         }
-        place.map(|share| (self.live.clone(), share))
     }
 
     /// Only the carrier's reader adds to them.
@@ -312,13 +319,13 @@ impl Dispatching {
         id: u16,
         target: Destination,
         origin: Option<Box<Origin>>,
-    ) -> Option<(Arc<Session>, Place)> {
-        let Some(place) = self.limits.place(carrier) else {
+    ) -> Option<Arc<Session>> {
+        if !self.limits.has_room() {
+            self.limits.note_refusal(carrier);
             refuse(carrier, id);
             return None;
-        };
-        let session = admit(carrier, id, target, origin, self.limits.sessions)?;
-        Some((session, place))
+        }
+        admit(carrier, id, target, origin, self.limits.sessions)
     }
 }
 
@@ -330,16 +337,22 @@ impl Role for Dispatching {
         target: Destination,
         origin: Option<Box<Origin>>,
     ) -> Option<Arc<Session>> {
-        let (session, place) = self.enter(carrier, id, target, origin)?;
+        let session = self.enter(carrier, id, target, origin)?;
         let work = Work {
             session: session.clone(),
             request: self.request(session.target(), session.origin()),
             dispatcher: self.dispatcher.clone(),
             failures: self.failures.clone(),
         };
-        if self.dispatcher.opening(&work.request) {
+        let attends = self.dispatcher.opening(&work.request);
+        if attends {
             carrier.with_sessions(|table| table.attends(id));
         }
+        let Some(place) = self.limits.place(attends) else {
+            self.limits.note_refusal(carrier);
+            session.fail();
+            return None;
+        };
         let dialling = self.limits.dialling.clone();
         let name = format!("mux-in-{}.{id}", carrier.number());
         let spawned = carrier.spawn(&name, move || {

@@ -8,7 +8,6 @@ use super::pieces::{self, TUNNEL};
 use super::token::{Purpose, Token};
 use super::tokens;
 use crate::cli::failure::Failure;
-use crate::limits::{BRIDGE_SESSIONS, BRIDGE_WORKERS};
 use crate::reverse::Announcement;
 
 pub(super) fn make(args: &BridgeArgs) -> Result<OneLiner, Failure> {
@@ -77,12 +76,8 @@ fn configuration(args: &BridgeArgs, tokens: &[Token]) -> Json {
     let tags: Vec<String> = tokens.iter().map(Token::place).collect();
     let mut parts = Vec::new();
     if let Some(most) = args.max_conns {
-        let carriers = tokens.len() * carriers(most.into());
-        let all = u64::from(most) + carriers as u64;
-        parts.push((
-            "policy",
-            object! { "mux": object! { "allSessions": Json::Number(all) } },
-        ));
+        let most = Json::Number(most.into());
+        parts.push(("policy", object! { "mux": object! { "allSessions": most } }));
     }
     let bridges: Json = tags.iter().map(|tag| bridge(tag, args)).collect();
     parts.extend([
@@ -94,12 +89,6 @@ fn configuration(args: &BridgeArgs, tokens: &[Token]) -> Json {
         ),
     ]);
     pieces::configuration(parts)
-}
-
-/// Carriers that a bridge may have open with as many visitors: each has a
-/// session for itself.
-fn carriers(visitors: usize) -> usize {
-    (visitors / BRIDGE_SESSIONS + 1).min(BRIDGE_WORKERS)
 }
 
 /// A bridge is called after its portal, and so is the way there.
