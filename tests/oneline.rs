@@ -299,6 +299,22 @@ fn a_forwarding_brings_what_the_server_reaches() {
 }
 
 #[test]
+fn a_forwarding_passes_over_a_machine_that_is_not_there() {
+    let web = named("web");
+    let serve = ["forward", "serve", "--listen", ANY, "--ephemeral"];
+    let (gone, there) = (Line::start(&serve), Line::start(&serve));
+    let tokens = [gone.token(), there.token()];
+    drop(gone);
+    let local = format!("0={}", web.address());
+    let dial = ["forward", "dial", &tokens[0], &tokens[1], "--local", &local];
+    let dial = Line::start(&dial);
+    let door = dial.address(&format!("{}/tcp", web.address()));
+    for _ in 0..3 {
+        assert_eq!(ask(door).unwrap(), "web");
+    }
+}
+
+#[test]
 fn what_is_exported_is_the_same_tunnel() {
     let web = named("web");
     let directory = tempfile::tempdir().unwrap();

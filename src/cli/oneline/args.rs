@@ -84,7 +84,11 @@ address as an address: what a name stands for is not looked up.")]
     #[command(after_help = "Examples:
   muxcool forward dial TOKEN --socks 1080
   muxcool forward dial TOKEN --local 5432=db.internal:5432 --local-udp 5353=10.0.0.53:53
-  MUXCOOL_TOKEN=... muxcool forward dial --socks 127.0.0.1:1080")]
+  MUXCOOL_TOKEN=... muxcool forward dial --socks 127.0.0.1:1080
+  muxcool forward dial TOKEN1 TOKEN2 --socks 1080
+
+Of several machines whose tokens are given each serves in its turn, and one that
+cannot be reached is passed over.")]
     Dial(ForwardDialArgs),
 }
 

@@ -118,7 +118,7 @@ fn bridge(tag: &str, args: &BridgeArgs) -> Json {
 fn outbounds(args: &BridgeArgs, tokens: &[Token]) -> Vec<Json> {
     let ways = tokens.iter().map(|token| {
         let tag = way_tag(&token.place());
-        Json::Object(pieces::way_to(&tag, token))
+        Json::Object(pieces::way_to(&tag, std::slice::from_ref(token)))
     });
     let services = args.serve.iter().map(|one| {
         let mut settings = vec![("redirect", Json::text(&one.target))];

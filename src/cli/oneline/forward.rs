@@ -80,15 +80,13 @@ fn conditions(allow: &Allow) -> Vec<(&'static str, Json)> {
 
 pub(super) fn dial(args: &ForwardDialArgs) -> Result<OneLiner, Failure> {
     let tokens = tokens::read(&args.tokens, Purpose::Forward)?;
-    let [token] = tokens.as_slice() else {
-        return Err(Failure::Usage("one token at a time can be dialled".into()));
-    };
     let inbounds = inbounds(args);
     if inbounds.is_empty() {
         let help = "nothing to do: give --socks PORT, or --local PORT=HOST:PORT";
         return Err(Failure::Usage(help.into()));
     }
-    let mut way = pieces::way_to(&token.place(), token);
+    let places: Vec<String> = tokens.iter().map(Token::place).collect();
+    let mut way = pieces::way_to(&places.join(", "), &tokens);
     let concurrency = Json::Number(MAX_CONCURRENCY.into());
     way.push((
         "mux",

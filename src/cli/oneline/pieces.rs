@@ -51,18 +51,11 @@ pub(super) fn entrance(tag: &str, at: SocketAddr, identity: &Identity) -> Json {
     }
 }
 
-/// The way to where a token is from.
-pub(super) fn way_to(tag: &str, token: &Token) -> Vec<(&'static str, Json)> {
-    let server = |host| {
-        let user = object! { "id": Json::text(token.id), "encryption": "none" };
-        object! {
-            "address": Json::text(host),
-            "port": token.port,
-            "users": Json::List(vec![user]),
-        }
-    };
-    let servers: Json = token.hosts.iter().map(server).collect();
-    let pin = Json::texts([token.pin]);
+/// The way to where tokens are from. Their machines take turns, and one that
+/// cannot be reached is passed over.
+pub(super) fn way_to(tag: &str, tokens: &[Token]) -> Vec<(&'static str, Json)> {
+    let servers: Json = tokens.iter().flat_map(servers).collect();
+    let pins = Json::texts(tokens.iter().map(|token| token.pin));
     vec![
         ("tag", tag.into()),
         ("protocol", "vless".into()),
@@ -73,12 +66,24 @@ pub(super) fn way_to(tag: &str, token: &Token) -> Vec<(&'static str, Json)> {
                 "network": "tcp",
                 "security": "tls",
                 "tlsSettings": object! {
-                    "pinnedPeerCertificateChainSha256": pin,
+                    "pinnedPeerCertificateChainSha256": pins,
                     "allowInsecureIfPinnedPeerCertificate": Json::Flag(true),
                 },
             },
         ),
     ]
+}
+
+/// The machine that a token is from, by each of its names.
+fn servers(token: &Token) -> impl Iterator<Item = Json> {
+    token.hosts.iter().map(|host| {
+        let user = object! { "id": Json::text(token.id), "encryption": "none" };
+        object! {
+            "address": Json::text(host),
+            "port": token.port,
+            "users": Json::List(vec![user]),
+        }
+    })
 }
 
 /// A port behind which there is one target.
