@@ -19,6 +19,7 @@ use crate::mux::CarrierOptions;
 use crate::router::{OutboundManager, Router, RouterOptions};
 use crate::sync::Timer;
 
+use crate::transport::stream::Acceptor;
 /// What all generations have in common.
 pub(super) struct House {
     pub(super) timer: Timer,
@@ -57,12 +58,16 @@ pub(super) struct Next {
 struct Parts {
     inbounds: Renewed<RunningInbound>,
     outbounds: Renewed<RunningOutbound>,
+    certificates: Vec<Reread>,
     portals: Renewed<RunningPortal>,
     bridges: Renewed<RunningBridge>,
     router: Arc<Router>,
 }
 
 /// What has taken over.
+/// An inbound that stays, and what its certificates are by now.
+type Reread = (Arc<RunningInbound>, Acceptor);
+
 pub(super) struct Taken {
     pub(super) generation: Generation,
     pub(super) leaving: Vec<Box<dyn Leaving>>,
@@ -131,7 +136,8 @@ impl Next {
         gone.for_each(|inbound| inbound.stop_accepting());
         let bridges = self.parts.bridges.new.iter();
         bridges.for_each(|new| new.part.bridge().begin());
-        self.report.certificates = self.parts.reread_certificates();
+        let reread = self.parts.certificates.iter();
+        self.report.certificates = reread.map(|(inbound, read)| inbound.adopt(read)).sum();
         Taken {
             leaving: self.parts.leaving(),
             generation: self.generation,
@@ -159,7 +165,8 @@ impl Parts {
             |options, _| RunningBridge::prepare(options, &router, house),
         )?;
         Ok(Self {
-            inbounds: renew_inbounds(&running.inbounds, plan.inbounds, &common)?,
+            certificates: reread(&inbounds)?,
+            inbounds,
             outbounds,
             portals,
             bridges,
@@ -180,16 +187,6 @@ impl Parts {
             metrics: listen(before) != listen(after),
             certificates: 0,
         }
-    }
-
-    /// Of inbounds that stay; the others have just read theirs.
-    fn reread_certificates(&self) -> usize {
-        let is_new = |inbound: &Arc<RunningInbound>| {
-            let mut new = self.inbounds.new.iter();
-            new.any(|new| Arc::ptr_eq(&new.part, inbound))
-        };
-        let kept = self.inbounds.all.iter().filter(|inbound| !is_new(inbound));
-        kept.map(|inbound| inbound.reread_certificates()).sum()
     }
 
     /// Visitors leave in front of what they use.
@@ -283,6 +280,17 @@ fn renew_inbounds(
 ///
 /// # Errors
 /// [`StartError::AccessLog`].
+/// Of inbounds that stay; the others have just read theirs.
+fn reread(inbounds: &Renewed<RunningInbound>) -> Result<Vec<Reread>, StartError> {
+    let is_new = |inbound: &Arc<RunningInbound>| {
+        let mut new = inbounds.new.iter();
+        new.any(|new| Arc::ptr_eq(&new.part, inbound))
+    };
+    let kept = inbounds.all.iter().filter(|inbound| !is_new(inbound));
+    kept.map(|inbound| Ok((inbound.clone(), inbound.read_certificates()?)))
+        .collect()
+}
+
 pub(super) fn reopen_access(running: &Generation, house: &House) -> Result<(), StartError> {
     let target = &running.log.access;
     let log = renew_access(target, target, &house.access)?;

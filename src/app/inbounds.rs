@@ -122,9 +122,17 @@ impl RunningInbound {
         self.doors.iter().map(|door| door.address)
     }
 
-    /// Reads the certificates again, and says how many have changed.
-    pub(super) fn reread_certificates(&self) -> usize {
-        self.acceptor.reread()
+    /// Reads its certificates, for it to [adopt](Self::adopt).
+    ///
+    /// # Errors
+    /// When one cannot be used.
+    pub(super) fn read_certificates(&self) -> Result<Acceptor, StartError> {
+        acceptor(&self.plan)
+    }
+
+    /// Shows the certificates that were read, and says how many are others.
+    pub(super) fn adopt(&self, read: &Acceptor) -> usize {
+        self.acceptor.adopt(read)
     }
 
     pub(super) fn stop_accepting(&self) {

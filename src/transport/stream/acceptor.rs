@@ -32,10 +32,11 @@ impl Acceptor {
         })
     }
 
-    /// Reads the certificates again whose files have changed, and says how many
-    /// did. What cannot be used is left as it is, with a warning.
-    pub fn reread(&self) -> usize {
-        self.tls.as_ref().map_or(0, tls::Server::reread)
+    /// Shows from now on the certificates that `read`, for the same options,
+    /// has just read, and says how many are others.
+    pub fn adopt(&self, read: &Self) -> usize {
+        let both = self.tls.as_ref().zip(read.tls.as_ref());
+        both.map_or(0, |(tls, read)| tls.adopt(read))
     }
 
     /// Agrees with a visitor on all layers. He has `limit` for that and for

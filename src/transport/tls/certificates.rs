@@ -71,13 +71,12 @@ impl Certificates {
 }
 
 impl Certificates {
-    /// Reads all of them again at once, and says how many have changed.
-    pub(super) fn reread(&self) -> usize {
-        let mut looked = self.looked.lock();
-        *looked = Instant::now();
-        drop(looked);
-        let entries = self.entries.iter();
-        entries.filter(|entry| entry.reread(&self.provider)).count()
+    /// Takes over what `read`, of the same options, has just read, and says how
+    /// many are others.
+    pub(super) fn adopt(&self, read: &Self) -> usize {
+        *self.looked.lock() = Instant::now();
+        let pairs = self.entries.iter().zip(&read.entries);
+        pairs.filter(|(entry, read)| entry.adopt(read)).count()
     }
 }
 
@@ -135,34 +134,30 @@ impl Entry {
     }
 
     /// Returns whether it is another one now.
-    fn reread(&self, provider: &CryptoProvider) -> bool {
-        let stamps = [self.chain.stamp(), self.key.stamp()];
-        let read = load(&self.chain, &self.key, provider);
-        if let Ok(read) = &read
-            && read.cert == self.current.read().cert
-        {
+    fn adopt(&self, read: &Self) -> bool {
+        let new = read.current.read().clone();
+        *self.stamps.lock() = *read.stamps.lock();
+        if new.cert == self.current.read().cert {
             return false;
         }
-        *self.stamps.lock() = stamps;
-        self.take_over(read)
+        self.replace(new);
+        true
     }
 
-    fn take_over(&self, read: Result<CertifiedKey, TlsError>) -> bool {
+    fn take_over(&self, read: Result<CertifiedKey, TlsError>) {
         match read {
-            Ok(read) => {
-                *self.current.write() = Arc::new(read);
-                info!("the certificate in {} was read again", self.chain);
-                true
-            }
-            Err(e) => {
-                warn!(
-                    "the certificate in {} has changed, and cannot be used: {}; the one before it stays",
-                    self.chain,
-                    chain(&e)
-                );
-                false
-            }
+            Ok(read) => self.replace(Arc::new(read)),
+            Err(e) => warn!(
+                "the certificate in {} has changed, and cannot be used: {}; the one before it stays",
+                self.chain,
+                chain(&e)
+            ),
         }
+    }
+
+    fn replace(&self, new: Arc<CertifiedKey>) {
+        *self.current.write() = new;
+        info!("the certificate in {} was read again", self.chain);
     }
 }
 

@@ -49,10 +49,10 @@ impl Server {
         })
     }
 
-    /// Reads the certificates again whose files have changed, without waiting
-    /// for a client, and says how many did.
-    pub fn reread(&self) -> usize {
-        self.certificates.reread()
+    /// Shows from now on what `read`, a server with the same options, has just
+    /// read, and says how many certificates are others.
+    pub fn adopt(&self, read: &Self) -> usize {
+        self.certificates.adopt(&read.certificates)
     }
 
     /// Makes `link` a TLS connection with a client, who has until `deadline`.
