@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::StartError;
 use super::access::AccessLog;
-use super::inbounds::{self, Common, Handover, RunningInbound};
+use super::handover::Handover;
+use super::inbounds::{self, Common, RunningInbound};
 use super::leaving::{Leaving, LeavingBridge, LeavingInbound, LeavingOutbound, LeavingPortal};
 use super::outbounds::RunningOutbound;
 use super::part::Renewed;
@@ -18,8 +19,8 @@ use crate::config::{InboundPlan, LogPlan, LogTarget, MetricsPlan, OutboundPlan, 
 use crate::mux::CarrierOptions;
 use crate::router::{OutboundManager, Router, RouterOptions};
 use crate::sync::Timer;
-
 use crate::transport::stream::Acceptor;
+
 /// What all generations have in common.
 pub(super) struct House {
     pub(super) timer: Timer,
@@ -57,17 +58,17 @@ pub(super) struct Next {
 /// What of each kind stays, comes and goes.
 struct Parts {
     inbounds: Renewed<RunningInbound>,
-    outbounds: Renewed<RunningOutbound>,
     certificates: Vec<Reread>,
+    outbounds: Renewed<RunningOutbound>,
     portals: Renewed<RunningPortal>,
     bridges: Renewed<RunningBridge>,
     router: Arc<Router>,
 }
 
-/// What has taken over.
 /// An inbound that stays, and what its certificates are by now.
 type Reread = (Arc<RunningInbound>, Acceptor);
 
+/// What has taken over.
 pub(super) struct Taken {
     pub(super) generation: Generation,
     pub(super) leaving: Vec<Box<dyn Leaving>>,
@@ -132,8 +133,10 @@ impl Next {
             .new
             .iter()
             .for_each(|new| new.part.open());
-        let gone = self.parts.inbounds.gone.iter();
-        gone.for_each(|inbound| inbound.stop_accepting());
+        for inbound in &self.parts.inbounds.gone {
+            inbound.stop_accepting();
+            inbound.give_way(self.parts.inbounds.new.iter().map(|new| &*new.part));
+        }
         let bridges = self.parts.bridges.new.iter();
         bridges.for_each(|new| new.part.bridge().begin());
         let reread = self.parts.certificates.iter();
@@ -164,6 +167,7 @@ impl Parts {
             |bridge, options| bridge.is(options, &router),
             |options, _| RunningBridge::prepare(options, &router, house),
         )?;
+        let inbounds = renew_inbounds(&running.inbounds, plan.inbounds, &common)?;
         Ok(Self {
             certificates: reread(&inbounds)?,
             inbounds,
@@ -276,10 +280,6 @@ fn renew_inbounds(
     )
 }
 
-/// Where it is by what runs.
-///
-/// # Errors
-/// [`StartError::AccessLog`].
 /// Of inbounds that stay; the others have just read theirs.
 fn reread(inbounds: &Renewed<RunningInbound>) -> Result<Vec<Reread>, StartError> {
     let is_new = |inbound: &Arc<RunningInbound>| {
@@ -291,6 +291,10 @@ fn reread(inbounds: &Renewed<RunningInbound>) -> Result<Vec<Reread>, StartError>
         .collect()
 }
 
+/// Where it is by what runs.
+///
+/// # Errors
+/// [`StartError::AccessLog`].
 pub(super) fn reopen_access(running: &Generation, house: &House) -> Result<(), StartError> {
     let target = &running.log.access;
     let log = renew_access(target, target, &house.access)?;

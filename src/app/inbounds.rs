@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::{debug, info};
 
 use super::StartError;
+use super::handover::{Before, Handover};
 use super::part::Part;
 use super::status::{Census, Kind};
 use crate::config::{ConfigError, InboundOptions, InboundPlan, Place};
@@ -19,7 +20,7 @@ use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, v
 use crate::sniff::Sniffer;
 use crate::sync::{Complaints, Timer};
 use crate::transport::stream::{Acceptor, Connection};
-use crate::transport::tcp::{self, Idle, Server, ServerLimits, Visitor, listen};
+use crate::transport::tcp::{self, Idle, Server, ServerLimits, Visitor};
 use crate::transport::udp::{self, Flows};
 
 /// What all inbounds of a configuration have.
@@ -50,17 +51,18 @@ pub(super) struct RunningInbound {
 }
 
 /// One of an inbound's ports, with what listens there.
-struct Door {
+pub(super) struct Door {
     /// As the configuration has it: the port may be 0.
-    planned: SocketAddr,
+    pub(super) planned: SocketAddr,
     address: SocketAddr,
-    tcp: Option<Server>,
-    udp: Option<Flows>,
+    pub(super) tcp: Option<Server>,
+    pub(super) udp: Option<Flows>,
 }
 
 impl RunningInbound {
     /// Does all for an inbound that may fail. It takes over the sockets of
-    /// those in `leaving` that listen on its ports, and binds the others.
+    /// those in `leaving` that listen on its ports, and binds the others, if
+    /// need be beside theirs.
     ///
     /// # Errors
     /// When a port or a certificate cannot be used.
@@ -82,15 +84,10 @@ impl RunningInbound {
         };
         for port in inbound.plan.ports.clone() {
             let address = SocketAddr::new(inbound.plan.listen, port);
-            let before = handover.door(leaving, inbound.tag(), address);
-            let door = inbound.door_at(address, before);
-            let door = door.map_err(|e| {
-                let place = inbound.plan.place.clone();
-                match holder(leaving, address.port(), &e) {
-                    Some(other) => ours(place, address, other),
-                    None => cannot_listen(place, address, &e),
-                }
-            })?;
+            let before = handover.before(leaving, inbound.tag(), address);
+            let door = inbound.door_at(address, &before);
+            let door = door.map_err(|e| cannot_listen(inbound.plan.place.clone(), address, &e))?;
+            handover.note(port, &before);
             inbound.doors.push(door);
         }
         Ok(inbound)
@@ -118,6 +115,10 @@ impl RunningInbound {
         &self.context.tag
     }
 
+    pub(super) fn doors(&self) -> &[Door] {
+        &self.doors
+    }
+
     pub(super) fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
         self.doors.iter().map(|door| door.address)
     }
@@ -139,6 +140,18 @@ impl RunningInbound {
         for door in &self.doors {
             door.tcp.iter().for_each(Server::stop_accepting);
             door.udp.iter().for_each(Flows::stop_accepting);
+        }
+    }
+
+    /// Ends the flows of datagrams on ports that one of `others` has on another
+    /// address that overlaps: as long as there was a socket here, its datagrams
+    /// would come to it. They begin anew over there.
+    pub(super) fn give_way<'a>(&self, others: impl Iterator<Item = &'a Self> + Clone) {
+        for door in &self.doors {
+            let mut doors = others.clone().flat_map(|other| &other.doors);
+            if doors.any(|other| other.overlaps(door)) {
+                door.udp.iter().for_each(Flows::close);
+            }
         }
     }
 
@@ -166,8 +179,8 @@ impl RunningInbound {
 
     /// Where the system may choose the port, what it chose for streams may be
     /// another's for datagrams.
-    fn door_at(&self, planned: SocketAddr, before: Option<&Door>) -> io::Result<Door> {
-        let is_chosen = planned.port() == 0 && before.is_none();
+    fn door_at(&self, planned: SocketAddr, before: &Before<'_>) -> io::Result<Door> {
+        let is_chosen = planned.port() == 0 && before.door().is_none();
         let mut tries = if is_chosen { FREE_PORT_TRIES } else { 1 };
         loop {
             tries -= 1;
@@ -178,7 +191,7 @@ impl RunningInbound {
         }
     }
 
-    fn door(&self, planned: SocketAddr, before: Option<&Door>) -> io::Result<Door> {
+    fn door(&self, planned: SocketAddr, before: &Before<'_>) -> io::Result<Door> {
         let mut door = Door {
             planned,
             address: planned,
@@ -197,10 +210,10 @@ impl RunningInbound {
         Ok(door)
     }
 
-    fn server(&self, address: SocketAddr, before: Option<&Door>) -> io::Result<Server> {
-        let seat = match before.and_then(|door| door.tcp.as_ref()) {
+    fn server(&self, address: SocketAddr, before: &Before<'_>) -> io::Result<Server> {
+        let seat = match before.door().and_then(|door| door.tcp.as_ref()) {
             Some(server) => tcp::Seat::Of(server),
-            None => tcp::Seat::New(listen(address)?),
+            None => tcp::Seat::New(before.listen(address)?),
         };
         let address = match &seat {
             tcp::Seat::Of(server) => server.local_addr(),
@@ -221,13 +234,13 @@ impl RunningInbound {
     }
 
     /// Datagrams are taken on the port that the streams have.
-    fn flows(&self, address: SocketAddr, before: Option<&Door>) -> io::Result<Option<Flows>> {
+    fn flows(&self, address: SocketAddr, before: &Before<'_>) -> io::Result<Option<Flows>> {
         if !takes_udp(&self.plan.options) {
             return Ok(None);
         }
-        let seat = match before.and_then(|door| door.udp.as_ref()) {
+        let seat = match before.door().and_then(|door| door.udp.as_ref()) {
             Some(flows) => udp::Seat::Of(flows),
-            None => udp::Seat::New(udp::bind(address)?),
+            None => udp::Seat::New(before.bind(address)?),
         };
         let context = self.context.clone();
         let flows = match &self.plan.options {
@@ -246,6 +259,12 @@ impl Part for RunningInbound {
 }
 
 impl Door {
+    /// Whether one of them has the port on one address, and the other on all.
+    fn overlaps(&self, other: &Self) -> bool {
+        let everywhere = [self, other].map(|door| door.address.ip().is_unspecified());
+        self.address.port() == other.address.port() && everywhere[0] != everywhere[1]
+    }
+
     fn visitors(&self, with_handshakes: bool) -> usize {
         let handshakes = match with_handshakes {
             true => self.tcp.as_ref().map_or(0, Server::handshakes),
@@ -254,36 +273,6 @@ impl Door {
         let streams = self.tcp.as_ref().map_or(0, Server::connections);
         let flows = self.udp.as_ref().map_or(0, |udp| udp.busy(DRAIN_QUIET));
         handshakes + streams + flows
-    }
-}
-
-/// The sockets that inbounds take over from those that are to go: each once.
-#[derive(Default)]
-pub(super) struct Handover {
-    taken: Vec<SocketAddr>,
-}
-
-impl Handover {
-    /// What listens on `address` now. A port that the system has chosen is
-    /// only an inbound's of the same name.
-    fn door<'a>(
-        &mut self,
-        leaving: &'a [Arc<RunningInbound>],
-        tag: &str,
-        address: SocketAddr,
-    ) -> Option<&'a Door> {
-        if self.taken.contains(&address) {
-            return None;
-        }
-        let may_be = |inbound: &&Arc<RunningInbound>| {
-            address.port() != 0 || (!tag.is_empty() && inbound.tag() == tag)
-        };
-        let mut doors = leaving.iter().filter(may_be).flat_map(|i| &i.doors);
-        let door = doors.find(|door| door.planned == address)?;
-        if address.port() != 0 {
-            self.taken.push(address);
-        }
-        Some(door)
     }
 }
 
@@ -325,30 +314,6 @@ fn context(plan: &InboundPlan, common: &Common, dispatcher: Arc<dyn Dispatcher>)
 pub(super) fn acceptor(plan: &InboundPlan) -> Result<Acceptor, StartError> {
     let acceptor = Acceptor::new(plan.stream.clone());
     Ok(acceptor.map_err(|e| ConfigError::at(plan.stream_place.clone(), chain(&e)))?)
-}
-
-/// Who of those that are to go holds a port on other addresses.
-fn holder<'a>(
-    leaving: &'a [Arc<RunningInbound>],
-    port: u16,
-    e: &io::Error,
-) -> Option<&'a RunningInbound> {
-    let has_it = |inbound: &&Arc<RunningInbound>| {
-        let mut doors = inbound.doors.iter();
-        doors.any(|door| door.planned.port() == port && port != 0)
-    };
-    let mut holders = leaving.iter().filter(has_it);
-    let found = holders.next()?;
-    (e.kind() == io::ErrorKind::AddrInUse).then_some(found)
-}
-
-fn ours(place: Place, address: SocketAddr, holder: &RunningInbound) -> StartError {
-    let tag = holder.tag();
-    let what = format!(
-        "cannot listen on {address}: inbound [{tag}] of the configuration that runs has the port; \
-         another address of a port takes a restart, or a reload without the port in between"
-    );
-    ConfigError::at(place, what).into()
 }
 
 pub(super) fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) -> StartError {

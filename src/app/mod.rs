@@ -8,10 +8,11 @@ mod drain;
 mod error;
 pub mod explain;
 mod generation;
+mod handover;
 mod inbounds;
 mod leaving;
-#[cfg(feature = "cli")]
 mod listed;
+#[cfg(feature = "cli")]
 mod log_queue;
 #[cfg(feature = "cli")]
 pub mod logging;

@@ -46,6 +46,40 @@ fn an_inbound_moves_to_another_port_and_its_visitors_stay() {
     threads.finish();
 }
 
+/// The system lets nobody have a port of an address while it is taken on all,
+/// and the other way round.
+#[test]
+fn an_inbound_moves_between_one_address_and_all() {
+    let threads = ThreadCheck::begin();
+    let (echo, datagrams) = (echo(), UdpEcho::start());
+    let (port, flows) = (free_port(), free_port());
+    let at = |ip: &str| {
+        let mut doors = [
+            door("a", port, echo.address()),
+            door("b", flows, datagrams.address()),
+        ];
+        doors.iter_mut().for_each(|door| door["listen"] = ip.into());
+        direct(&doors)
+    };
+    let app = start(&at("127.0.0.1"));
+    let entry = Entry::Door(loopback(port));
+    let mut visitors = vec![inside(&entry)];
+    for ip in ["0.0.0.0", "127.0.0.1", "0.0.0.0", "127.0.0.1"] {
+        let report = reload(&app, &at(ip));
+        assert_eq!(report.inbounds.changed, tags(&["a", "b"]));
+        visitors.push(inside(&entry));
+        visitors.iter_mut().for_each(still_inside);
+        let flow = Entry::Door(loopback(flows)).datagrams().expect("a flow");
+        flow.send(b"who").expect("send");
+        assert_eq!(flow.receive().expect("an answer"), b"who");
+        let taken = std::net::TcpListener::bind(loopback(port));
+        assert!(taken.is_err(), "nobody else can have it");
+    }
+    drop((visitors, app));
+    drop((echo, datagrams));
+    threads.finish();
+}
+
 /// TCP: nobody is refused meanwhile, and whoever is inside stays where he is.
 #[test]
 fn an_inbound_that_changes_on_its_port_refuses_nobody() {

@@ -74,25 +74,30 @@ fn a_port_is_handed_over_once() {
     threads.finish();
 }
 
-/// The system lets nobody have a port of an address while it is taken on all.
+/// Of two that are in each other's way one may be new, but not both.
 #[test]
-fn a_port_that_is_held_on_all_addresses_is_said_to_be_our_own() {
+fn all_addresses_of_a_port_are_not_shared() {
     let threads = ThreadCheck::begin();
     let (echo, port) = (echo(), free_port());
-    let mut text = direct(&[socks("a", port)]);
-    text["inbounds"][0]["listen"] = "0.0.0.0".into();
-    let app = start(&text);
-    text["inbounds"][0]["listen"] = "127.0.0.1".into();
-    let why = refused(&app, &text).to_string();
-    assert!(
-        why.contains("inbound [a] of the configuration that runs"),
-        "{why}"
-    );
-    let entry = Entry::socks(loopback(port), echo.address());
-    visit(&entry).expect("a visit");
-    reload(&app, &direct(&[]));
-    reload(&app, &text);
-    visit(&entry).expect("a visit");
+    let one = door("a", port, echo.address());
+    let everywhere = |tag: &str| {
+        let mut door = door(tag, port, echo.address());
+        door["listen"] = "0.0.0.0".into();
+        door
+    };
+    let app = start(&direct(std::slice::from_ref(&one)));
+    let other = door("b", port, echo.address());
+    let both = [
+        [everywhere("all"), other.clone()],
+        [other, everywhere("all")],
+        [one, everywhere("all")],
+    ];
+    for both in both {
+        let why = refused(&app, &direct(&both)).to_string();
+        assert!(why.contains("].port: cannot listen on"), "{why}");
+        visit(&Entry::Door(loopback(port))).expect("a visit");
+    }
+    assert!(TcpListener::bind(loopback(port)).is_err());
     drop(app);
     drop(echo);
     threads.finish();

@@ -1,7 +1,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::dial::tune;
 
@@ -14,17 +14,39 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// What the system says, such as [`io::ErrorKind::AddrInUse`].
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    listen_with(address, false)
+}
+
+/// As [`listen`], on a port that `others` of this process have on addresses
+/// that overlap. Nobody else can have it meanwhile but who shares it on
+/// purpose.
+pub(super) fn listen_beside(
+    address: SocketAddr,
+    others: &[&TcpListener],
+) -> io::Result<TcpListener> {
+    let share = |shared: bool| {
+        let mut others = others.iter();
+        others.try_for_each(|other| SockRef::from(*other).set_reuse_port(shared))
+    };
+    let listener = share(true).and_then(|()| listen_with(address, !others.is_empty()));
+    share(false)?;
+    let listener = listener?;
+    SockRef::from(&listener).set_reuse_port(false)?;
+    Ok(listener)
+}
+
+fn listen_with(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
         let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
-        match listen_on(both) {
+        match listen_on(both, shared) {
             Err(e) if e.kind() != io::ErrorKind::AddrInUse => {} // no IPv6 here
             other => return other,
         }
     }
-    listen_on(address)
+    listen_on(address, shared)
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_on(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -32,6 +54,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     )?;
     // A restart must not wait for connections of the last run to time out.
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
     if address.is_ipv6() {
         socket.set_only_v6(address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
     }

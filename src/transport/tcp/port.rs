@@ -59,6 +59,10 @@ impl Port {
         self.local
     }
 
+    pub(super) fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
     /// Whoever comes from now on is `host`'s.
     pub(super) fn put_in_charge(&self, host: Arc<dyn Host>) {
         let before = self.host.lock().replace(host);

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::cut::cut;
 use super::guard::{Guard, Negotiation, Place};
+use super::listen::listen_beside;
 use super::options::ServerLimits;
 use super::port::{Host, Port};
 use crate::limits::JOIN_DEADLINE;
@@ -116,6 +117,16 @@ impl Server {
     /// goes on with those whom it has.
     pub fn open(&self) {
         self.port.put_in_charge(self.shared.clone());
+    }
+
+    /// Listens on `address`, although `others` have its port on addresses that
+    /// overlap: one of its own, or all. A visitor comes to who has the closest.
+    ///
+    /// # Errors
+    /// What the system says, such as [`io::ErrorKind::AddrInUse`].
+    pub fn listen_beside(address: SocketAddr, others: &[&Self]) -> io::Result<TcpListener> {
+        let others: Vec<_> = others.iter().map(|other| other.port.listener()).collect();
+        listen_beside(address, &others)
     }
 
     /// The address that it listens on.

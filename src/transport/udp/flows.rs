@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::flow::{Flow, Key, Refused, Table};
 use super::halves::datagram_idle;
 use super::port::{Host, Port};
+use super::socket::bind_beside;
 use crate::buf::Buf;
 use crate::error::chain;
 use crate::limits::{JOIN_DEADLINE, UDP_FLOW_QUEUE, UDP_FLOWS, UDP_FLOWS_PER_SOURCE};
@@ -180,6 +181,16 @@ impl Flows {
     /// the same socket.
     pub fn open(&self) {
         self.port.put_in_charge(self.shared.clone());
+    }
+
+    /// Receives at `address`, although `others` have its port on addresses that
+    /// overlap: one of its own, or all. A datagram comes to who has the closest.
+    ///
+    /// # Errors
+    /// What the system says, such as [`io::ErrorKind::AddrInUse`].
+    pub fn bind_beside(address: SocketAddr, others: &[&Self]) -> io::Result<UdpSocket> {
+        let others: Vec<_> = others.iter().map(|other| &**other.port.socket()).collect();
+        bind_beside(address, &others)
     }
 
     /// The address that it receives on.

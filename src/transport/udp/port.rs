@@ -104,7 +104,17 @@ impl Port {
         // Linux wakes a receive that waits when its socket is shut down, and
         // then says that an unconnected one cannot be.
         let _ = SockRef::from(&*self.socket).shutdown(Shutdown::Both);
-        self.crew.join(JOIN_DEADLINE)
+        let left = self.crew.join(JOIN_DEADLINE);
+        self.stand_aside();
+        left
+    }
+
+    /// As long as somebody still has the socket it is in the way of no other
+    /// [beside](super::socket::bind_beside) it: it gets datagrams from nobody
+    /// but itself, and shares its port.
+    fn stand_aside(&self) {
+        let _ = self.socket.connect(self.local);
+        let _ = SockRef::from(&*self.socket).set_reuse_port(true);
     }
 
     fn receive_loop(&self) {

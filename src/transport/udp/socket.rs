@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, recvfrom, send, sendto};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::buf::Buf;
 
@@ -17,17 +17,35 @@ use crate::buf::Buf;
 /// # Errors
 /// What the system says, such as [`io::ErrorKind::AddrInUse`].
 pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    bind_with(address, false)
+}
+
+/// As [`bind`], on a port that `others` of this process have on addresses that
+/// overlap. Nobody else can have it meanwhile but who shares it on purpose.
+pub(super) fn bind_beside(address: SocketAddr, others: &[&UdpSocket]) -> io::Result<UdpSocket> {
+    let share = |shared: bool| {
+        let mut others = others.iter();
+        others.try_for_each(|other| SockRef::from(*other).set_reuse_port(shared))
+    };
+    let socket = share(true).and_then(|()| bind_with(address, !others.is_empty()));
+    share(false)?;
+    let socket = socket?;
+    SockRef::from(&socket).set_reuse_port(false)?;
+    Ok(socket)
+}
+
+fn bind_with(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
         let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
-        match bind_to(both) {
+        match bind_to(both, shared) {
             Err(e) if e.kind() != io::ErrorKind::AddrInUse => {} // no IPv6 here
             other => return other,
         }
     }
-    bind_to(address)
+    bind_to(address, shared)
 }
 
-fn bind_to(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind_to(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -36,6 +54,7 @@ fn bind_to(address: SocketAddr) -> io::Result<UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
+    socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
