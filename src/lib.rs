@@ -72,7 +72,7 @@
 //! | `lookup` | name that is looked up | the system's resolver | its answer; nothing else can | nobody: its asker leaves after 20 s |
 //! | `access-log` | access log | lines | channel; `Done` | the log's close |
 //! | `control` | control socket | clients | shutdown of the socket | the socket's close |
-//! | `control-N` | its client | a request; room for the answer | data; room; deadline; shutdown | the socket's close |
+//! | `control-N` | its client | a request; a reload by the main thread; room for the answer | data; the reload's end; room; deadline; shutdown | the socket's close |
 //! | `retired` | what a reload has replaced | nobody to use it any more | clock; `Done` | application's close |
 //! | `signals` | process | SIGINT, SIGTERM, SIGHUP | signal; close of the watch | the watch's drop |
 //! | `spare` | thread that has done its task, 64 at the most | another task, 3 s | a task, upon which it gets its name; clock | nobody: it ends by itself or with the process |

@@ -143,7 +143,7 @@ to be reachable for bridges, and the published ports for visitors.")]
 
 Visitors get to what is served, and to nothing else. Of several bridges that
 serve one name the least loaded is taken. With several tokens one bridge serves
-several portals.")]
+several portals. SIGHUP, or \"muxcool reload\", has files of tokens read again.")]
     Bridge(BridgeArgs),
 
     /// Reach from here what another machine reaches
