@@ -10,6 +10,7 @@ use crate::buf::Buf;
 use crate::link::{
     DispatchError, Handle, Health, Link, LinkError, Outbound, Reader, Request, Writer,
 };
+use crate::pipe::Wake;
 
 /// An outbound that makes a connection of its own for each visitor.
 pub(super) struct Listed {
@@ -175,11 +176,11 @@ impl Writer for CountedWriter {
         self.count.written(self.inner.try_write_pieces(pieces))
     }
 
-    fn try_keep(&mut self, buf: Buf) -> Result<(), Buf> {
+    fn try_keep(&mut self, buf: Buf) -> Result<Wake, Buf> {
         let len = buf.len();
-        self.inner.try_keep(buf)?;
+        let wake = self.inner.try_keep(buf)?;
         self.count.add(len);
-        Ok(())
+        Ok(wake)
     }
 
     fn hold_little(&mut self) {
