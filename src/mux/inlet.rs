@@ -75,6 +75,9 @@ pub(super) enum ConsumerGone {
     Stalled,
 }
 
+/// The consumer, and the piece that is to be written to it.
+type Claimed<P> = (Box<dyn Writer>, P);
+
 impl Inlet {
     /// With `has_credit` the peer is held back by credit, and the carrier's
     /// reader never waits.
@@ -199,7 +202,7 @@ impl Inlet {
         &self,
         piece: P,
         held_up: &dyn Fn(bool),
-    ) -> Result<Option<(Box<dyn Writer>, P)>, ConsumerGone> {
+    ) -> Result<Option<Claimed<P>>, ConsumerGone> {
         let mut state = self.state.lock();
         if state.ending.is_none() && self.is_full(&state) {
             self.bounds.count_hold_up();
