@@ -379,11 +379,10 @@ fn report(
     complaints: &OfVisitors,
     access: Option<&dyn Access>,
 ) {
-    let why = chain(e);
-    let turn = match e {
-        ProxyError::Dispatch(_) if e.is_of_server() => complaints.servers.turn(),
-        ProxyError::Dispatch(_) => None,
-        _ => complaints.faults.turn(),
+    let (turn, why) = match (e.of_server(), e) {
+        (Some(cause), _) => (complaints.servers.turn(), chain(cause)),
+        (None, ProxyError::Dispatch(_)) => (None, chain(e)),
+        (None, _) => (complaints.faults.turn(), chain(e)),
     };
     match turn {
         Some(unsaid) => info!("[{tag}] {source}: {why}{unsaid}"),

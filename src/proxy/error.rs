@@ -24,10 +24,10 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    /// Whether a server on the way could not be reached, for which the visitor
-    /// can do nothing.
-    pub fn is_of_server(&self) -> bool {
-        NoServer::is_cause_of(self)
+    /// Which server on the way could not be reached, and why, if that is the
+    /// cause: the visitor can do nothing for it.
+    pub fn of_server(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        NoServer::behind(self).map(|cause| cause as _)
     }
 }
 

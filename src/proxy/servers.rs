@@ -100,12 +100,12 @@ impl NoServer {
         io::Error::new(why.kind(), Self { server, why })
     }
 
-    /// Whether it is what brought `error` about.
-    pub(super) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
+    /// The one that has brought `error` about, if one has.
+    pub(super) fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let mut causes = iter::successors(Some(error), |&error| error.source());
-        causes.any(|cause| {
+        causes.find_map(|cause| {
             let inner = cause.downcast_ref().and_then(io::Error::get_ref);
-            inner.is_some_and(|inner| inner.is::<Self>())
+            inner?.downcast_ref()
         })
     }
 }
