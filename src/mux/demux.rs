@@ -14,7 +14,7 @@ use super::probes::Probe;
 use super::session::Session;
 use super::wakes::Wakes;
 use crate::buf::Buf;
-use crate::limits::{DIRECT_SIZE, KEEP_HEAD, MAX_FRAME_PAYLOAD, PROBE_SESSION};
+use crate::limits::{DIRECT_SIZE, FRAME_PAYLOAD, KEEP_HEAD, MAX_FRAME_PAYLOAD, PROBE_SESSION};
 use crate::link::{LinkError, Reader};
 use crate::net::{Destination, Network, Origin};
 
@@ -95,10 +95,10 @@ impl<'a, R: Role> Demux<'a, R> {
             self.carrier.outgoing().know_peer();
             // So that large payloads are not cut in two by reads, each at the
             // place where the one before was: both parts would be writes.
-            let left = decoder.payload_left();
-            if self.is_large && left > 0 {
-                reader.prefer(left + KEEP_HEAD);
-            }
+            reader.prefer(match decoder.payload_left() {
+                left if self.is_large && left > 0 => left + KEEP_HEAD,
+                _ => FRAME_PAYLOAD + KEEP_HEAD,
+            });
         }
         Ok(())
     }

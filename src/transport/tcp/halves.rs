@@ -12,7 +12,7 @@ use socket2::SockRef;
 use super::cut::{cut, is_cut, promise_end, promise_reset};
 use super::idle::{Activity, Expire, Idle, IdleTimes};
 use crate::buf::{Buf, drop_front};
-use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, KEEP_HEAD, STALLED_WRITE_CHECK, UNSENT};
+use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, STALLED_WRITE_CHECK, UNSENT};
 use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
 use crate::sync::Periodic;
 
@@ -20,6 +20,8 @@ const LITTLE_READ: usize = BUFFER_CLASSES[0];
 const SMALL_READ: usize = BUFFER_CLASSES[1];
 /// What one frame can carry on.
 const LARGE_READ: usize = FRAME_PAYLOAD;
+/// A frame with all that carriers put around it.
+const LARGEST_READ: usize = BUFFER_CLASSES[4];
 
 /// Most buffers in one vectored write.
 const MAX_SLICES: usize = 64;
@@ -367,7 +369,7 @@ impl Reader for TcpReader {
     }
 
     fn prefer(&mut self, len: usize) {
-        self.preferred = len.clamp(1, LARGE_READ + KEEP_HEAD);
+        self.preferred = len.clamp(1, LARGEST_READ);
     }
 
     fn conclude(&mut self) {
