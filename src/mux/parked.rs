@@ -31,11 +31,12 @@ impl Piece for &[u8] {
     }
 }
 
-/// It is parked as it is, unless most of its memory would be parked in vain.
+/// It is parked as it is, unless more than an eighth of its memory would be
+/// parked in vain.
 impl Piece for Buf {
     fn park(mut self, written: usize, parked: &mut Parked) {
         self.advance(written);
-        match self.len() * 2 < self.footprint() {
+        match self.footprint() - self.len() > self.footprint() / 8 {
             true => parked.push(self.as_slice()),
             false => parked.append(self),
         }
