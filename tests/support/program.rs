@@ -207,25 +207,27 @@ impl Program {
     /// A port that the program does not listen on yet. Panics if another
     /// process listens there, as the two would share the visitors.
     fn missing_listener(&self) -> Option<(Protocol, u16)> {
-        let held = sockets::held_by(self.child.as_ref()?.id());
-        if held.is_empty() {
+        let pid = self.child.as_ref()?.id();
+        if sockets::held_by(pid).is_empty() {
             // To look for them among all sockets of the system costs more than the start.
             return self.listeners.first().copied();
         }
-        let missing = |(protocol, port): &(Protocol, u16)| {
-            let listeners = sockets::listeners(*protocol, *port);
-            let (own, foreign): (HashSet<u64>, _) = listeners
-                .into_iter()
-                .partition(|inode| held.contains(inode));
-            // A socket opened after `held` was read looks foreign until the next look.
+        let find = |(protocol, port)| sockets::listeners(protocol, port);
+        let found: Vec<_> = self.listeners.iter().copied().map(find).collect();
+        // Only now: one that it has opened meanwhile would look foreign.
+        let held = sockets::held_by(pid);
+        let is_missing = |(wanted, found): &(&(Protocol, u16), HashSet<u64>)| {
+            let is_own = |inode: &u64| held.contains(inode);
+            let own = found.iter().any(is_own);
             assert!(
-                own.is_empty() || foreign.is_empty(),
-                "{protocol:?} port {port} of the {} has another listener",
+                !own || found.iter().all(is_own),
+                "{wanted:?} of the {} has another listener",
                 self.role
             );
-            own.is_empty()
+            !own
         };
-        self.listeners.iter().copied().find(missing)
+        let missing = self.listeners.iter().zip(found).find(is_missing);
+        missing.map(|(wanted, _)| *wanted)
     }
 
     fn exit_status(&mut self) -> Option<ExitStatus> {
