@@ -6,9 +6,10 @@ use muxcool::limits::{SPARE_TIME, UDP_IDLE};
 
 use crate::support::program::Program;
 
-/// After so long a program is at rest: flows of datagrams have ended, threads no
-/// longer wait for another task.
-pub const REST: Duration = Duration::from_secs(UDP_IDLE.as_secs() + SPARE_TIME.as_secs() + 10);
+/// After so long a program is at rest: flows of datagrams have ended, each of
+/// which is looked at once in [`UDP_IDLE`], threads no longer wait for another
+/// task.
+pub const REST: Duration = Duration::from_secs(2 * UDP_IDLE.as_secs() + SPARE_TIME.as_secs() + 10);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
