@@ -67,7 +67,8 @@ pub const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// How often it says what it waits for.
 pub const DRAIN_REPORT: Duration = Duration::from_secs(5);
 
-/// How long a carrier that is closed may take to send what is queued.
+/// How long a carrier that is closed may take to send what is queued, and a
+/// bridge that is closed to give up its dial.
 pub const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// How long closing waits for its threads before it names those left.
