@@ -33,9 +33,6 @@ pub const TLS_RECORD: usize = 16_384;
 /// the nonce, and the tag.
 pub const TLS_OVERHEAD: usize = 5 + 8 + 16;
 
-/// The same of TLS 1.3, which has a byte for the record's type instead.
-pub const TLS13_OVERHEAD: usize = 5 + 1 + 16;
-
 /// Full records that one write sends.
 pub const TLS_RECORDS_AT_ONCE: usize = 8;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::TlsFailure;
 use super::session::Session;
 use crate::buf::Buf;
-use crate::limits::TLS_RECORD;
+use crate::limits::{TLS_OVERHEAD, TLS_RECORD};
 use crate::link::{Handle, LinkError, Reader};
 
 /// The half that decrypts.
@@ -106,7 +106,7 @@ impl Reader for TlsReader {
 
     fn prefer(&mut self, len: usize) {
         let records = len.div_ceil(TLS_RECORD);
-        self.inner.prefer(len + records * self.session.overhead());
+        self.inner.prefer(len + records * TLS_OVERHEAD);
     }
 
     fn conclude(&mut self) {

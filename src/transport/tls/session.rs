@@ -2,11 +2,11 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 
 use parking_lot::Mutex;
-use rustls::{Connection, ProtocolVersion};
+use rustls::Connection;
 
 use super::TlsFailure;
 use crate::buf::Buf;
-use crate::limits::{BUFFER_CLASSES, TLS_OVERHEAD, TLS_RECORD, TLS13_OVERHEAD};
+use crate::limits::{BUFFER_CLASSES, TLS_RECORD};
 use crate::link::LinkError;
 
 /// Most buffers that go into one record.
@@ -18,23 +18,13 @@ const LARGEST: usize = BUFFER_CLASSES[BUFFER_CLASSES.len() - 1];
 /// What both halves work with: a connection whose handshake is over.
 pub(super) struct Session {
     connection: Mutex<Connection>,
-    overhead: usize,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection) -> Self {
         Self {
-            overhead: match connection.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => TLS13_OVERHEAD,
-                _ => TLS_OVERHEAD,
-            },
             connection: Mutex::new(connection),
         }
-    }
-
-    /// Most bytes that a record has besides its data.
-    pub(super) fn overhead(&self) -> usize {
-        self.overhead
     }
 
     /// Decrypts the next piece of `sealed`, at most about a record, and appends
