@@ -243,6 +243,7 @@ mod tests {
         places.own().unwrap();
         assert!(!stale.exists() && one.exists());
     }
+
     /// Such as systemd makes them for services, under any name.
     #[test]
     fn services_of_other_names_are_found() {
