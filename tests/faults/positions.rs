@@ -53,7 +53,7 @@ pub fn of_a_forward_tunnel(pairing: Pairing, stride: usize) {
     if pairing.near == V2ray {
         orders = orders.with_patience(WITH_V2RAY);
     }
-    let lanes = Lanes::start(pairing, FORWARD_LANES, orders.service.address());
+    let mut lanes = Lanes::start(pairing, FORWARD_LANES, orders.service.address());
     let lengths = lengths(&lanes.lanes[0], || {
         let ending = orders.place(&lanes.lanes[0].entry(), pairing.manner());
         assert_eq!(ending, Ending::Whole);
@@ -64,10 +64,12 @@ pub fn of_a_forward_tunnel(pairing: Pairing, stride: usize) {
     let count = trips.len();
     let queue = Mutex::new(trips.into_iter());
     let take = || queue.lock().expect("queue").next();
+    let server = Mutex::new(&mut lanes.far);
     thread::scope(|threads| {
         for lane in &lanes.lanes {
             threads.spawn(|| {
                 for trip in iter::from_fn(take) {
+                    server.lock().expect("server").stand_up_if_v2ray_fell();
                     lane.relay.trip_next(trip);
                     orders.place(&lane.entry(), pairing.manner());
                     lane.relay.clear();
@@ -208,11 +210,12 @@ fn expect_no_carrier(lane: &Lane) {
     assert_eq!(gone, Ok(()), "carriers that were cut are still there");
 }
 
-fn finish(lanes: Lanes, orders: &Orders, trips: usize) {
+fn finish(mut lanes: Lanes, orders: &Orders, trips: usize) {
     let pairing = lanes.pairing;
     let tripped: usize = lanes.lanes.iter().map(|lane| lane.relay.tripped()).sum();
     // A grant more or less, and the last positions are not reached.
     assert!(tripped * 10 >= trips * 8, "{tripped} of {trips} cuts");
+    lanes.far.stand_up_if_v2ray_fell();
     thread::scope(|threads| {
         for lane in &lanes.lanes {
             threads.spawn(|| open(lane, orders, pairing));

@@ -26,6 +26,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Lines of a program's log that a failed test shows.
 const LOG_TAIL: usize = 40;
 
+/// How a program of Go's exits that panicked.
+const GO_PANICKED: i32 = 2;
+
 /// Which program plays a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -109,6 +112,19 @@ impl Program {
     pub fn restart(&mut self) {
         self.kill();
         self.launch();
+    }
+
+    /// Starts V2Ray again if it has fallen over its own feet: the VLESS inbound
+    /// of 4.34 gives a connection's first buffer back when the connection ends,
+    /// though its mux may still be reading it, which is a panic of Go's now and
+    /// then. Any other end stays one.
+    pub fn stand_up_if_v2ray_fell(&mut self) {
+        let status = self.exit_status();
+        let fell = status.is_some_and(|status| status.code() == Some(GO_PANICKED));
+        if self.kind == Kind::V2ray && fell {
+            eprintln!("the {} fell and is started again", self.role);
+            self.restart();
+        }
     }
 
     /// Fails if the program has ended by itself.
