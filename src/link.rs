@@ -1,6 +1,6 @@
 //! Links: what every part of the program hands to the next. A link has a
 //! reader and a writer half; they may be a socket's own, a pipe's, or wrap
-//! others to speak a protocol.
+//! others to speak a protocol. A reader that wraps another is a [`Layer`].
 //!
 //! The two ends of a direction are kept apart everywhere: `Ok(None)` from a
 //! reader and [`Writer::close`] are the orderly end, an error and
@@ -10,6 +10,7 @@ mod ahead;
 mod boxed;
 mod dispatch;
 mod error;
+mod layer;
 mod nowhere;
 mod pipes;
 mod relay;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use ahead::Ahead;
 pub use dispatch::{Access, DispatchError, Dispatcher, Health, Outbound, Request};
 pub use error::LinkError;
+pub use layer::Layer;
 pub use nowhere::Nowhere;
 pub use pipes::{PipeLinkReader, PipeLinkWriter, pair};
 pub use relay::{copy, relay};

@@ -1,14 +1,12 @@
 //! Outbounds whose connections are listed for who asks how the program does.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::status::{Connections, Row, Way};
 use crate::buf::Buf;
 use crate::link::{
-    DispatchError, Handle, Health, Link, LinkError, Outbound, Reader, Request, Writer,
+    DispatchError, Handle, Health, Layer, Link, LinkError, Outbound, Reader, Request, Writer,
 };
 use crate::pipe::Wake;
 
@@ -49,6 +47,7 @@ impl Listed {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Outbound for Listed {
     fn tag(&self) -> &str {
         &self.tag
@@ -93,13 +92,6 @@ impl Count {
         outcome
     }
 
-    fn delivered(&self, outcome: Result<Option<Buf>, LinkError>) -> Result<Option<Buf>, LinkError> {
-        if let Ok(Some(buf)) = &outcome {
-            self.add(buf.len());
-        }
-        outcome
-    }
-
     fn written(&self, outcome: Result<usize, LinkError>) -> Result<usize, LinkError> {
         if let Ok(len) = outcome {
             self.add(len);
@@ -118,33 +110,26 @@ struct CountedReader {
     count: Count,
 }
 
-impl Reader for CountedReader {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.count.delivered(self.inner.read())
+impl Layer for CountedReader {
+    type Below = dyn Reader;
+
+    fn below(&self) -> &Self::Below {
+        self.inner.as_ref()
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        self.count.delivered(self.inner.read_timeout(wait))
+    fn below_mut(&mut self) -> &mut Self::Below {
+        self.inner.as_mut()
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        self.count.delivered(self.inner.read_idling(idle))
-    }
-
-    fn prefer(&mut self, len: usize) {
-        self.inner.prefer(len);
-    }
-
-    fn conclude(&mut self) {
-        self.inner.conclude();
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        self.inner.peer()
-    }
-
-    fn handle(&self) -> Handle {
-        self.inner.handle()
+    fn next(
+        &mut self,
+        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        let outcome = more(self.inner.as_mut());
+        if let Ok(Some(buf)) = &outcome {
+            self.count.add(buf.len());
+        }
+        outcome
     }
 }
 
@@ -153,6 +138,7 @@ struct CountedWriter {
     count: Count,
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Writer for CountedWriter {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         self.count.taken(batch, |batch| self.inner.write(batch))

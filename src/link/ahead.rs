@@ -1,10 +1,5 @@
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-use super::{Handle, LinkError, Reader, Writer};
+use super::{Layer, LinkError, Reader};
 use crate::buf::Buf;
-use crate::sync::Done;
 
 /// Delivers first what was read of a link and belongs to who reads next, and
 /// then what follows.
@@ -23,60 +18,40 @@ impl Ahead {
     }
 }
 
-impl Reader for Ahead {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        match self.first.take() {
-            None => self.inner.read(),
-            first => Ok(first),
-        }
+impl Layer for Ahead {
+    type Below = dyn Reader;
+
+    fn below(&self) -> &Self::Below {
+        self.inner.as_ref()
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        match self.first.take() {
-            None => self.inner.read_timeout(wait),
-            first => Ok(first),
-        }
+    fn below_mut(&mut self) -> &mut Self::Below {
+        self.inner.as_mut()
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        match self.first.take() {
-            None => self.inner.read_idling(idle),
-            first => Ok(first),
-        }
-    }
-
-    fn prefer(&mut self, len: usize) {
-        if self.first.is_none() {
-            self.inner.prefer(len);
-        }
-    }
-
-    fn conclude(&mut self) {
-        self.inner.conclude();
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        self.inner.peer()
-    }
-
-    fn handle(&self) -> Handle {
-        self.inner.handle()
-    }
-
-    fn forward(
+    fn next(
         &mut self,
-        sink: Box<dyn Writer>,
-        other: Handle,
-    ) -> Result<Arc<Done>, Box<dyn Writer>> {
-        match self.first {
-            None => self.inner.forward(sink, other),
-            Some(_) => Err(sink),
+        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        match self.first.take() {
+            None => more(self.inner.as_mut()),
+            first => Ok(first),
         }
+    }
+
+    fn is_clear(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn preferred(&self, len: usize) -> Option<usize> {
+        self.is_clear().then_some(len)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::link::pair;
 

@@ -1,53 +1,35 @@
 //! Boxed halves are halves, so that layers can stand on any.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Handle, LinkError, Reader, Writer};
+use super::{Handle, Layer, LinkError, Reader, Writer};
 use crate::buf::Buf;
 use crate::pipe::Wake;
-use crate::sync::Done;
 
-impl<R: Reader + ?Sized> Reader for Box<R> {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        (**self).read()
+impl<R: Reader + ?Sized> Layer for Box<R> {
+    type Below = R;
+
+    fn below(&self) -> &R {
+        self
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        (**self).read_timeout(wait)
+    fn below_mut(&mut self) -> &mut R {
+        self
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        (**self).read_idling(idle)
-    }
-
-    fn prefer(&mut self, len: usize) {
-        (**self).prefer(len);
-    }
-
-    fn conclude(&mut self) {
-        (**self).conclude();
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        (**self).peer()
-    }
-
-    fn handle(&self) -> Handle {
-        (**self).handle()
-    }
-
-    fn forward(
+    fn next(
         &mut self,
-        sink: Box<dyn Writer>,
-        other: Handle,
-    ) -> Result<Arc<Done>, Box<dyn Writer>> {
-        (**self).forward(sink, other)
+        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        more(self)
+    }
+
+    fn is_clear(&self) -> bool {
+        true
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<W: Writer + ?Sized> Writer for Box<W> {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         (**self).write(batch)

@@ -1,11 +1,6 @@
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::balancer::Turn;
 use crate::buf::Buf;
-use crate::link::{Handle, Link, LinkError, Reader, Writer};
-use crate::sync::Done;
+use crate::link::{Layer, Link, LinkError, Reader};
 
 /// The link, which keeps `turn` as long as it is read.
 pub(super) fn during(link: Link, turn: Option<Turn>) -> Link {
@@ -27,40 +22,25 @@ struct During {
     _turn: Turn,
 }
 
-impl Reader for During {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.inner.read()
+impl Layer for During {
+    type Below = dyn Reader;
+
+    fn below(&self) -> &Self::Below {
+        self.inner.as_ref()
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        self.inner.read_timeout(wait)
+    fn below_mut(&mut self) -> &mut Self::Below {
+        self.inner.as_mut()
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        self.inner.read_idling(idle)
-    }
-
-    fn prefer(&mut self, len: usize) {
-        self.inner.prefer(len);
-    }
-
-    fn conclude(&mut self) {
-        self.inner.conclude();
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        self.inner.peer()
-    }
-
-    fn handle(&self) -> Handle {
-        self.inner.handle()
-    }
-
-    fn forward(
+    fn next(
         &mut self,
-        sink: Box<dyn Writer>,
-        other: Handle,
-    ) -> Result<Arc<Done>, Box<dyn Writer>> {
-        self.inner.forward(sink, other)
+        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        more(self.inner.as_mut())
+    }
+
+    fn is_clear(&self) -> bool {
+        true
     }
 }

@@ -1,13 +1,11 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use log::debug;
 
 use super::packets::{PacketDecoder, frame_packet};
 use crate::buf::Buf;
-use crate::link::{Handle, LinkError, Reader, Writer};
-use crate::proxy::stream::read_by;
+use crate::link::{Handle, Layer, LinkError, Reader, Writer};
 
 /// Datagrams that were too large for a V2Ray peer, in the whole process.
 static OVERSIZED: AtomicU64 = AtomicU64::new(0);
@@ -34,18 +32,6 @@ impl<R: Reader> PacketReader<R> {
         }
     }
 
-    fn read_by(&mut self, deadline: Option<Instant>) -> Result<Option<Buf>, LinkError> {
-        loop {
-            if let Some(packet) = self.next_at_hand() {
-                return Ok(Some(packet));
-            }
-            self.input = read_by(&mut self.inner, deadline)?;
-            if self.input.is_none() {
-                return self.ended();
-            }
-        }
-    }
-
     fn next_at_hand(&mut self) -> Option<Buf> {
         let packet = self.decoder.next(self.input.as_mut()?);
         if packet.is_none() {
@@ -62,17 +48,34 @@ impl<R: Reader> PacketReader<R> {
     }
 }
 
-impl<R: Reader> Reader for PacketReader<R> {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.read_by(None)
+impl<R: Reader> Layer for PacketReader<R> {
+    type Below = R;
+
+    fn below(&self) -> &R {
+        &self.inner
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        self.read_by(Some(Instant::now() + wait))
+    fn below_mut(&mut self) -> &mut R {
+        &mut self.inner
     }
 
-    fn handle(&self) -> Handle {
-        self.inner.handle()
+    fn next(
+        &mut self,
+        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        loop {
+            if let Some(packet) = self.next_at_hand() {
+                return Ok(Some(packet));
+            }
+            self.input = more(&mut self.inner)?;
+            if self.input.is_none() {
+                return self.ended();
+            }
+        }
+    }
+
+    fn preferred(&self, _len: usize) -> Option<usize> {
+        None
     }
 }
 

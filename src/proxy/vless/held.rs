@@ -1,18 +1,16 @@
 //! Headers that wait for their first payload, on both sides of a connection.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use log::info;
 
 use super::wire::{HeaderError, read_response};
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, MAX_VLESS_ADDONS};
-use crate::link::{Handle, LinkError, Reader, Writer, try_write_each};
-use crate::proxy::stream::read_by;
-use crate::sync::{Complaints, Done};
+use crate::link::{Handle, Layer, LinkError, Reader, Writer, try_write_each};
+use crate::pipe::Wake;
+use crate::sync::Complaints;
 use crate::wire::Cursor;
 
 /// Longest response header: version, length, addons.
@@ -75,6 +73,7 @@ fn try_write_behind(
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<W: Writer> Writer for HeldWriter<W> {
     fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         if let Some(header) = self.header.take_if(|_| !batch.is_empty()) {
@@ -112,6 +111,13 @@ impl<W: Writer> Writer for HeldWriter<W> {
         match self.header {
             None => self.inner.try_write_pieces(pieces),
             Some(_) => Err(LinkError::WouldBlock),
+        }
+    }
+
+    fn try_keep(&mut self, buf: Buf) -> Result<Wake, Buf> {
+        match self.header {
+            None => self.inner.try_keep(buf),
+            Some(_) => Err(buf),
         }
     }
 
@@ -156,19 +162,6 @@ impl<R: Reader> ResponseReader<R> {
         }
     }
 
-    fn read_by(&mut self, deadline: Option<Instant>) -> Result<Option<Buf>, LinkError> {
-        while self.header.is_some() {
-            let Some(input) = read_by(&mut self.inner, deadline)? else {
-                return self.ended();
-            };
-            let payload = self.take_header(input)?;
-            if !payload.is_empty() {
-                return Ok(Some(payload));
-            }
-        }
-        read_by(&mut self.inner, deadline)
-    }
-
     /// Returns what of `input` is payload.
     fn take_header(&mut self, mut input: Buf) -> Result<Buf, LinkError> {
         let Some(header) = &mut self.header else {
@@ -210,56 +203,48 @@ impl<R: Reader> ResponseReader<R> {
     }
 }
 
-impl<R: Reader> Reader for ResponseReader<R> {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.read_by(None)
+impl<R: Reader> Layer for ResponseReader<R> {
+    type Below = R;
+
+    fn below(&self) -> &R {
+        &self.inner
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        match self.header {
-            None => self.inner.read_timeout(wait),
-            Some(_) => self.read_by(Some(Instant::now() + wait)),
-        }
+    fn below_mut(&mut self) -> &mut R {
+        &mut self.inner
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        if self.header.is_none() {
-            return self.inner.read_idling(idle);
-        }
-        idle();
-        self.read()
-    }
-
-    fn prefer(&mut self, len: usize) {
-        if self.header.is_none() {
-            self.inner.prefer(len);
-        }
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        self.inner.peer()
-    }
-
-    fn handle(&self) -> Handle {
-        self.inner.handle()
-    }
-
-    fn forward(
+    fn next(
         &mut self,
-        sink: Box<dyn Writer>,
-        other: Handle,
-    ) -> Result<Arc<Done>, Box<dyn Writer>> {
-        match self.header {
-            None => self.inner.forward(sink, other),
-            Some(_) => Err(sink),
+        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        while self.header.is_some() {
+            let Some(input) = more(&mut self.inner)? else {
+                return self.ended();
+            };
+            let payload = self.take_header(input)?;
+            if !payload.is_empty() {
+                return Ok(Some(payload));
+            }
         }
+        more(&mut self.inner)
+    }
+
+    fn is_clear(&self) -> bool {
+        self.header.is_none()
+    }
+
+    fn preferred(&self, len: usize) -> Option<usize> {
+        self.is_clear().then_some(len)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::link::{Link, pair};
+    use crate::link::pair;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -334,7 +319,7 @@ mod tests {
 
     fn end_unsent(alone: Alone) -> (Option<Buf>, Option<Buf>) {
         let (near, mut far) = pair(1024);
-        let mut writer = HeldWriter::new(OfLink(near), b"HEAD", alone);
+        let mut writer = HeldWriter::new(near.writer, b"HEAD", alone);
         writer.flush().unwrap();
         let flushed = far
             .reader
@@ -343,27 +328,6 @@ mod tests {
             .flatten();
         writer.close().unwrap();
         (flushed, far.reader.read_timeout(PATIENCE).unwrap())
-    }
-
-    /// A link's writer without its box.
-    struct OfLink(Link);
-
-    impl Writer for OfLink {
-        fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
-            self.0.writer.write(batch)
-        }
-
-        fn close(&mut self) -> Result<(), LinkError> {
-            self.0.writer.close()
-        }
-
-        fn abort(&mut self) {
-            self.0.writer.abort();
-        }
-
-        fn handle(&self) -> Handle {
-            self.0.writer.handle()
-        }
     }
 
     #[test]
@@ -382,7 +346,7 @@ mod tests {
             far.writer.write(&mut [Buf::copy_of(piece)].into()).unwrap();
         }
         far.writer.close().unwrap();
-        let mut reader = ResponseReader::new(OfPipe(near), "t".into());
+        let mut reader = ResponseReader::new(near.reader, "t".into());
         let mut payload = Vec::new();
         loop {
             match reader.read_timeout(PATIENCE) {
@@ -390,22 +354,6 @@ mod tests {
                 Ok(None) => return (payload, Ok(())),
                 Err(e) => return (payload, Err(e)),
             }
-        }
-    }
-
-    struct OfPipe(Link);
-
-    impl Reader for OfPipe {
-        fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-            self.0.reader.read()
-        }
-
-        fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-            self.0.reader.read_timeout(wait)
-        }
-
-        fn handle(&self) -> Handle {
-            self.0.reader.handle()
         }
     }
 

@@ -1,7 +1,5 @@
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use log::info;
 
@@ -9,8 +7,7 @@ use super::opener::{BodyError, Opener};
 use super::response::ResponseDecoder;
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, MAX_VMESS_CHUNK};
-use crate::link::{Handle, LinkError, Reader};
-use crate::proxy::stream::read_by;
+use crate::link::{Layer, LinkError, Reader};
 use crate::sync::Complaints;
 
 /// Chunks from this size on are read one by one, so that they arrive in the
@@ -59,27 +56,6 @@ impl<R: Reader> BodyReader<R> {
             response: Some(response),
             may_be_empty: true,
             ..self
-        }
-    }
-
-    /// The next payload, of what `more` delivers.
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
-        loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Ok(Some(ready));
-            }
-            if let Some(what) = self.failed {
-                return Err(LinkError::Protocol(what));
-            }
-            if self.opener.has_ended() {
-                return Ok(None);
-            }
-            self.ask_for_a_chunk();
-            let input = more(&mut self.inner)?;
-            self.fill(input);
         }
     }
 
@@ -141,37 +117,53 @@ impl<R: Reader> BodyReader<R> {
     }
 }
 
-impl<R: Reader> Reader for BodyReader<R> {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.next(R::read)
+impl<R: Reader> Layer for BodyReader<R> {
+    type Below = R;
+
+    fn below(&self) -> &R {
+        &self.inner
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        let deadline = Some(Instant::now() + wait);
-        self.next(|inner| read_by(inner, deadline))
+    fn below_mut(&mut self) -> &mut R {
+        &mut self.inner
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        self.next(|inner| inner.read_idling(idle))
+    fn next(
+        &mut self,
+        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Ok(Some(ready));
+            }
+            if let Some(what) = self.failed {
+                return Err(LinkError::Protocol(what));
+            }
+            if self.opener.has_ended() {
+                return Ok(None);
+            }
+            self.ask_for_a_chunk();
+            let input = more(&mut self.inner)?;
+            self.fill(input);
+        }
     }
 
-    fn peer(&self) -> Option<SocketAddr> {
-        self.inner.peer()
-    }
-
-    fn handle(&self) -> Handle {
-        self.inner.handle()
+    /// It asks for chunks of its own.
+    fn preferred(&self, _len: usize) -> Option<usize> {
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::time::Duration;
 
     use super::super::samples;
     use super::super::sealer::Sealer;
     use super::super::wire::{Direction, RequestHeader};
     use super::*;
+    use crate::link::Handle;
     use crate::net::Destination;
 
     fn header() -> RequestHeader {

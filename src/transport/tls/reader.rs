@@ -1,13 +1,11 @@
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::TlsFailure;
 use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::{TLS_OVERHEAD, TLS_RECORD};
-use crate::link::{Handle, LinkError, Reader};
+use crate::link::{Layer, LinkError, Reader};
 
 /// The half that decrypts.
 pub(super) struct TlsReader {
@@ -41,31 +39,6 @@ impl TlsReader {
         }
     }
 
-    /// The next plaintext, of what `more` delivers.
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut dyn Reader) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
-        loop {
-            if let Some(plain) = self.plain.pop_front() {
-                return Ok(Some(plain));
-            }
-            match self.state {
-                State::Open => {}
-                State::Ended => return Ok(None),
-                State::Failed => return Err(self.failure.take().unwrap_or(LinkError::Reset)),
-            }
-            let sealed = match self.early.take() {
-                None => more(self.inner.as_mut())?,
-                early => early,
-            };
-            match sealed {
-                Some(sealed) => self.open(sealed),
-                None => self.fail(LinkError::Io(TlsFailure::Truncated.into())),
-            }
-        }
-    }
-
     fn open(&mut self, mut sealed: Buf) {
         loop {
             match self.session.open_piece(&mut sealed, &mut self.plain) {
@@ -90,34 +63,42 @@ impl TlsReader {
     }
 }
 
-impl Reader for TlsReader {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.next(|inner| inner.read())
+impl Layer for TlsReader {
+    type Below = dyn Reader;
+
+    fn below(&self) -> &Self::Below {
+        self.inner.as_ref()
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        let deadline = Instant::now() + wait;
-        self.next(|inner| inner.read_timeout(deadline.saturating_duration_since(Instant::now())))
+    fn below_mut(&mut self) -> &mut Self::Below {
+        self.inner.as_mut()
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        self.next(|inner| inner.read_idling(idle))
+    fn next(
+        &mut self,
+        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        loop {
+            if let Some(plain) = self.plain.pop_front() {
+                return Ok(Some(plain));
+            }
+            match self.state {
+                State::Open => {}
+                State::Ended => return Ok(None),
+                State::Failed => return Err(self.failure.take().unwrap_or(LinkError::Reset)),
+            }
+            let sealed = match self.early.take() {
+                None => more(self.inner.as_mut())?,
+                early => early,
+            };
+            match sealed {
+                Some(sealed) => self.open(sealed),
+                None => self.fail(LinkError::Io(TlsFailure::Truncated.into())),
+            }
+        }
     }
 
-    fn prefer(&mut self, len: usize) {
-        let records = len.div_ceil(TLS_RECORD);
-        self.inner.prefer(len + records * TLS_OVERHEAD);
-    }
-
-    fn conclude(&mut self) {
-        self.inner.conclude();
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        self.inner.peer()
-    }
-
-    fn handle(&self) -> Handle {
-        self.inner.handle()
+    fn preferred(&self, len: usize) -> Option<usize> {
+        Some(len + len.div_ceil(TLS_RECORD) * TLS_OVERHEAD)
     }
 }

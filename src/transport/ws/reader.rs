@@ -1,12 +1,10 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::outlet::Outlet;
 use super::wire::FrameError;
 use super::{Decoder, End, Seen};
 use crate::buf::Buf;
-use crate::link::{Handle, LinkError, Reader};
+use crate::link::{Layer, LinkError, Reader};
 
 /// The half that takes frames apart.
 pub(super) struct WsReader {
@@ -32,36 +30,6 @@ impl WsReader {
             decoder,
             outlet,
             state: State::Open,
-        }
-    }
-
-    /// The next payload, of what `more` delivers.
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut dyn Reader) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
-        loop {
-            match self.state {
-                State::Open => {}
-                State::Ending => {
-                    self.state = State::Ended;
-                    self.outlet.say_the_rest();
-                }
-                State::Ended => return Ok(None),
-                State::Failed => return Err(LinkError::Reset),
-            }
-            if self.state != State::Open {
-                continue;
-            }
-            match more(self.inner.as_mut())? {
-                Some(buf) => {
-                    let payload = self.take_apart(buf)?;
-                    if !payload.is_empty() {
-                        return Ok(Some(payload));
-                    }
-                }
-                None => self.state = State::Failed, // without a Close frame
-            }
         }
     }
 
@@ -95,30 +63,48 @@ impl WsReader {
     }
 }
 
-impl Reader for WsReader {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
-        self.next(|inner| inner.read())
+impl Layer for WsReader {
+    type Below = dyn Reader;
+
+    fn below(&self) -> &Self::Below {
+        self.inner.as_ref()
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
-        let deadline = Instant::now() + wait;
-        self.next(|inner| inner.read_timeout(deadline.saturating_duration_since(Instant::now())))
+    fn below_mut(&mut self) -> &mut Self::Below {
+        self.inner.as_mut()
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
-        self.next(|inner| inner.read_idling(idle))
+    fn next(
+        &mut self,
+        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
+    ) -> Result<Option<Buf>, LinkError> {
+        loop {
+            match self.state {
+                State::Open => {}
+                State::Ending => {
+                    self.state = State::Ended;
+                    self.outlet.say_the_rest();
+                }
+                State::Ended => return Ok(None),
+                State::Failed => return Err(LinkError::Reset),
+            }
+            if self.state != State::Open {
+                continue;
+            }
+            match more(self.inner.as_mut())? {
+                Some(buf) => {
+                    let payload = self.take_apart(buf)?;
+                    if !payload.is_empty() {
+                        return Ok(Some(payload));
+                    }
+                }
+                None => self.state = State::Failed, // without a Close frame
+            }
+        }
     }
 
-    fn prefer(&mut self, len: usize) {
-        self.inner.prefer(self.decoder.bytes_for(len));
-    }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        self.inner.peer()
-    }
-
-    fn handle(&self) -> Handle {
-        self.inner.handle()
+    fn preferred(&self, len: usize) -> Option<usize> {
+        Some(self.decoder.bytes_for(len))
     }
 }
 
