@@ -41,20 +41,23 @@ pub trait Interrupt: Send + Sync {
 /// Shared by those who may have to interrupt.
 pub type Handle = Arc<dyn Interrupt>;
 
+/// What a read comes to; `Ok(None)` is the orderly end.
+pub type ReadResult = Result<Option<Buf>, LinkError>;
+
 /// The half of a link that delivers.
 ///
 /// On a link for datagrams every buffer is one datagram.
 pub trait Reader: Send {
     /// Waits for data; `None` is the orderly end.
-    fn read(&mut self) -> Result<Option<Buf>, LinkError>;
+    fn read(&mut self) -> ReadResult;
 
     /// As [`read`](Self::read), for `wait` at the most:
     /// [`LinkError::TimedOut`] then, and the link stays usable.
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError>;
+    fn read_timeout(&mut self, wait: Duration) -> ReadResult;
 
     /// As [`read`](Self::read), but calls `idle` before it waits. A reader that
     /// does not know whether it will have to wait calls it in any case.
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> ReadResult {
         idle();
         self.read()
     }

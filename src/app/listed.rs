@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::status::{Connections, Row, Way};
 use crate::buf::Buf;
 use crate::link::{
-    DispatchError, Handle, Health, Layer, Link, LinkError, Outbound, Reader, Request, Writer,
+    DispatchError, Handle, Health, Layer, Link, LinkError, Outbound, ReadResult, Reader, Request,
+    Writer,
 };
 use crate::pipe::Wake;
 
@@ -121,10 +122,7 @@ impl Layer for CountedReader {
         self.inner.as_mut()
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut Self::Below) -> ReadResult) -> ReadResult {
         let outcome = more(self.inner.as_mut());
         if let Ok(Some(buf)) = &outcome {
             self.count.add(buf.len());

@@ -1,4 +1,4 @@
-use super::{Layer, LinkError, Reader};
+use super::{Layer, ReadResult, Reader};
 use crate::buf::Buf;
 
 /// Delivers first what was read of a link and belongs to who reads next, and
@@ -29,10 +29,7 @@ impl Layer for Ahead {
         self.inner.as_mut()
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut Self::Below) -> ReadResult) -> ReadResult {
         match self.first.take() {
             None => more(self.inner.as_mut()),
             first => Ok(first),

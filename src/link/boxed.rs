@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Handle, Layer, LinkError, Reader, Writer};
+use super::{Handle, Layer, LinkError, ReadResult, Reader, Writer};
 use crate::buf::Buf;
 use crate::pipe::Wake;
 
@@ -17,10 +17,7 @@ impl<R: Reader + ?Sized> Layer for Box<R> {
         self
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut R) -> ReadResult) -> ReadResult {
         more(self)
     }
 

@@ -2,12 +2,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Handle, LinkError, Reader, Writer};
-use crate::buf::Buf;
+use super::{Handle, ReadResult, Reader, Writer};
 use crate::sync::Done;
 
 /// A reader that stands on another. It says what it makes of what that one
-/// delivers, and is a [`Reader`] thereby: all the rest is passed on.
+/// delivers and is a [`Reader`] thereby: all the rest is passed on.
 pub trait Layer: Send {
     /// The reader below.
     type Below: Reader + ?Sized;
@@ -18,15 +17,13 @@ pub trait Layer: Send {
     /// The same, to be read.
     fn below_mut(&mut self) -> &mut Self::Below;
 
-    /// Delivers what is next, of what `more` reads below: once for each call,
-    /// in the way in which this half is read.
+    /// Delivers what is next. Each call of `more` reads once below, in the way
+    /// in which this half is read: as long as it takes, with what is left of a
+    /// time, or idling.
     ///
     /// # Errors
     /// Those of `more`, and its own.
-    fn next(
-        &mut self,
-        more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError>;
+    fn next(&mut self, more: impl FnMut(&mut Self::Below) -> ReadResult) -> ReadResult;
 
     /// Whether all that comes from now on passes unchanged and unseen, so that
     /// the reader below may [forward](Reader::forward) it.
@@ -34,26 +31,26 @@ pub trait Layer: Send {
         false
     }
 
-    /// How many bytes the next read below should [rather](Reader::prefer) not
-    /// exceed, if one here should not exceed `len`; `None` leaves it as it is.
+    /// How many bytes the reader below should [prefer](Reader::prefer) if this
+    /// one is to prefer `len`; `None` is for one that decides it by itself.
     fn preferred(&self, len: usize) -> Option<usize> {
         Some(len)
     }
 }
 
-/// The only place that has to know of a method which readers get.
+/// Every method is here, so that no layer can forget to pass one on.
 #[deny(clippy::missing_trait_methods)]
 impl<L: Layer> Reader for L {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+    fn read(&mut self) -> ReadResult {
         self.next(|below| below.read())
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+    fn read_timeout(&mut self, wait: Duration) -> ReadResult {
         let deadline = Instant::now() + wait;
         self.next(|below| below.read_timeout(deadline.saturating_duration_since(Instant::now())))
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> ReadResult {
         self.next(|below| below.read_idling(idle))
     }
 
@@ -97,17 +94,17 @@ mod tests {
     struct Ground(Vec<&'static str>);
 
     impl Reader for Ground {
-        fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        fn read(&mut self) -> ReadResult {
             self.0.push("read");
             Ok(None)
         }
 
-        fn read_timeout(&mut self, _wait: Duration) -> Result<Option<Buf>, LinkError> {
+        fn read_timeout(&mut self, _wait: Duration) -> ReadResult {
             self.0.push("read_timeout");
             Ok(None)
         }
 
-        fn read_idling(&mut self, _idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+        fn read_idling(&mut self, _idle: &mut dyn FnMut()) -> ReadResult {
             self.0.push("read_idling");
             Ok(None)
         }
@@ -148,10 +145,7 @@ mod tests {
             &mut self.0
         }
 
-        fn next(
-            &mut self,
-            mut more: impl FnMut(&mut Ground) -> Result<Option<Buf>, LinkError>,
-        ) -> Result<Option<Buf>, LinkError> {
+        fn next(&mut self, mut more: impl FnMut(&mut Ground) -> ReadResult) -> ReadResult {
             more(&mut self.0)
         }
     }

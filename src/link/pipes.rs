@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Handle, Interrupt, Link, LinkError, Reader, Writer};
+use super::{Handle, Interrupt, Link, LinkError, ReadResult, Reader, Writer};
 use crate::buf::Buf;
 use crate::pipe::{PipeHandle, PipeReader, PipeWriter, Wake, pipe};
 
@@ -34,11 +34,11 @@ impl PipeLinkReader {
 }
 
 impl Reader for PipeLinkReader {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+    fn read(&mut self) -> ReadResult {
         Ok(self.pipe.read()?)
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+    fn read_timeout(&mut self, wait: Duration) -> ReadResult {
         Ok(self.pipe.read_timeout(wait)?)
     }
 

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use crate::buf::Buf;
-use crate::link::{LinkError, Reader, Writer};
+use crate::link::{LinkError, ReadResult, Reader, Writer};
 
 /// Reads before `deadline`, or for as long as it takes.
 pub(super) fn read_by(
     reader: &mut (impl Reader + ?Sized),
     deadline: Option<Instant>,
-) -> Result<Option<Buf>, LinkError> {
+) -> ReadResult {
     match deadline {
         None => reader.read(),
         Some(at) => reader.read_timeout(at.saturating_duration_since(Instant::now())),

@@ -1,6 +1,5 @@
 use super::balancer::Turn;
-use crate::buf::Buf;
-use crate::link::{Layer, Link, LinkError, Reader};
+use crate::link::{Layer, Link, ReadResult, Reader};
 
 /// The link, which keeps `turn` as long as it is read.
 pub(super) fn during(link: Link, turn: Option<Turn>) -> Link {
@@ -33,10 +32,7 @@ impl Layer for During {
         self.inner.as_mut()
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut Self::Below) -> ReadResult) -> ReadResult {
         more(self.inner.as_mut())
     }
 

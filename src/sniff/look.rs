@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::wire::{Sniffed, Verdict, examine};
 use crate::buf::Buf;
 use crate::limits::{SNIFFED_BYTES, SNIFFING_TIME};
-use crate::link::{Ahead, LinkError, Reader};
+use crate::link::{Ahead, LinkError, ReadResult, Reader};
 
 /// Looks at the first bytes of `inner`, until they tell something or tell that
 /// they will not: for [`SNIFFING_TIME`] at the most, and not at many more than
@@ -32,7 +32,7 @@ pub(super) fn look(
 }
 
 /// `None` when there is no more, or not in time.
-fn more(reader: &mut dyn Reader, deadline: Instant) -> Result<Option<Buf>, LinkError> {
+fn more(reader: &mut dyn Reader, deadline: Instant) -> ReadResult {
     let left = deadline.saturating_duration_since(Instant::now());
     match reader.read_timeout(left) {
         Err(LinkError::TimedOut) => Ok(None),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{OutboundOptions, Response};
 use crate::buf::Buf;
 use crate::limits::PARTING;
-use crate::link::{self, DispatchError, Handle, Link, LinkError, Nowhere, Reader, Request};
+use crate::link::{self, DispatchError, Handle, Link, Nowhere, ReadResult, Reader, Request};
 use crate::proxy::stream::part;
 
 /// The answer as V2Ray writes it: line feeds alone, and two empty lines.
@@ -64,11 +64,11 @@ impl link::Outbound for Outbound {
 struct Answer(Option<&'static [u8]>);
 
 impl Reader for Answer {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+    fn read(&mut self) -> ReadResult {
         Ok(self.0.take().map(Buf::copy_of))
     }
 
-    fn read_timeout(&mut self, _wait: Duration) -> Result<Option<Buf>, LinkError> {
+    fn read_timeout(&mut self, _wait: Duration) -> ReadResult {
         self.read()
     }
 
@@ -82,7 +82,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::link::{Outbound as _, pair};
+    use crate::link::{LinkError, Outbound as _, pair};
     use crate::net::Destination;
 
     fn outbound(response: Response) -> (Outbound, Request) {

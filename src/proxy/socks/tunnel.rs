@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::wire;
 use crate::buf::Buf;
-use crate::link::{Handle, Link, LinkError, Reader, Writer};
+use crate::link::{Handle, Link, LinkError, ReadResult, Reader, Writer};
 use crate::transport::stream::Handshake;
 use crate::transport::tcp::poll_for;
 use crate::transport::udp::{UdpReader, UdpWriter};
@@ -78,7 +78,7 @@ struct TunnelReader {
 }
 
 impl TunnelReader {
-    fn read_until(&mut self, deadline: Option<Instant>) -> Result<Option<Buf>, LinkError> {
+    fn read_until(&mut self, deadline: Option<Instant>) -> ReadResult {
         loop {
             match self.control.end.get() {
                 Some(End::Orderly) => return Ok(None),
@@ -126,11 +126,11 @@ impl TunnelReader {
 }
 
 impl Reader for TunnelReader {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+    fn read(&mut self) -> ReadResult {
         self.read_until(None)
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+    fn read_timeout(&mut self, wait: Duration) -> ReadResult {
         self.read_until(Some(Instant::now() + wait))
     }
 

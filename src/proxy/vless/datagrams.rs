@@ -5,7 +5,7 @@ use log::debug;
 
 use super::packets::{PacketDecoder, frame_packet};
 use crate::buf::Buf;
-use crate::link::{Handle, Layer, LinkError, Reader, Writer};
+use crate::link::{Handle, Layer, LinkError, ReadResult, Reader, Writer};
 
 /// Datagrams that were too large for a V2Ray peer, in the whole process.
 static OVERSIZED: AtomicU64 = AtomicU64::new(0);
@@ -40,7 +40,7 @@ impl<R: Reader> PacketReader<R> {
         packet
     }
 
-    fn ended(&self) -> Result<Option<Buf>, LinkError> {
+    fn ended(&self) -> ReadResult {
         match self.decoder.is_between_frames() {
             true => Ok(None),
             false => Err(LinkError::Protocol("stream ends within a datagram")),
@@ -59,10 +59,7 @@ impl<R: Reader> Layer for PacketReader<R> {
         &mut self.inner
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut R) -> ReadResult) -> ReadResult {
         loop {
             if let Some(packet) = self.next_at_hand() {
                 return Ok(Some(packet));
@@ -72,10 +69,6 @@ impl<R: Reader> Layer for PacketReader<R> {
                 return self.ended();
             }
         }
-    }
-
-    fn preferred(&self, _len: usize) -> Option<usize> {
-        None
     }
 }
 

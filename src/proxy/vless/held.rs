@@ -8,7 +8,7 @@ use log::info;
 use super::wire::{HeaderError, read_response};
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, MAX_VLESS_ADDONS};
-use crate::link::{Handle, Layer, LinkError, Reader, Writer, try_write_each};
+use crate::link::{Handle, Layer, LinkError, ReadResult, Reader, Writer, try_write_each};
 use crate::pipe::Wake;
 use crate::sync::Complaints;
 use crate::wire::Cursor;
@@ -185,7 +185,7 @@ impl<R: Reader> ResponseReader<R> {
 
     /// A server whose target says nothing ends without a header; so does one
     /// that refuses us, and there is no telling which.
-    fn ended(&mut self) -> Result<Option<Buf>, LinkError> {
+    fn ended(&mut self) -> ReadResult {
         match self.header.take() {
             Some(part) if !part.is_empty() => {
                 Err(LinkError::Protocol("server ends within its header"))
@@ -214,10 +214,7 @@ impl<R: Reader> Layer for ResponseReader<R> {
         &mut self.inner
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut R) -> ReadResult) -> ReadResult {
         while self.header.is_some() {
             let Some(input) = more(&mut self.inner)? else {
                 return self.ended();

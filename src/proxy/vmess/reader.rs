@@ -7,7 +7,7 @@ use super::opener::{BodyError, Opener};
 use super::response::ResponseDecoder;
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, MAX_VMESS_CHUNK};
-use crate::link::{Layer, LinkError, Reader};
+use crate::link::{Layer, LinkError, ReadResult, Reader};
 use crate::sync::Complaints;
 
 /// Chunks from this size on are read one by one, so that they arrive in the
@@ -128,10 +128,7 @@ impl<R: Reader> Layer for BodyReader<R> {
         &mut self.inner
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut R) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut R) -> ReadResult) -> ReadResult {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Ok(Some(ready));
@@ -177,11 +174,11 @@ mod tests {
     }
 
     impl Reader for Pieces {
-        fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        fn read(&mut self) -> ReadResult {
             Ok(self.pieces.pop_front())
         }
 
-        fn read_timeout(&mut self, _wait: Duration) -> Result<Option<Buf>, LinkError> {
+        fn read_timeout(&mut self, _wait: Duration) -> ReadResult {
             self.read()
         }
 

@@ -13,7 +13,7 @@ use super::cut::{cut, is_cut, promise_end, promise_reset};
 use super::idle::{Activity, Expire, Idle, IdleTimes};
 use crate::buf::{Buf, drop_front};
 use crate::limits::{BUFFER_CLASSES, FRAME_PAYLOAD, STALLED_WRITE_CHECK, UNSENT};
-use crate::link::{Handle, Interrupt, Link, LinkError, Reader, Writer};
+use crate::link::{Handle, Interrupt, Link, LinkError, ReadResult, Reader, Writer};
 use crate::sync::Periodic;
 
 const LITTLE_READ: usize = BUFFER_CLASSES[0];
@@ -332,11 +332,11 @@ impl TcpReader {
 }
 
 impl Reader for TcpReader {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+    fn read(&mut self) -> ReadResult {
         self.read_idling(&mut || ())
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+    fn read_timeout(&mut self, wait: Duration) -> ReadResult {
         if self.early.is_some() {
             return self.read();
         }
@@ -355,7 +355,7 @@ impl Reader for TcpReader {
         }
     }
 
-    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> Result<Option<Buf>, LinkError> {
+    fn read_idling(&mut self, idle: &mut dyn FnMut()) -> ReadResult {
         if let Some(early) = self.early.take() {
             return Ok(Some(early));
         }

@@ -5,7 +5,7 @@ use super::TlsFailure;
 use super::session::Session;
 use crate::buf::Buf;
 use crate::limits::{TLS_OVERHEAD, TLS_RECORD};
-use crate::link::{Layer, LinkError, Reader};
+use crate::link::{Layer, LinkError, ReadResult, Reader};
 
 /// The half that decrypts.
 pub(super) struct TlsReader {
@@ -74,10 +74,7 @@ impl Layer for TlsReader {
         self.inner.as_mut()
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut Self::Below) -> ReadResult) -> ReadResult {
         loop {
             if let Some(plain) = self.plain.pop_front() {
                 return Ok(Some(plain));

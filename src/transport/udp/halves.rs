@@ -13,7 +13,7 @@ use socket2::SockRef;
 use super::socket::{Sent, Wait, is_passing, receive, send_connected};
 use crate::buf::Buf;
 use crate::limits::{HALF_OPEN_IDLE, UDP_IDLE};
-use crate::link::{Handle, Interrupt, LinkError, Reader, Writer};
+use crate::link::{Handle, Interrupt, LinkError, ReadResult, Reader, Writer};
 use crate::sync::Periodic;
 use crate::transport::tcp::{Activity, Expire, Idle, IdleTimes, poll_for};
 
@@ -151,11 +151,11 @@ impl UdpReader {
     ///
     /// # Errors
     /// [`LinkError::WouldBlock`], and as `read`.
-    pub fn try_read(&mut self) -> Result<Option<Buf>, LinkError> {
+    pub fn try_read(&mut self) -> ReadResult {
         self.receive(Wait::No)
     }
 
-    fn receive(&self, wait: Wait) -> Result<Option<Buf>, LinkError> {
+    fn receive(&self, wait: Wait) -> ReadResult {
         loop {
             let received = receive(&self.socket.udp, wait);
             match self.socket.read_end.get() {
@@ -179,11 +179,11 @@ impl UdpReader {
 }
 
 impl Reader for UdpReader {
-    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+    fn read(&mut self) -> ReadResult {
         self.receive(Wait::Yes)
     }
 
-    fn read_timeout(&mut self, wait: Duration) -> Result<Option<Buf>, LinkError> {
+    fn read_timeout(&mut self, wait: Duration) -> ReadResult {
         let deadline = Instant::now() + wait;
         loop {
             match self.try_read() {

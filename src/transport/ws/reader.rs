@@ -4,7 +4,7 @@ use super::outlet::Outlet;
 use super::wire::FrameError;
 use super::{Decoder, End, Seen};
 use crate::buf::Buf;
-use crate::link::{Layer, LinkError, Reader};
+use crate::link::{Layer, LinkError, ReadResult, Reader};
 
 /// The half that takes frames apart.
 pub(super) struct WsReader {
@@ -74,10 +74,7 @@ impl Layer for WsReader {
         self.inner.as_mut()
     }
 
-    fn next(
-        &mut self,
-        mut more: impl FnMut(&mut Self::Below) -> Result<Option<Buf>, LinkError>,
-    ) -> Result<Option<Buf>, LinkError> {
+    fn next(&mut self, mut more: impl FnMut(&mut Self::Below) -> ReadResult) -> ReadResult {
         loop {
             match self.state {
                 State::Open => {}
