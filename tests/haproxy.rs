@@ -13,6 +13,7 @@ mod scene;
 use std::{
     io,
     net::SocketAddr,
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -21,19 +22,13 @@ use balancer::haproxy_or_skip;
 use scene::{Scene, visit};
 use support::{PATIENCE, eventually};
 
-/// In which HAProxy finds out that nobody listens any more, by its configuration
-/// a check's interval, and that nobody answers: that, and the time that a check
-/// may take. Both doubled, for a machine that has other things to do.
-const FINDS_OUT: Duration = Duration::from_secs(2);
-const FINDS_OUT_SLOWLY: Duration = Duration::from_secs(4);
-
-/// For which visits go on after that.
-const GOES_ON: Duration = Duration::from_secs(1);
-
 /// How long a visitor waits for an answer.
 const GIVES_UP: Duration = Duration::from_secs(3);
 
 const VISITORS: usize = 4;
+
+/// Visits of each once HAProxy knows.
+const LATE: usize = 50;
 
 /// Whoever dials it is refused.
 #[test]
@@ -43,7 +38,7 @@ fn no_new_visitor_notices_that_a_portal_was_killed() {
     }
     let mut scene = Scene::start();
     scene.wait_until_used(&[0, 1]);
-    visits_go_on(&mut scene, FINDS_OUT, |scene| scene.portals[0].kill());
+    visits_go_on(&mut scene, |scene| scene.portals[0].kill());
     scene.portals[0].restart();
     scene.wait_until_used(&[0, 1]);
     scene.finish();
@@ -57,9 +52,7 @@ fn no_new_visitor_notices_that_a_portal_has_frozen() {
     }
     let mut scene = Scene::start();
     scene.wait_until_used(&[0, 1]);
-    visits_go_on(&mut scene, FINDS_OUT_SLOWLY, |scene| {
-        scene.portals[0].freeze()
-    });
+    visits_go_on(&mut scene, |scene| scene.portals[0].freeze());
     scene.portals[0].thaw();
     scene.wait_until_used(&[0, 1]);
     scene.finish();
@@ -99,27 +92,33 @@ fn the_service_is_told_who_visits_through_haproxy() {
     scene.finish();
 }
 
-/// Visitors come all the time, while something befalls a portal in their midst.
-fn visits_go_on(scene: &mut Scene, finds_out: Duration, befall: impl FnOnce(&mut Scene)) {
-    let (address, start) = (scene.address, Instant::now());
-    let until = start + finds_out + GOES_ON;
-    let visitors: Vec<_> = (0..VISITORS)
-        .map(|_| thread::spawn(move || visit_until(address, until)))
-        .collect();
-    befall(scene);
-    let known = Instant::now() + finds_out;
-    let visits = visitors
-        .into_iter()
-        .flat_map(|v| v.join().expect("visitor"));
-    let (late, early): (Vec<_>, Vec<_>) = visits.partition(|visit| visit.begun > known);
+/// Visitors come all the time, while something befalls the first portal. Once
+/// HAProxy has found out none of them fails.
+fn visits_go_on(scene: &mut Scene, befall: impl FnOnce(&mut Scene)) {
+    let (address, known) = (scene.address, OnceLock::new());
+    let before = scene.losses(0);
+    let visits: Vec<Visit> = thread::scope(|threads| {
+        let visit = || visit_past(address, &known);
+        let visitors: Vec<_> = (0..VISITORS).map(|_| threads.spawn(visit)).collect();
+        befall(scene);
+        let lost = eventually(Instant::now() + PATIENCE, || {
+            (scene.losses(0) > before).then_some(()).ok_or(())
+        });
+        known.set(Instant::now()).expect("it is set once");
+        lost.expect("HAProxy finds out");
+        let visits = visitors.into_iter();
+        visits.flat_map(|v| v.join().expect("visitor")).collect()
+    });
+    let known = known.into_inner().expect("it is set");
+    let (late, early): (Vec<_>, Vec<_>) = visits.into_iter().partition(|v| v.begun > known);
     let failed = |visits: &[Visit]| visits.iter().filter(|v| v.outcome.is_err()).count();
     println!(
-        "{} of {} visits failed before HAProxy had to know",
+        "{} of {} visits failed before HAProxy knew",
         failed(&early),
         early.len()
     );
-    assert!(late.len() > VISITORS, "{} visits", late.len());
     assert_eq!(failed(&late), 0, "{late:?}");
+    assert_eq!(late.len(), VISITORS * LATE);
 }
 
 #[derive(Debug)]
@@ -128,11 +127,13 @@ struct Visit {
     outcome: io::Result<()>,
 }
 
-fn visit_until(address: SocketAddr, until: Instant) -> Vec<Visit> {
-    let mut visits = Vec::new();
-    while Instant::now() < until {
+/// Visits until [`LATE`] of them have begun after what is `known` by then.
+fn visit_past(address: SocketAddr, known: &OnceLock<Instant>) -> Vec<Visit> {
+    let (mut visits, mut late) = (Vec::new(), 0);
+    while late < LATE {
         let begun = Instant::now();
         let outcome = visit(address, GIVES_UP).map(drop);
+        late += usize::from(known.get().is_some_and(|known| begun > *known));
         visits.push(Visit { begun, outcome });
     }
     visits

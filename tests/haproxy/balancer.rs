@@ -30,6 +30,11 @@ impl Balancer {
             log,
         }
     }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
 }
 
 impl Drop for Balancer {
@@ -37,8 +42,7 @@ impl Drop for Balancer {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("--- log of HAProxy ---\n{log}");
+            eprintln!("--- log of HAProxy ---\n{}", self.log());
         }
     }
 }

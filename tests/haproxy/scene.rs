@@ -29,7 +29,7 @@ pub struct Scene {
     pub address: SocketAddr,
     pub portals: [Program; 2],
     bridge: Program,
-    _balancer: Balancer,
+    balancer: Balancer,
     _service: TcpTarget,
     _directory: TempDir,
 }
@@ -72,7 +72,7 @@ impl Scene {
             address,
             portals,
             bridge,
-            _balancer: Balancer::start(&config),
+            balancer: Balancer::start(&config),
             _service: service,
             _directory: directory,
         }
@@ -99,6 +99,13 @@ impl Scene {
     /// Who has come to each portal so far.
     pub fn visitors(&self) -> [usize; 2] {
         [0, 1].map(|i| self.portals[i].log().matches("for [tcp:127.0.0.1:").count())
+    }
+
+    /// How often HAProxy has found that this portal is of no use.
+    pub fn losses(&self, portal: usize) -> usize {
+        let name = ["one", "two"][portal];
+        let line = format!("Server portals/{name} is DOWN");
+        self.balancer.log().matches(&line).count()
     }
 
     pub fn finish(self) {
