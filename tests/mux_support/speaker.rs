@@ -194,6 +194,17 @@ impl Speaker {
         })
     }
 
+    /// The same, past an offset: of two that were sent at once the smaller one may
+    /// come later.
+    pub fn credit_past(&mut self, id: u16, offset: u64) -> u64 {
+        loop {
+            let credit = self.credit(id);
+            if credit > offset {
+                return credit;
+            }
+        }
+    }
+
     /// Waits for the worker's PING.
     pub fn pinged(&mut self) -> u64 {
         self.until(|signal| match signal {
