@@ -171,8 +171,10 @@ mod links {
 
     #[test]
     fn a_refusal_does_not_end_the_flow() {
-        let (mut reader, mut writer, peer) = linked(&system_idle());
+        // An address of its own: the port is still free when it is wanted again.
+        let peer = UdpSocket::bind("127.0.0.9:0").unwrap();
         let target = peer.local_addr().unwrap();
+        let (mut reader, mut writer) = connect(target, None, &system_idle()).unwrap();
         drop(peer);
         send(&mut writer, b"into the void");
         let soon = Duration::from_millis(50);

@@ -223,7 +223,7 @@ fn half_a_header_ends_at_the_deadline_and_an_early_end_at_once() {
         Site::with_handshake(limit, freedom(), |context| Inbound::new(context, options()));
     let mut visitor = hurried.visit();
     visitor.send([0, 1, 2]);
-    visitor.expect_end();
+    visitor.expect_closed();
     assert!(matches!(hurried.end(), Err(ProxyError::Timeout)));
     let site = site();
     let mut visitor = site.visit();

@@ -549,16 +549,20 @@ fn a_body_without_encryption_and_chunks_is_raw() {
 
 #[test]
 fn half_a_request_ends_at_the_deadline_and_so_does_a_stranger() {
-    let limit = Duration::from_millis(50);
-    let site = Site::with_handshake(limit, freedom(), |context| Inbound::new(context, options()));
+    let site = |limit: u64| {
+        let limit = Duration::from_millis(limit);
+        Site::with_handshake(limit, freedom(), |context| Inbound::new(context, options()))
+    };
     let target = Destination::tcp("192.0.2.1", 80).unwrap();
     let head = Raw::new(ID, target.clone(), now()).head();
+    let hurried = site(50);
     for len in [10, 20, 60] {
-        let mut visitor = site.visit();
+        let mut visitor = hurried.visit();
         visitor.send(&head[..len]);
-        visitor.expect_end();
-        site.end().unwrap_err();
+        visitor.expect_closed();
+        hurried.end().unwrap_err();
     }
+    let site = site(1_000); // in which he is heard
     let mut visitor = site.visit();
     visitor.send(Raw::new(STRANGER, target, now()).head());
     visitor.expect_end();

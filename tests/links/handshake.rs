@@ -86,12 +86,13 @@ fn a_silent_peer_is_given_up_at_the_deadline() {
 /// Bytes that trickle in do not move the deadline.
 #[test]
 fn a_slow_peer_is_given_up_at_the_deadline() {
-    let (peer, ours) = sockets();
+    let (mut peer, ours) = sockets();
+    peer.write_all(b"x").unwrap();
     let (_stop, stopped) = crossbeam_channel::bounded::<()>(0);
     let trickling = Job::start("trickles", move || {
         let pause = Duration::from_millis(2);
         let goes_on = || stopped.recv_timeout(pause).is_err_and(|e| e.is_timeout());
-        while goes_on() && (&peer).write_all(b"x").is_ok() {}
+        while goes_on() && peer.write_all(b"x").is_ok() {}
     });
     let mut handshake = negotiate(ours, SHORT);
     let mut endless = vec![0; 1 << 20];

@@ -23,7 +23,7 @@ use muxcool::proxy::{Inbound, InboundContext, ProxyError, freedom};
 use muxcool::sync::Timer;
 use muxcool::transport::stream::Connection;
 use muxcool::transport::tcp::{Idle, IdleTimes, Server};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// Bound of every wait for something that comes at once when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -177,6 +177,16 @@ impl Peer {
         }
     }
 
+    /// An end, or a reset: which, depends on whether all was read that was sent.
+    #[track_caller]
+    pub fn expect_closed(&mut self) {
+        match self.0.read(&mut [0]) {
+            Ok(0) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => {}
+            other => panic!("{other:?} instead of an end"),
+        }
+    }
+
     #[track_caller]
     pub fn expect_reset(&mut self) {
         match self.0.read(&mut [0]) {
@@ -266,10 +276,15 @@ impl Target {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. It stays taken, for it is one of those that
+/// other tests are given.
 pub fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 pub fn write(writer: &mut dyn Writer, bytes: &[u8]) {
