@@ -13,7 +13,7 @@ use super::{
     orders::Orders,
     support::{
         PATIENCE, eventually,
-        program::{Kind::V2ray, v2ray_or_skip},
+        program::{Kind::V2ray, Program, v2ray_or_skip},
         relay::{Fault, Relay, Trip, Way},
         streams::Ending,
     },
@@ -192,13 +192,24 @@ fn others(trips: &[Trip]) -> Vec<Trip> {
 
 /// Visits until one is served, all of which are judged later.
 fn open(lane: &Lane, orders: &Orders, pairing: Pairing) {
+    let opened = eventually(Instant::now() + PATIENCE, || visit(lane, orders, pairing));
+    opened.expect("a stream through the tunnel");
+}
+
+/// The same by a far program that the last cuts may have felled.
+fn open_by(far: &Mutex<&mut Program>, lane: &Lane, orders: &Orders, pairing: Pairing) {
     let opened = eventually(Instant::now() + PATIENCE, || {
-        match orders.place(&lane.entry(), pairing.manner()) {
-            Ending::Whole => Ok(()),
-            other => Err(other),
-        }
+        far.lock().expect("far program").stand_up_if_v2ray_fell();
+        visit(lane, orders, pairing)
     });
     opened.expect("a stream through the tunnel");
+}
+
+fn visit(lane: &Lane, orders: &Orders, pairing: Pairing) -> Result<(), Ending> {
+    match orders.place(&lane.entry(), pairing.manner()) {
+        Ending::Whole => Ok(()),
+        other => Err(other),
+    }
 }
 
 /// Both programs let go of a carrier that was cut.
@@ -215,10 +226,10 @@ fn finish(mut lanes: Lanes, orders: &Orders, trips: usize) {
     let tripped: usize = lanes.lanes.iter().map(|lane| lane.relay.tripped()).sum();
     // A grant more or less, and the last positions are not reached.
     assert!(tripped * 10 >= trips * 8, "{tripped} of {trips} cuts");
-    lanes.far.stand_up_if_v2ray_fell();
+    let server = Mutex::new(&mut lanes.far);
     thread::scope(|threads| {
         for lane in &lanes.lanes {
-            threads.spawn(|| open(lane, orders, pairing));
+            threads.spawn(|| open_by(&server, lane, orders, pairing));
         }
     });
     orders.assert_none_forbidden(pairing.judged());
