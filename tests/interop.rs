@@ -325,11 +325,12 @@ const VISITORS: u64 = 8;
 
 /// V2Ray remembers requests of VMess in a cuckoo filter of 2^15 buckets with a
 /// byte for each: after n of them one in 4 million / n passes for a repetition,
-/// and is never answered. A thousand have one among them in every eighth run.
+/// and is never answered. A thousand have one among them in every eighth run, a
+/// few dozen in one of ten thousand.
 fn visits(plan: Plan) -> u64 {
     let each_is_a_request = plan.shape == Plain && matches!(plan.carrier, Carrier::Vmess(_));
     match plan.far {
-        V2ray if each_is_a_request => 100,
+        V2ray if each_is_a_request => 24,
         _ => 1000,
     }
 }

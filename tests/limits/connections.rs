@@ -205,6 +205,7 @@ fn a_handshake_that_is_over_counts_no_more() {
         let mut peer = visit(&http);
         peer.send(format!("CONNECT {target} HTTP/1.1\r\n\r\n"));
         assert!(peer.head().starts_with("HTTP/1.1 200"));
+        echo(&mut peer);
         peers.push(peer);
     }
     peers.iter_mut().for_each(echo);

@@ -216,8 +216,8 @@ fn failing_sessions_do_not_fill_the_log() {
         server.script.send(Frame::open(id, &tcp(), None));
         server.script.expect(Frame::end(id, true));
     }
-    let intervals = start.elapsed().as_secs() as usize + 1;
     server.worker.close();
+    let intervals = start.elapsed().as_secs() as usize + 1;
     let lines = logs::lines();
     let said = lines.iter().filter(|line| line.contains("nobody is there"));
     let said = said.count();

