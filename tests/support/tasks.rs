@@ -43,9 +43,9 @@ pub fn wait_until_asleep(name: &str, count: usize) {
 pub fn wait_until_quiet() {
     let own = fs::read_link("/proc/thread-self").unwrap();
     let own = own.file_name().unwrap().to_str().unwrap().to_owned();
-    wait_until("all threads asleep", || {
-        tasks().all(|task| task.id == own || task.state == 'S')
-    });
+    let all_sleep = || tasks().all(|task| task.id == own || task.state == 'S');
+    // Twice, for one of the last may wake one of the first while we look.
+    wait_until("all threads asleep", || all_sleep() && all_sleep());
 }
 
 /// Whether all threads whose names begin with `prefix` sleep in the system.
