@@ -37,11 +37,6 @@ const TRANSFERS: [(usize, usize); 4] = [(64, 100), (4_096, 10), (32_768, 2), (65
 /// Bursts of one transfer.
 const BURSTS: usize = 300;
 
-/// Fewer allocations than this for each message are none: a few in the whole
-/// transfer, for a probe, where a queue becomes longer than it ever was, or to
-/// start a thread after all where the machine is so busy that a reader is late.
-/// On an idle one there are 0.0001 to 0.005.
-const NONE: f64 = 0.1;
 
 fn pair() -> (ClientWorker, MuxServer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -56,7 +51,9 @@ fn pair() -> (ClientWorker, MuxServer) {
 }
 
 /// Allocations for each message of a transfer one way, once there has been
-/// another.
+/// another: no more than in a tenth of its bursts. In the others there may be
+/// more, for a probe, where a queue becomes longer than it ever was, or to start
+/// a thread after all where the machine is so busy that a reader is late.
 fn allocations(receiver: Receiver, len: usize, burst: usize) -> f64 {
     let (client, server) = pair();
     let target = Destination::tcp("sink.example", 9).unwrap();
@@ -70,22 +67,25 @@ fn allocations(receiver: Receiver, len: usize, burst: usize) -> f64 {
             }
         });
         let message = vec![0xA5; len];
-        send(&mut stream, &message, burst);
-        let before = allocated();
-        send(&mut stream, &message, burst);
-        let during = allocated() - before;
+        let mut counts = [0; BURSTS];
+        for _ in 0..2 {
+            for count in &mut counts {
+                let before = allocated();
+                send(&mut stream, &message, burst);
+                *count = allocated() - before;
+            }
+        }
         sink.join().unwrap();
-        during as f64 / (burst * BURSTS) as f64
+        counts.sort_unstable();
+        counts[BURSTS / 10] as f64 / burst as f64
     })
 }
 
 fn send(stream: &mut MuxStream, message: &[u8], burst: usize) {
-    for _ in 0..BURSTS {
-        for _ in 0..burst {
-            stream.write_all(message).unwrap();
-        }
-        stream.read_exact(&mut [0]).unwrap();
+    for _ in 0..burst {
+        stream.write_all(message).unwrap();
     }
+    stream.read_exact(&mut [0]).unwrap();
 }
 
 fn receive(stream: &mut MuxStream, mut left: usize, receiver: Receiver, kept: &mut Vec<Buf>) {
@@ -103,8 +103,7 @@ fn receive(stream: &mut MuxStream, mut left: usize, receiver: Receiver, kept: &m
 fn a_steady_transfer_allocates_nothing_unless_its_buffers_are_kept() {
     for (len, burst) in TRANSFERS {
         let steady = allocations(Receiver::Drops, len, burst);
-        println!("messages of {len} bytes: {steady:.4} allocations each");
-        assert!(steady < NONE, "{len} bytes: {steady} allocations each");
+        assert_eq!(steady, 0.0, "allocations for each of {len} bytes");
     }
     // It would be seen: the same without the pool.
     for (len, burst) in [(4_096, 10), (32_768, 2)] {
