@@ -72,6 +72,8 @@ pub(super) struct Carrier {
     reader: Handle,
     writer: Handle,
     closed: Done,
+    /// All sessions have been told of the end.
+    told: Done,
     drain: Drain,
     /// Sessions that the peer had ended in an orderly way when the carrier
     /// ended, and whose last bytes are still being consumed.
@@ -144,6 +146,7 @@ impl Carrier {
             reader,
             writer,
             closed: Done::new(),
+            told: Done::new(),
             drain: Drain::default(),
             lingering: Mutex::default(),
         }
@@ -459,6 +462,7 @@ impl Carrier {
     fn write_loop(&self) {
         if let Err(e) = self.outgoing.run() {
             self.end(Cause::Failed(e.into()));
+            self.told.wait(); // by the reader, if that was first to find out
             self.outgoing.discard();
         }
     }
@@ -490,6 +494,7 @@ impl Carrier {
         for session in &lost {
             session.lose_carrier();
         }
+        self.told.signal();
         if matches!(cause, Cause::Failed(_)) {
             self.outgoing.interrupt();
             self.writer.interrupt();
