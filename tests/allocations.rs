@@ -37,7 +37,6 @@ const TRANSFERS: [(usize, usize); 4] = [(64, 100), (4_096, 10), (32_768, 2), (65
 /// Bursts of one transfer.
 const BURSTS: usize = 300;
 
-
 fn pair() -> (ClientWorker, MuxServer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
