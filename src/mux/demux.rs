@@ -221,10 +221,12 @@ impl<'a, R: Role> Demux<'a, R> {
         session.is_some()
     }
 
-    /// Data for an id that is not open is answered with End and skipped.
+    /// Data for an id that is not open is answered with End and skipped. But not
+    /// if it may have been open until the carrier ended, which the peer would
+    /// take for an orderly end.
     fn keep(&self, id: u16, has_data: bool) -> Option<Arc<Session>> {
         let session = self.carrier.session(id);
-        if session.is_none() && has_data {
+        if session.is_none() && has_data && !self.carrier.closed().is_done() {
             self.carrier.outgoing().answer_unknown(id);
         }
         session

@@ -177,6 +177,24 @@ fn a_carrier_that_is_closed_at_any_time_cuts_nothing_short_unnoticed() {
     });
 }
 
+/// Whichever of the carrier's threads is first to find out.
+#[test]
+fn who_sends_hears_that_the_carrier_was_lost() {
+    explore(Time::StandsStill, || {
+        let peers = Peers::new();
+        let stream = peers.client.open(target()).unwrap();
+        let (_, unread) = peers.server.accept().unwrap();
+        let sending =
+            thread::spawn(move || whole(0).iter().try_for_each(|n| (&stream).write_all(&[*n])));
+        peers.server.worker().close();
+        if let Err(e) = sending.join().unwrap() {
+            assert_eq!(e.kind(), io::ErrorKind::ConnectionAborted);
+        }
+        drop(unread);
+        peers.close();
+    });
+}
+
 #[test]
 fn a_stream_that_is_dropped_at_any_time_ends_for_both() {
     explore(Time::StandsStill, || {
