@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use super::flows::{FlowLimits, Shared};
+use super::flows::Shared;
+use super::options::FlowLimits;
 use super::socket::{Sent, Wait, send_to};
 use crate::buf::Buf;
 use crate::link::{Handle, Interrupt, Link, LinkError, PipeLinkReader, Writer};
@@ -225,7 +226,7 @@ impl Flow {
         let server = self.server.upgrade().ok_or(LinkError::Reset)?;
         match send_to(&server.socket, data, self.key.source, wait)? {
             Sent::Whole => self.packet_moves(),
-            Sent::Dropped => server.counters.count_unsent(),
+            Sent::Dropped => server.counters.unsent.add_one(),
         }
         Ok(())
     }

@@ -2,7 +2,6 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use log::{debug, info, warn};
@@ -10,11 +9,13 @@ use parking_lot::Mutex;
 
 use super::flow::{Flow, Key, Refused, Table};
 use super::halves::datagram_idle;
+use super::options::FlowLimits;
 use super::port::{Host, Port};
 use super::socket::bind_beside;
+use super::stats::{Counters, FlowStats};
 use crate::buf::Buf;
 use crate::error::chain;
-use crate::limits::{JOIN_DEADLINE, UDP_FLOW_QUEUE, UDP_FLOWS, UDP_FLOWS_PER_SOURCE};
+use crate::limits::JOIN_DEADLINE;
 use crate::link::{DispatchError, Link};
 use crate::net::{Destination, Origin};
 use crate::pipe::PipeError;
@@ -34,46 +35,6 @@ pub trait Service: Send + Sync {
     /// # Errors
     /// As [`Dispatcher::dispatch`](crate::link::Dispatcher::dispatch).
     fn serve(&self, origin: Origin, target: Destination, link: Link) -> Result<(), DispatchError>;
-}
-
-/// Bounds of what visitors can make a [`Flows`] hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlowLimits {
-    /// Flows at once.
-    pub flows: usize,
-    /// Flows at once of one source, which is an IPv4 address, or the network
-    /// of an IPv6 address's owner.
-    pub flows_per_source: usize,
-    /// Bytes of memory that the waiting datagrams of one flow may pin, and
-    /// one datagram beyond.
-    pub queue: usize,
-}
-
-impl Default for FlowLimits {
-    fn default() -> Self {
-        Self {
-            flows: UDP_FLOWS,
-            flows_per_source: UDP_FLOWS_PER_SOURCE,
-            queue: UDP_FLOW_QUEUE,
-        }
-    }
-}
-
-/// What has happened so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FlowStats {
-    /// Flows that were made.
-    pub opened: u64,
-    /// Datagrams that went into their flow's queue.
-    pub taken: u64,
-    /// Datagrams for which no flow could be made.
-    pub refused: u64,
-    /// Datagrams that the service could not make sense of.
-    pub malformed: u64,
-    /// Datagrams that found their flow's queue full.
-    pub overflowed: u64,
-    /// Replies that could not be sent.
-    pub unsent: u64,
 }
 
 /// Where [`Flows`] receive.
@@ -247,12 +208,12 @@ impl Drop for Flows {
 impl Host for Shared {
     fn take(self: Arc<Self>, source: SocketAddr, datagram: &[u8]) {
         let Some((target, payload)) = self.service.open(datagram) else {
-            count(&self.counters.malformed);
+            self.counters.malformed.add_one();
             return;
         };
         let key = Key { source, target };
         if let Err(why) = self.deliver(key, payload) {
-            count(&self.counters.refused);
+            self.counters.refused.add_one();
             self.complain(source, &why);
         }
     }
@@ -297,11 +258,11 @@ impl Shared {
     fn offer(&self, flow: &Flow, payload: &[u8]) -> bool {
         match flow.take(Buf::copy_of(payload)) {
             Ok(()) => {
-                count(&self.counters.taken);
+                self.counters.taken.add_one();
                 true
             }
             Err(PipeError::Full) => {
-                count(&self.counters.overflowed);
+                self.counters.overflowed.add_one();
                 true
             }
             Err(_) => false,
@@ -376,7 +337,7 @@ struct FlowThread {
 
 impl FlowThread {
     fn run(&self, link: Link) {
-        count(&self.server.counters.opened);
+        self.server.counters.opened.add_one();
         let Key { source, target } = self.flow.key();
         let (tag, source) = (&self.server.tag, plain(*source));
         debug!("[{tag}] datagrams from {source} to {target}");
@@ -401,35 +362,4 @@ impl Drop for FlowThread {
             .lock()
             .forget_thread(self.flow.key().source);
     }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    opened: AtomicU64,
-    taken: AtomicU64,
-    refused: AtomicU64,
-    malformed: AtomicU64,
-    overflowed: AtomicU64,
-    unsent: AtomicU64,
-}
-
-impl Counters {
-    pub(super) fn count_unsent(&self) {
-        count(&self.unsent);
-    }
-
-    fn read(&self) -> FlowStats {
-        FlowStats {
-            opened: self.opened.load(Ordering::Relaxed),
-            taken: self.taken.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            malformed: self.malformed.load(Ordering::Relaxed),
-            overflowed: self.overflowed.load(Ordering::Relaxed),
-            unsent: self.unsent.load(Ordering::Relaxed),
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

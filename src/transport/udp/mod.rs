@@ -10,9 +10,13 @@
 mod flow;
 mod flows;
 mod halves;
+mod options;
 mod port;
 mod socket;
+mod stats;
 
-pub use flows::{FlowLimits, FlowStats, Flows, Seat, Service};
+pub use flows::{Flows, Seat, Service};
 pub use halves::{UdpReader, UdpWriter, connect};
+pub use options::FlowLimits;
 pub use socket::bind;
+pub use stats::FlowStats;
