@@ -1,7 +1,11 @@
 //! The reference's Control messages, made and read by V2Ray 4.34: all of
 //! `vectors/control.json` is decoded, compared and encoded again.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use muxcool::reverse::{Control, ControlError};
+use reference::{text, unhex};
 use serde_json::Value;
 
 /// Where we differ from the reference on purpose.
@@ -19,19 +23,6 @@ const DIFFERENCES: [Difference; 1] = [Difference {
              nobody passes a Control message on",
 }];
 
-fn hex(text: &str) -> Vec<u8> {
-    assert!(text.len().is_multiple_of(2), "odd hex: {text}");
-    (0..text.len() / 2)
-        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
-        .collect()
-}
-
-fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
-    vector[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("no text {key:?} in {vector}"))
-}
-
 fn vectors() -> Vec<Value> {
     let file: Value = serde_json::from_str(include_str!("vectors/control.json")).unwrap();
     file["vectors"].as_array().unwrap().clone()
@@ -42,7 +33,7 @@ fn check_decoded(vector: &Value, control: &Control) {
     let expected = &vector["decoded"];
     let number = i64::from(control.state().number());
     assert_eq!(number, expected["state"].as_i64().unwrap(), "{name}");
-    let random = hex(text(expected, "random_hex"));
+    let random = unhex(text(expected, "random_hex"));
     assert_eq!(control.random(), random, "{name}");
     let len = expected["random_len"].as_u64().unwrap();
     assert_eq!(random.len() as u64, len, "{name}");
@@ -59,11 +50,11 @@ fn expected_reencoding(vector: &Value) -> Vec<u8> {
             "no difference: {}",
             difference.reason
         );
-        return hex(difference.reencoded);
+        return unhex(difference.reencoded);
     }
     match text(vector, "direction") {
-        "both" => hex(text(vector, "hex")),
-        "decode" => hex(text(vector, "reencoded_hex")),
+        "both" => unhex(text(vector, "hex")),
+        "decode" => unhex(text(vector, "reencoded_hex")),
         other => panic!("{name}: direction {other:?}"),
     }
 }
@@ -75,7 +66,7 @@ fn good_messages_are_read_and_written_like_the_reference() {
     assert_eq!(good.len(), 21);
     for vector in good {
         let name = text(vector, "name");
-        let control = Control::decode(&hex(text(vector, "hex")))
+        let control = Control::decode(&unhex(text(vector, "hex")))
             .unwrap_or_else(|e| panic!("{name}: {e}: {e:?}"));
         check_decoded(vector, &control);
         assert_eq!(control.encode(), expected_reencoding(vector), "{name}");
@@ -88,7 +79,7 @@ fn bad_messages_are_refused() {
     let bad: Vec<&Value> = vectors.iter().filter(|v| !v["error"].is_null()).collect();
     assert_eq!(bad.len(), 5);
     for vector in bad {
-        let refused = Control::decode(&hex(text(vector, "hex")));
+        let refused = Control::decode(&unhex(text(vector, "hex")));
         assert!(
             matches!(refused, Err(ControlError::Malformed(_))),
             "{}: {refused:?}",

@@ -3,11 +3,15 @@
 //! compared, and encoded again. Where we differ on purpose, a table says how
 //! and why.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use muxcool::mux::{
     Event, FrameDecoder, FrameError, FrameMetadata, SessionStatus, TargetError, end_frame,
     keep_header, new_header,
 };
 use muxcool::net::{AddressError, Domain};
+use reference::{text, unhex};
 use serde_json::Value;
 
 /// Where we differ from the reference.
@@ -267,23 +271,10 @@ fn vectors(list: &str) -> Vec<Value> {
     file()[list].as_array().unwrap().clone()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("no text {key:?} in {value}"))
-}
-
 fn number(value: &Value, key: &str) -> u64 {
     value[key]
         .as_u64()
         .unwrap_or_else(|| panic!("no number {key:?} in {value}"))
-}
-
-fn from_hex(text: &str) -> Vec<u8> {
-    assert!(text.len().is_multiple_of(2), "odd hex: {text}");
-    (0..text.len() / 2)
-        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
-        .collect()
 }
 
 fn to_hex(bytes: &[u8]) -> String {
@@ -376,7 +367,7 @@ fn is_the_same_error(kind: &str, ours: &Outcome) -> bool {
 
 fn check(vector: &Value) {
     let name = text(vector, "name");
-    let bytes = from_hex(text(vector, "hex"));
+    let bytes = unhex(text(vector, "hex"));
     let ours = decode(&bytes, bytes.len().max(1));
     for size in [1, 3, 7] {
         assert_eq!(decode(&bytes, size), ours, "{name}: in pieces of {size}");
@@ -443,7 +434,7 @@ fn written_frames_are_written_alike() {
         {
             continue;
         }
-        let bytes = from_hex(text(&vector, "hex"));
+        let bytes = unhex(text(&vector, "hex"));
         let outcome = decode(&bytes, bytes.len());
         let written: Vec<u8> = outcome.frames.iter().flat_map(write).collect();
         assert_eq!(

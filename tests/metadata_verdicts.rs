@@ -1,11 +1,15 @@
 //! Frames with every kind of mistake in their metadata, and some without: what
 //! becomes of each stands in a table.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use std::fs;
 use std::path::Path;
 
 use muxcool::mux::{Event, FrameDecoder, FrameError, FrameMetadata, SessionStatus, end_frame};
 use muxcool::net::Origin;
+use reference::unhex;
 
 /// Follows each frame, and is read if the carrier lives.
 const SENTINEL: u16 = 0x5e17;
@@ -31,11 +35,6 @@ fn table(name: &str) -> Vec<Row> {
         }
     })
     .collect()
-}
-
-fn unhex(hex: &str) -> Vec<u8> {
-    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 /// Decodes the frame and the one behind it, in pieces of at most `size` bytes.

@@ -4,6 +4,8 @@
 
 #[allow(dead_code)]
 mod mux_support;
+#[path = "support/reference.rs"]
+mod reference;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,8 @@ use mux_support::rig::{App, Client};
 use mux_support::scene::scene;
 use mux_support::targets::{By, Taking, Target, Targets, next};
 use mux_support::tasks::wait_until;
-use mux_support::{hex, tcp, udp};
+use mux_support::{tcp, udp};
+use reference::unhex;
 
 fn file() -> Value {
     serde_json::from_str(include_str!("vectors/frames.json")).unwrap()
@@ -64,7 +67,7 @@ struct Outcome {
 impl Outcome {
     fn of_the_reference(run: &Value) -> Self {
         Self {
-            output: sorted(parse(&hex(text(run, "output_hex")))),
+            output: sorted(parse(&unhex(text(run, "output_hex")))),
             dispatched: texts(run, "dispatched"),
             got: texts(run, "targets_got")
                 .iter()
@@ -100,7 +103,7 @@ impl Run {
         let (link, mut script) = Script::new();
         let origin = Request::new(tcp());
         let worker = ServerWorker::start(link, dispatcher, origin).unwrap();
-        let mut input = hex(text(run, "input_hex"));
+        let mut input = unhex(text(run, "input_hex"));
         let held_back = match text(run, "name") {
             FAILS_LATER => input.split_off(input.len() - END_FRAME),
             _ => Vec::new(),
@@ -463,7 +466,7 @@ const CLIENT_RUNS: [&str; 13] = [
 
 /// The frames that the reference's client sent in a run.
 fn sent(name: &str) -> Vec<Frame> {
-    parse(&hex(text(&run_of("client_behaviour", name), "sent_hex")))
+    parse(&unhex(text(&run_of("client_behaviour", name), "sent_hex")))
 }
 
 /// Dispatches an application's link and compares what goes out.
@@ -568,7 +571,7 @@ fn the_client_answers_unknown_sessions_with_end() {
 fn an_unknown_status_closes_the_client() {
     let _scene = scene();
     let mut client = Client::new();
-    client.script.carrier.write(&hex("000400010500"));
+    client.script.carrier.write(&unhex("000400010500"));
     assert!(client.worker.wait_closed(None));
     // The reference closes the link in an orderly way; we do not: it failed.
     assert_eq!(

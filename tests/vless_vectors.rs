@@ -1,5 +1,8 @@
 //! The VLESS codec against what V2Ray 4.34 wrote and read.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use muxcool::buf::Buf;
 use muxcool::net::{AddressError, Destination, Domain};
 use muxcool::proxy::vless::wire::{
@@ -8,6 +11,7 @@ use muxcool::proxy::vless::wire::{
 };
 use muxcool::proxy::vless::{PacketDecoder, frame_packet};
 use muxcool::wire::Cursor;
+use reference::{text, unhex};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,16 +31,6 @@ const DIFFERENCES: [(&str, &str); 2] = [
 fn vectors(group: &str) -> Vec<Value> {
     let all: Value = serde_json::from_str(include_str!("vectors/vless.json")).unwrap();
     all[group].as_array().unwrap().clone()
-}
-
-fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
-    vector[key].as_str().unwrap()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.len().is_multiple_of(2));
-    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 fn pattern(len: usize) -> Vec<u8> {

@@ -1,5 +1,8 @@
 //! The VMess codec against what V2Ray 4.34 wrote and read.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use std::collections::VecDeque;
 
 use muxcool::buf::Buf;
@@ -11,6 +14,7 @@ use muxcool::proxy::vmess::wire::{
 use muxcool::proxy::vmess::{
     AuthIdReader, BodyError, Opener, Sealer, command_key, kdf, make_auth_id,
 };
+use reference::{text, unhex};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,10 +24,6 @@ fn vectors() -> Value {
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {
     value[key].as_array().unwrap()
-}
-
-fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
-    vector[key].as_str().unwrap_or_else(|| panic!("no {key}"))
 }
 
 fn number(vector: &Value, key: &str) -> i64 {
@@ -36,17 +36,15 @@ fn bytes(text: &str) -> Vec<u8> {
         let len: usize = len.parse().unwrap();
         return (0..len).map(|i| (i * 7 + 3) as u8).collect();
     }
-    assert!(text.len().is_multiple_of(2));
-    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(byte).collect()
+    unhex(text)
 }
 
-fn unhex(vector: &Value, key: &str) -> Vec<u8> {
+fn bytes_of(vector: &Value, key: &str) -> Vec<u8> {
     bytes(text(vector, key))
 }
 
 fn array<const N: usize>(vector: &Value, key: &str) -> [u8; N] {
-    unhex(vector, key).try_into().unwrap()
+    bytes_of(vector, key).try_into().unwrap()
 }
 
 fn the_command_key() -> [u8; 16] {
@@ -70,10 +68,10 @@ fn key_derivation() {
             .map(|item| bytes(item.as_str().unwrap()))
             .collect();
         let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
-        let key = kdf(&unhex(vector, "key_hex"), &path);
+        let key = kdf(&bytes_of(vector, "key_hex"), &path);
         assert_eq!(
             key.to_vec(),
-            unhex(vector, "hex"),
+            bytes_of(vector, "hex"),
             "{}",
             text(vector, "name")
         );
@@ -87,7 +85,7 @@ fn auth_ids() {
     for vector in list(&all, "auth_ids") {
         let (name, time) = (text(vector, "name"), number(vector, "time"));
         let id = make_auth_id(&key, time, array(vector, "random_hex"));
-        assert_eq!(id.to_vec(), unhex(vector, "hex"), "{name}");
+        assert_eq!(id.to_vec(), bytes_of(vector, "hex"), "{name}");
         assert_eq!(reader.time(&id), Some(time), "{name}");
         for at in 0..16 {
             let mut damaged = id;
@@ -150,7 +148,7 @@ impl<'a> Session<'a> {
         let chunk = |chunk: &Value| {
             let plain = list(chunk, "plain_buffers_hex").iter();
             let plain = plain.map(|buffer| bytes(buffer.as_str().unwrap()));
-            (plain.collect(), unhex(chunk, "wire_hex"))
+            (plain.collect(), bytes_of(chunk, "wire_hex"))
         };
         list(self.vector, key).iter().map(chunk).collect()
     }
@@ -195,10 +193,10 @@ fn requests_are_written_byte_for_byte() {
         let (name, decoded) = (session.name(), &session.vector["decoded"]);
         let mut plain = Vec::new();
         write_header(&mut plain, &session.header, &session.padding);
-        assert_eq!(plain, unhex(decoded, "header_plain_hex"), "{name}");
+        assert_eq!(plain, bytes_of(decoded, "header_plain_hex"), "{name}");
         let id = make_auth_id(&key, number(decoded, "time"), session.random);
         let sealed = seal_request(&key, id, session.nonce, &plain);
-        let expected = unhex(session.vector, "hex");
+        let expected = bytes_of(session.vector, "hex");
         assert_eq!(sealed, expected[..sealed.len()], "{name}");
         assert_eq!(sealed.len(), 16 + SEALED_LENGTH + 8 + plain.len() + TAG);
     });
@@ -209,7 +207,7 @@ fn requests_are_read() {
     let key = the_command_key();
     for_each_session(|session| {
         let decoded = &session.vector["decoded"];
-        let wire = unhex(session.vector, "hex");
+        let wire = bytes_of(session.vector, "hex");
         let (id, rest) = wire.split_first_chunk::<16>().unwrap();
         let (length, rest) = rest.split_first_chunk::<SEALED_LENGTH>().unwrap();
         let (nonce, rest) = rest.split_first_chunk::<8>().unwrap();
@@ -234,12 +232,12 @@ fn responses_are_written_and_read() {
         let expected = &session.vector["response_header"];
         let keys = session.header.keys_of(Direction::Response);
         let sealed = seal_response(&keys, session.header.answer);
-        assert_eq!(sealed, unhex(expected, "hex"), "{}", session.name());
+        assert_eq!(sealed, bytes_of(expected, "hex"), "{}", session.name());
         let (length, rest) = sealed.split_first_chunk::<SEALED_LENGTH>().unwrap();
         let seal = HeaderSeal::of_response(&keys);
         assert_eq!(seal.open_length(length), Ok(rest.len() - TAG));
         let plain = seal.open(rest).unwrap();
-        assert_eq!(plain, unhex(expected, "plain_hex"));
+        assert_eq!(plain, bytes_of(expected, "plain_hex"));
         assert_eq!(check_response(&plain, session.header.answer), Ok(()));
         let other = session.header.answer.wrapping_add(1);
         assert_eq!(check_response(&plain, other), Err(HeaderError::Answer));

@@ -41,11 +41,3 @@ pub fn keyed(key: u64, offset: usize, len: usize) -> Vec<u8> {
     };
     (offset..offset + len).map(byte).collect()
 }
-
-/// Bytes from the hexadecimal text of a vector.
-pub fn hex(text: &str) -> Vec<u8> {
-    assert!(text.len().is_multiple_of(2), "odd hex: {text}");
-    (0..text.len() / 2)
-        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
-        .collect()
-}
