@@ -89,7 +89,7 @@ const DIRECT: &[&str] = &[
 const EVERYTHING: &str = "*";
 
 /// Single items that a room may use beyond its entry.
-const EXCEPTIONS: [(&str, &str, &str); 8] = [
+const EXCEPTIONS: [(&str, &str, &str); 9] = [
     (
         "proxy::http",
         "proxy::socks::Account",
@@ -105,6 +105,11 @@ const EXCEPTIONS: [(&str, &str, &str); 8] = [
         "config",
         "transport::tls::Pin",
         "a value of an option struct",
+    ),
+    (
+        "config",
+        "proxy::vless::wire::parse_id",
+        "the text of an id means the same to both",
     ),
     ("cli", "transport::tls::Pin", "printed for configurations"),
     (

@@ -4,9 +4,7 @@ use uuid::Uuid;
 
 use super::error::ConfigError;
 use super::json::Node;
-
-/// Hexadecimal digits between two dashes.
-const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+use crate::proxy::vless::wire::parse_id;
 
 /// Longest text that Xray makes an id of by hashing.
 const XRAY_SHORT: usize = 30;
@@ -20,7 +18,7 @@ impl Node {
     /// in messages.
     pub(super) fn id(&self) -> Result<Uuid, ConfigError> {
         let text = self.string()?;
-        match leading_uuid(text) {
+        match parse_id(text) {
             Some((id, "")) => Ok(id),
             Some(_) => Err(self
                 .error("text after the end of the UUID, which V2Ray would ignore")
@@ -36,23 +34,6 @@ impl Node {
         self.error("a short text instead of a UUID, as Xray takes it")
             .help("write what `muxcool uuid -i TEXT` says that Xray makes of it")
     }
-}
-
-/// The UUID at the start of `text`, and what follows it.
-fn leading_uuid(text: &str) -> Option<(Uuid, &str)> {
-    let mut digits = String::with_capacity(32);
-    let mut rest = text;
-    for (index, len) in GROUPS.into_iter().enumerate() {
-        if index > 0 {
-            rest = rest.strip_prefix('-').unwrap_or(rest);
-        }
-        let group = rest.get(..len)?;
-        digits.push_str(group);
-        rest = &rest[len..];
-    }
-    let number = digits.bytes().all(|b| b.is_ascii_hexdigit());
-    let value = u128::from_str_radix(&digits, 16).ok().filter(|_| number)?;
-    Some((Uuid::from_u128(value), rest))
 }
 
 #[cfg(test)]
@@ -121,7 +102,7 @@ mod tests {
 
         #[test]
         fn arbitrary_text_never_panics(text in "[0-9a-fé-]{0,40}") {
-            let _ = leading_uuid(&text);
+            let _ = id(&text);
         }
     }
 }

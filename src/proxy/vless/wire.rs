@@ -170,12 +170,14 @@ pub fn read_response(cursor: &mut Cursor) -> Result<Addons, HeaderError> {
 
 /// The id that a text stands for (section 1.6), and what follows it, which
 /// V2Ray ignores: 32 hexadecimal digits in any case, with a dash or none
-/// before each of the groups 8-4-4-4-12.
+/// between the groups 8-4-4-4-12. `None` if it stands for none.
 pub fn parse_id(text: &str) -> Option<(Uuid, &str)> {
     let mut digits = String::with_capacity(32);
     let mut rest = text;
     for len in ID_GROUPS {
-        rest = rest.strip_prefix('-').unwrap_or(rest);
+        if !digits.is_empty() {
+            rest = rest.strip_prefix('-').unwrap_or(rest);
+        }
         let (group, after) = rest.split_at_checked(len)?;
         digits.push_str(group);
         rest = after;
