@@ -169,13 +169,6 @@ impl App {
         &self.house.census
     }
 
-    /// Where monitors find it, if the plan says that they may.
-    pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        let current = self.current();
-        let metrics = current.metrics.as_ref();
-        metrics.map(|metrics| metrics.server.local_addr())
-    }
-
     /// Waits until it has been closed.
     pub fn wait(&self) {
         self.closed.wait();
