@@ -82,6 +82,10 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often the system is asked for a port that is free for streams and for
+/// datagrams.
+pub const FREE_PORT_TRIES: usize = 8;
+
 /// How often a stalled write looks whether its connection was reset, where
 /// nothing can wake it.
 pub const STALLED_WRITE_CHECK: Duration = Duration::from_millis(250);

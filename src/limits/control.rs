@@ -16,10 +16,6 @@ pub const CONTROL_CLIENTS: usize = 16;
 /// much again in which it must have taken the answer.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often the system is asked for a port that is free for streams and for
-/// datagrams.
-pub const FREE_PORT_TRIES: usize = 8;
-
 /// How long `muxcool reload` waits for an answer: files are read and sockets
 /// opened, none of which takes long.
 pub const RELOAD_PATIENCE: Duration = Duration::from_secs(30);

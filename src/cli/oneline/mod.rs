@@ -2,7 +2,7 @@
 //!
 //! Each command makes the configuration that does what it says, and that is
 //! run as any other is; `--export` prints it. One machine listens and prints
-//! a command with a [token](token), which the other machine runs.
+//! a command with a [token], which the other machine runs.
 //!
 //! A forwarding has two commands, `serve` and `dial`, for each of its ends has
 //! options that would mean nothing at the other.
