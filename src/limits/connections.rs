@@ -9,10 +9,17 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(16);
 /// than targets that answer ever need: a dial takes a round trip.
 pub const DIALS: usize = 2_048;
 
+/// The same on behalf of one source: not all, so that no source takes every turn
+/// with targets that do not answer.
+pub const DIALS_PER_SOURCE: usize = DIALS / 4 * 3;
+
 /// Names that are resolved at once in this process; others wait for their
 /// turn. The system's resolver blocks its thread for as long as it likes, also
 /// when nobody waits for the answer any more.
 pub const LOOKUPS: usize = 512;
+
+/// The same on behalf of one source.
+pub const LOOKUPS_PER_SOURCE: usize = LOOKUPS / 4 * 3;
 
 /// Longest wait for a name's addresses, and for a turn to ask for them: what
 /// the system's resolver takes for two servers that do not answer. A third is

@@ -1,7 +1,7 @@
 //! The servers of an outbound.
 
 use std::error::Error;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fmt, io, iter};
@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom;
 use super::Server;
 use crate::link::DispatchError;
 use crate::transport::stream::{Connection, Dialer};
-use crate::transport::tcp::{DialOptions, resolve};
+use crate::transport::tcp::{DialOptions, resolve_for};
 
 impl<User> Server<User> {
     /// Who we are this time; nobody if no user is known.
@@ -54,11 +54,14 @@ impl<User> Servers<User> {
     }
 
     /// A connection to the server whose turn it is, or to the next one that can
-    /// be reached.
-    pub(super) fn dial(&self) -> Result<(&Server<User>, Connection), DispatchError> {
+    /// be reached, for who comes from `source`.
+    pub(super) fn dial(
+        &self,
+        source: Option<SocketAddr>,
+    ) -> Result<(&Server<User>, Connection), DispatchError> {
         let mut failure = DispatchError::Refused("no server");
         for server in self.in_turn() {
-            match self.dial_one(server) {
+            match self.dial_one(server, source) {
                 Ok(connection) => return Ok((server, connection)),
                 Err(e) => {
                     let (address, port) = (&server.address, server.port);
@@ -75,12 +78,17 @@ impl<User> Servers<User> {
         self.all.iter().cycle().skip(first).take(self.all.len())
     }
 
-    fn dial_one(&self, server: &Server<User>) -> io::Result<Connection> {
+    fn dial_one(
+        &self,
+        server: &Server<User>,
+        source: Option<SocketAddr>,
+    ) -> io::Result<Connection> {
         let options = DialOptions {
             local: self.send_through,
+            source: source.map(|source| source.ip()),
             ..DialOptions::default()
         };
-        let addresses = resolve(&server.address, server.port)?;
+        let addresses = resolve_for(options.source, &server.address, server.port)?;
         self.dialer.connect(&addresses, &server.address, &options)
     }
 }

@@ -77,7 +77,7 @@ fn a_target_that_does_not_answer_is_given_up() {
     let full = socket.local_addr().unwrap().as_socket().unwrap();
     let options = DialOptions {
         timeout: Duration::from_millis(100),
-        local: None,
+        ..DialOptions::default()
     };
     let mut waiting: Vec<TcpStream> = Vec::new();
     let error = loop {

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use log::{debug, warn};
@@ -8,11 +8,11 @@ use rand::seq::IndexedRandom;
 use super::{DomainStrategy, OutboundOptions};
 use crate::error::chain;
 use crate::link::{self, DispatchError, Link, Request};
-use crate::net::{Address, AllowedTargets, Destination, Network, Origin};
+use crate::net::{Address, Destination, Network};
 use crate::sync::Complaints;
 use crate::transport::proxy_protocol::Header;
 use crate::transport::stream::Dialer;
-use crate::transport::tcp::{DialOptions, Idle, resolve};
+use crate::transport::tcp::{DialOptions, Idle, resolve_for};
 use crate::transport::udp;
 
 /// Takes connections to their targets directly. A target that refuses fails at
@@ -47,9 +47,11 @@ impl Outbound {
     fn addresses(
         &self,
         target: &Destination,
-        allowed: Option<&AllowedTargets>,
+        request: &Request,
     ) -> Result<Vec<SocketAddr>, DispatchError> {
-        let found = resolve(&target.address, target.port).map_err(DispatchError::Unreachable)?;
+        let found = resolve_for(source(request), &target.address, target.port)
+            .map_err(DispatchError::Unreachable)?;
+        let allowed = request.allowed.as_deref();
         let may_be_dialled = |address: SocketAddr| {
             allowed.is_none_or(|allowed| allowed.permits(address))
                 && self.options.permits(target.network, address)
@@ -66,14 +68,15 @@ impl Outbound {
         &self,
         addresses: &[SocketAddr],
         server: &Address,
-        origin: Option<Origin>,
+        request: &Request,
     ) -> io::Result<Link> {
         let options = DialOptions {
             local: self.options.send_through,
+            source: source(request),
             ..DialOptions::default()
         };
         let header = self.options.proxy_protocol.map(|version| {
-            let header = origin.map_or(Header::Unknown, Header::from);
+            let header = request.origin().map_or(Header::Unknown, Header::from);
             header.encode(version)
         });
         let first = header.as_deref().unwrap_or_default();
@@ -110,9 +113,9 @@ impl Outbound {
     }
 
     fn connect_to(&self, target: &Destination, request: &Request) -> Result<Link, DispatchError> {
-        let addresses = self.addresses(target, request.allowed.as_deref())?;
+        let addresses = self.addresses(target, request)?;
         let link = match target.network {
-            Network::Tcp => self.connect_tcp(&addresses, &target.address, request.origin()),
+            Network::Tcp => self.connect_tcp(&addresses, &target.address, request),
             Network::Udp => self.connect_udp(&addresses),
         };
         link.map_err(DispatchError::Unreachable)
@@ -133,6 +136,11 @@ impl link::Outbound for Outbound {
         let link = self.connect_to(&target, request);
         link.inspect_err(|e| self.note_failure(&target, e))
     }
+}
+
+/// Whose turn it takes.
+fn source(request: &Request) -> Option<IpAddr> {
+    request.source.map(|source| source.ip())
 }
 
 /// Those of `found` that may be dialled. Nothing else is: what a name stands

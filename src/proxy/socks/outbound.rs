@@ -57,7 +57,7 @@ impl link::Outbound for Outbound {
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        let (server, connection) = self.servers.dial()?;
+        let (server, connection) = self.servers.dial(request.source)?;
         let session = Session {
             outbound: self,
             peer: Handshake::new(connection),

@@ -58,7 +58,7 @@ impl link::Outbound for Outbound {
     }
 
     fn connect(&self, request: &Request) -> Result<Link, DispatchError> {
-        let (server, connection) = self.servers.dial()?;
+        let (server, connection) = self.servers.dial(request.source)?;
         let id = server.any_user();
         let id = id.ok_or(DispatchError::Refused("no user for the server"))?;
         Ok(self.body(connection.finish(Some(&self.idle)), id, &request.target))

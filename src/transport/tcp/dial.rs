@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::limits::{DIAL_TIMEOUT, DIALS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
-use crate::sync::Quota;
+use super::turns::Turns;
+use crate::limits::{DIAL_TIMEOUT, DIALS, DIALS_PER_SOURCE, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
 
 /// How to dial.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct DialOptions {
     pub timeout: Duration,
     /// Local address to dial from (`sendThrough`).
     pub local: Option<IpAddr>,
+    /// The visitor on whose behalf. No source takes everybody's turn.
+    pub source: Option<IpAddr>,
 }
 
 impl Default for DialOptions {
@@ -23,6 +25,7 @@ impl Default for DialOptions {
         Self {
             timeout: DIAL_TIMEOUT,
             local: None,
+            source: None,
         }
     }
 }
@@ -32,23 +35,24 @@ impl Default for DialOptions {
 /// The connection sends small writes at once, and while it is quiet it notices
 /// by keepalives that its peer has gone without a word.
 ///
-/// [`DIALS`] go on at once in this process; others wait for their turn, which
-/// counts as time of theirs.
+/// [`DIALS`] go on at once in this process, and of one source
+/// [`DIALS_PER_SOURCE`]; others wait for their turn, which counts as time of
+/// theirs.
 ///
 /// # Errors
 /// That of the last attempt, or [`io::ErrorKind::TimedOut`] without a turn.
 pub fn dial(targets: &[SocketAddr], options: &DialOptions) -> io::Result<TcpStream> {
-    static TURNS: LazyLock<Arc<Quota>> = LazyLock::new(|| Quota::new(DIALS));
+    static TURNS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(DIALS, DIALS_PER_SOURCE));
     dial_in_turn(&TURNS, targets, options)
 }
 
 fn dial_in_turn(
-    turns: &Arc<Quota>,
+    turns: &Arc<Turns>,
     targets: &[SocketAddr],
     options: &DialOptions,
 ) -> io::Result<TcpStream> {
     let deadline = Instant::now() + options.timeout;
-    let turn = turns.take_timeout(options.timeout);
+    let turn = turns.take(options.source, options.timeout);
     let _turn = turn.ok_or_else(|| {
         let what = "too many connections are being made";
         io::Error::new(io::ErrorKind::TimedOut, what)
@@ -110,7 +114,7 @@ mod tests {
     fn dials_take_turns_within_their_own_time() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = [listener.local_addr().unwrap()];
-        let turns = Quota::new(1);
+        let turns = Turns::new(1, 1);
         let dial = |timeout| {
             let options = DialOptions {
                 timeout,
@@ -118,7 +122,7 @@ mod tests {
             };
             dial_in_turn(&turns, &target, &options)
         };
-        let held = turns.try_take();
+        let held = turns.take(None, JOIN_DEADLINE);
         let late = dial(Duration::from_millis(1)).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         std::thread::scope(|scope| {

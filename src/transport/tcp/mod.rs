@@ -12,6 +12,7 @@ mod reader;
 mod resolve;
 mod server;
 mod socket;
+mod turns;
 mod writer;
 
 pub use dial::{DialOptions, dial};
@@ -24,7 +25,7 @@ pub use idle::{Idle, IdleTimes};
 pub use listen::listen;
 pub use options::ServerLimits;
 pub use reader::TcpReader;
-pub use resolve::resolve;
+pub use resolve::{resolve, resolve_for};
 pub use server::{Seat, Server, Visitor};
 pub(crate) use socket::poll_for;
 pub use writer::TcpWriter;

@@ -1,33 +1,48 @@
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use crate::limits::{LOOKUP_WAIT, LOOKUPS, MAX_ADDRESSES};
+use super::turns::Turns;
+use crate::limits::{LOOKUP_WAIT, LOOKUPS, LOOKUPS_PER_SOURCE, MAX_ADDRESSES};
 use crate::net::Address;
-use crate::sync::{Quota, spawn};
+use crate::sync::spawn;
 
 /// The socket addresses of a host, by the system's resolver:
 /// [`MAX_ADDRESSES`] at the most.
 ///
 /// The system takes as long as it likes, and cannot be stopped. So it is asked
 /// on a thread of its own, and no caller waits for longer than [`LOOKUP_WAIT`].
-/// [`LOOKUPS`] go on at once, those for which nobody waits any more included;
-/// others wait for their turn, which counts as time of theirs.
+/// [`LOOKUPS`] go on at once, those for which nobody waits any more included,
+/// and of one source [`LOOKUPS_PER_SOURCE`]; others wait for their turn, which
+/// counts as time of theirs.
 ///
 /// # Errors
 /// What the resolver says, [`io::ErrorKind::NotFound`] for an empty answer,
 /// [`io::ErrorKind::TimedOut`] without an answer or a turn, and as
 /// [`spawn`] without a thread.
 pub fn resolve(address: &Address, port: u16) -> io::Result<Vec<SocketAddr>> {
-    static TURNS: LazyLock<Arc<Quota>> = LazyLock::new(|| Quota::new(LOOKUPS));
+    resolve_for(None, address, port)
+}
+
+/// As [`resolve`], on behalf of a visitor who comes from `source`: no source
+/// takes everybody's turn.
+///
+/// # Errors
+/// As `resolve`.
+pub fn resolve_for(
+    source: Option<IpAddr>,
+    address: &Address,
+    port: u16,
+) -> io::Result<Vec<SocketAddr>> {
+    static TURNS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(LOOKUPS, LOOKUPS_PER_SOURCE));
     match address {
         Address::Ip(ip) => Ok(vec![SocketAddr::new(*ip, port)]),
         Address::Domain(name) => {
             let name = name.clone();
-            in_turn(&TURNS, LOOKUP_WAIT, move || {
+            in_turn(&TURNS, source, LOOKUP_WAIT, move || {
                 (name.as_str(), port).to_socket_addrs()
             })
         }
@@ -36,12 +51,13 @@ pub fn resolve(address: &Address, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 /// The turn is over when the system has answered, not when the caller leaves.
 fn in_turn<I: Iterator<Item = SocketAddr>>(
-    turns: &Arc<Quota>,
+    turns: &Arc<Turns>,
+    source: Option<IpAddr>,
     wait: Duration,
     look_up: impl FnOnce() -> io::Result<I> + Send + 'static,
 ) -> io::Result<Vec<SocketAddr>> {
     let deadline = Instant::now() + wait;
-    let turn = turns.take_timeout(wait);
+    let turn = turns.take(source, wait);
     let turn = turn.ok_or_else(|| late("too many names are being resolved"))?;
     let (tell, told) = bounded(1);
     spawn("lookup", move || {
@@ -80,8 +96,8 @@ mod tests {
 
     #[test]
     fn a_long_answer_is_cut_and_an_empty_one_is_an_error() {
-        let turns = Quota::new(1);
-        let look_up = |count| in_turn(&turns, JOIN_DEADLINE, move || Ok(answer(count)));
+        let turns = Turns::new(1, 1);
+        let look_up = |count| in_turn(&turns, None, JOIN_DEADLINE, move || Ok(answer(count)));
         assert_eq!(look_up(10_000).unwrap().len(), MAX_ADDRESSES);
         let few = look_up(MAX_ADDRESSES as u16).unwrap();
         assert!(few.into_iter().eq(answer(MAX_ADDRESSES as u16)));
@@ -100,32 +116,32 @@ mod tests {
     /// and are served after that.
     #[test]
     fn as_many_as_may_are_resolved_at_once() {
-        let turns = Quota::new(2);
+        let turns = Turns::new(2, 2);
         let (release, released) = bounded::<()>(0);
         for taken in 1..=2 {
             let released = released.clone();
-            let hangs = in_turn(&turns, MOMENT, move || {
+            let hangs = in_turn(&turns, None, MOMENT, move || {
                 let _ = released.recv();
                 Ok(answer(1))
             });
             assert!(is_late(hangs));
             assert_eq!(turns.taken(), taken);
         }
-        assert!(is_late(in_turn(&turns, MOMENT, || Ok(answer(1)))));
+        assert!(is_late(in_turn(&turns, None, MOMENT, || Ok(answer(1)))));
         thread::scope(|scope| {
-            let patient = scope.spawn(|| in_turn(&turns, JOIN_DEADLINE, || Ok(answer(1))));
+            let patient = scope.spawn(|| in_turn(&turns, None, JOIN_DEADLINE, || Ok(answer(1))));
             drop(release);
             assert!(patient.join().unwrap().is_ok());
         });
-        let all: Vec<_> = (0..2).map(|_| turns.take_timeout(JOIN_DEADLINE)).collect();
+        let all: Vec<_> = (0..2).map(|_| turns.take(None, JOIN_DEADLINE)).collect();
         assert!(all.iter().all(Option::is_some), "a turn is lost");
     }
 
     #[test]
     fn a_failure_gives_its_turn_back() {
-        let turns = Quota::new(1);
+        let turns = Turns::new(1, 1);
         for _ in 0..3 {
-            let failed = in_turn(&turns, JOIN_DEADLINE, || {
+            let failed = in_turn(&turns, None, JOIN_DEADLINE, || {
                 Err::<std::iter::Empty<_>, _>(io::ErrorKind::Other.into())
             });
             assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::Other);
