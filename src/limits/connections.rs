@@ -13,6 +13,11 @@ pub const DIALS: usize = 2_048;
 /// with targets that do not answer.
 pub const DIALS_PER_SOURCE: usize = DIALS / 4 * 3;
 
+/// Connections, or flows, of this program to itself through which one visitor
+/// may come. Chains of its own inbounds have a few; what goes on for longer is a
+/// circle.
+pub const OWN_ROUNDS: usize = 8;
+
 /// Names that are resolved at once in this process; others wait for their
 /// turn. The system's resolver blocks its thread for as long as it likes, also
 /// when nobody waits for the answer any more.

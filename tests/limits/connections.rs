@@ -1,17 +1,18 @@
 //! Bounds on a listener's connections, and on their handshakes.
 
 use std::io::{BufRead, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use muxcool::limits::MAX_HANDSHAKE;
+use muxcool::limits::{MAX_HANDSHAKE, OWN_ROUNDS};
 use muxcool::link::{DispatchError, Dispatcher, Link, Outbound, Request};
 use muxcool::net::Address;
 use muxcool::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks};
 use muxcool::transport::stream::{Connection, Handshake};
 use muxcool::transport::tcp::{Server, ServerLimits};
+use muxcool::transport::udp::Seat;
 
 use crate::loopback::{PATIENCE, Peer, Site, Target, freedom, idle};
 use crate::mux_support::logs;
@@ -31,17 +32,21 @@ impl Dispatcher for Out {
     }
 }
 
-fn serve<I: Inbound + 'static>(
-    limits: ServerLimits,
-    inbound: impl FnOnce(InboundContext) -> I,
-) -> Server {
-    let inbound = inbound(InboundContext {
+fn context() -> InboundContext {
+    InboundContext {
         tag: "in".into(),
         dispatcher: Arc::new(Out(freedom())),
         handshake: 10 * PATIENCE,
         idle: idle(),
         access: None,
-    });
+    }
+}
+
+fn serve<I: Inbound + 'static>(
+    limits: ServerLimits,
+    inbound: impl FnOnce(InboundContext) -> I,
+) -> Server {
+    let inbound = inbound(context());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let handler = move |visitor| drop(inbound.serve(Connection::accepted(visitor, 10 * PATIENCE)));
     Server::start_with(listener, "lim", limits, handler).unwrap()
@@ -254,4 +259,78 @@ fn a_handshake_that_drips_ends_at_its_deadline() {
     assert!(matches!(site.end(), Err(ProxyError::Timeout)));
     drip.join().unwrap();
     assert!(site.requests.is_empty());
+}
+
+/// Whoever asks a proxy for the proxy itself is not served through as many
+/// connections as there can be.
+#[test]
+fn a_request_does_not_go_round_in_circles() {
+    let _scene = scene();
+    logs::start();
+    let few = ServerLimits {
+        connections: 5 * OWN_ROUNDS,
+        ..ServerLimits::default()
+    };
+    let proxy = serve(few, |context| {
+        let options = http::InboundOptions {
+            allow_transparent: true,
+            ..http::InboundOptions::default()
+        };
+        http::Inbound::new(context, options)
+    });
+    let mut visitor = visit(&proxy);
+    visitor.send(format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\n\r\n",
+        proxy.local_addr()
+    ));
+    assert!(visitor.head().starts_with("HTTP/1.1 503"));
+    let said = logs::lines();
+    assert!(said.iter().any(|line| line.contains("come back here")));
+    assert!(
+        !said
+            .iter()
+            .any(|line| line.contains("too many connections"))
+    );
+    proxy.close();
+}
+
+/// Each header of a datagram within a datagram asks the relay for the relay.
+#[test]
+fn a_datagram_does_not_go_round_in_circles() {
+    const HEADERS: usize = 3 * OWN_ROUNDS;
+    let _scene = scene();
+    logs::start();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let relay = socket.local_addr().unwrap();
+    let options = socks::InboundOptions {
+        udp: true,
+        ..socks::InboundOptions::default()
+    };
+    let flows = socks::prepare_udp(context(), &options, Seat::New(socket)).unwrap();
+    flows.open();
+    let header = [&[0, 0, 0, 1, 127, 0, 0, 1][..], &relay.port().to_be_bytes()].concat();
+    let visitor = UdpSocket::bind("127.0.0.1:0").unwrap();
+    visitor.send_to(&header.repeat(HEADERS), relay).unwrap();
+    wait_until("it is refused", || {
+        logs::lines()
+            .iter()
+            .any(|line| line.contains("come back here"))
+    });
+    wait_until("its flow ends", || flows.live() == OWN_ROUNDS);
+    assert_eq!(flows.stats().opened, OWN_ROUNDS as u64 + 1);
+    flows.close();
+}
+
+#[test]
+fn a_chain_of_inbounds_is_no_circle() {
+    let _scene = scene();
+    let mut target = Target::echo();
+    let mut doors = Vec::new();
+    for _ in 0..OWN_ROUNDS {
+        let door = door(ServerLimits::default(), target);
+        target = door.local_addr();
+        doors.push(door);
+    }
+    echo(&mut visit(doors.last().unwrap()));
+    doors.iter().for_each(Server::close);
 }

@@ -3,6 +3,7 @@
 mod final_rules;
 mod options;
 mod outbound;
+mod rounds;
 
 pub use options::{DomainStrategy, FinalRule, OutboundOptions};
 pub use outbound::Outbound;

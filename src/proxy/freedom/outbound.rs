@@ -1,12 +1,13 @@
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::{Arc, Weak};
 
 use log::{debug, warn};
 use rand::seq::IndexedRandom;
 
-use super::{DomainStrategy, OutboundOptions};
+use super::{DomainStrategy, OutboundOptions, rounds};
 use crate::error::chain;
+use crate::limits::OWN_ROUNDS;
 use crate::link::{self, DispatchError, Link, Request};
 use crate::net::{Address, Destination, Network};
 use crate::sync::Complaints;
@@ -23,6 +24,7 @@ pub struct Outbound {
     idle: Idle,
     dialer: Dialer,
     unreachable: Complaints,
+    circles: Complaints,
 }
 
 impl Outbound {
@@ -34,6 +36,7 @@ impl Outbound {
             idle,
             dialer: Dialer::default(),
             unreachable: Complaints::new(),
+            circles: Complaints::new(),
         }
     }
 
@@ -82,11 +85,14 @@ impl Outbound {
         let first = header.as_deref().unwrap_or_default();
         let dialer = &self.dialer;
         let connection = dialer.connect_saying(first, addresses, server, &options)?;
+        let socket = connection.socket();
+        let life: Weak<TcpStream> = Arc::downgrade(socket);
+        remember(ends(socket), life, request);
         Ok(connection.finish(Some(&self.idle)))
     }
 
     /// Datagrams go to one address: nothing tells whether another would do.
-    fn connect_udp(&self, addresses: &[SocketAddr]) -> io::Result<Link> {
+    fn connect_udp(&self, addresses: &[SocketAddr], request: &Request) -> io::Result<Link> {
         let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
         for address in addresses {
             outcome = udp::connect(*address, self.options.send_through, &self.idle);
@@ -95,6 +101,7 @@ impl Outbound {
             }
         }
         let (reader, writer) = outcome?;
+        remember(reader.ends(), reader.life(), request);
         Ok(Link::new(reader, writer))
     }
 
@@ -112,11 +119,24 @@ impl Outbound {
         }
     }
 
+    /// Whether the request has come round too often.
+    fn check_rounds(&self, target: &Destination, request: &Request) -> Result<(), DispatchError> {
+        if rounds::before(request.source) < OWN_ROUNDS {
+            return Ok(());
+        }
+        if let Some(unsaid) = self.circles.turn() {
+            let tag = &self.tag;
+            warn!("[{tag}] connections to {target} come back here, and go there again{unsaid}");
+        }
+        Err(DispatchError::Refused("it comes back here again and again"))
+    }
+
     fn connect_to(&self, target: &Destination, request: &Request) -> Result<Link, DispatchError> {
+        self.check_rounds(target, request)?;
         let addresses = self.addresses(target, request)?;
         let link = match target.network {
             Network::Tcp => self.connect_tcp(&addresses, &target.address, request),
-            Network::Udp => self.connect_udp(&addresses),
+            Network::Udp => self.connect_udp(&addresses, request),
         };
         link.map_err(DispatchError::Unreachable)
     }
@@ -136,6 +156,17 @@ impl link::Outbound for Outbound {
         let link = self.connect_to(&target, request);
         link.inspect_err(|e| self.note_failure(&target, e))
     }
+}
+
+/// So that it is known, should it lead back here.
+fn remember(ends: io::Result<(SocketAddr, SocketAddr)>, life: rounds::Life, request: &Request) {
+    if let Ok(ends) = ends {
+        rounds::remember(ends, life, rounds::before(request.source));
+    }
+}
+
+fn ends(stream: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
+    Ok((stream.local_addr()?, stream.peer_addr()?))
 }
 
 /// Whose turn it takes.

@@ -1,9 +1,10 @@
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use log::debug;
@@ -153,6 +154,20 @@ impl UdpReader {
     /// [`LinkError::WouldBlock`], and as `read`.
     pub fn try_read(&mut self) -> ReadResult {
         self.receive(Wait::No)
+    }
+
+    /// Our address, and the target's.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn ends(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.socket.udp.local_addr()?, self.socket.target))
+    }
+
+    /// What lives as long as the socket.
+    pub fn life(&self) -> Weak<dyn Any + Send + Sync> {
+        let socket: Weak<Socket> = Arc::downgrade(&self.socket);
+        socket
     }
 
     fn receive(&self, wait: Wait) -> ReadResult {
