@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use loopback::{A_WHILE, PATIENCE, read_exactly, read_to_end, write};
 use muxcool::buf::Buf;
 use muxcool::limits::{END_QUIET, MAX_WS_HEAD};
-use muxcool::link::{Link, LinkError, Reader, pair};
+use muxcool::link::{Handle, Link, LinkError, Nowhere, Reader, pair};
 use muxcool::transport::ws::head::{END_MARK, Refusal, ResponseError, read_request, read_response};
 use muxcool::transport::ws::wire::{FrameError, FrameHead, Opcode, head_len, mask, read_head};
 use muxcool::transport::ws::{Decoder, Encoder, End, Options, Seen, UpgradeError, accept, connect};
@@ -420,6 +420,48 @@ fn pings_without_end_do_not_hold_up_the_reader() {
         pongs.len()
     );
     raw.seen = Seen::default();
+}
+
+/// A visitor who asks for WebSocket and says nothing after it but pings, of which
+/// the next is always there.
+struct Pinging {
+    request: Option<Buf>,
+    until: Instant,
+}
+
+impl Reader for Pinging {
+    fn read(&mut self) -> Result<Option<Buf>, LinkError> {
+        let ping = || Encoder::client().frame(Opcode::Ping, b"");
+        match self.request.take() {
+            None => Ok((Instant::now() < self.until).then(ping)),
+            request => Ok(request),
+        }
+    }
+
+    fn read_timeout(&mut self, _wait: Duration) -> Result<Option<Buf>, LinkError> {
+        self.read()
+    }
+
+    fn handle(&self) -> Handle {
+        Nowhere::handle()
+    }
+}
+
+/// Nor do they put off a deadline.
+#[test]
+fn pings_without_end_are_not_waited_for_in_vain() {
+    let (near, _far) = pair(PIPE);
+    let visitor = Pinging {
+        request: Some(Buf::copy_of(REQUEST.as_bytes())),
+        until: by(),
+    };
+    let link = Link {
+        reader: Box::new(visitor),
+        ..near
+    };
+    let mut server = accept(link, &Options::default(), by()).unwrap();
+    let waited = server.reader.read_timeout(A_WHILE);
+    assert!(matches!(waited, Err(LinkError::TimedOut)), "{waited:?}");
 }
 
 /// A link drops its reading half first: that must not wait for an answer that the

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Handle, ReadResult, Reader, Writer};
+use super::{Handle, LinkError, ReadResult, Reader, Writer};
 use crate::sync::Done;
 
 /// A reader that stands on another. It says what it makes of what that one
@@ -47,7 +47,13 @@ impl<L: Layer> Reader for L {
 
     fn read_timeout(&mut self, wait: Duration) -> ReadResult {
         let deadline = Instant::now() + wait;
-        self.next(|below| below.read_timeout(deadline.saturating_duration_since(Instant::now())))
+        let mut left = Some(wait);
+        self.next(|below| {
+            // What brings nothing here may come without end.
+            let read = below.read_timeout(left.ok_or(LinkError::TimedOut)?)?;
+            left = deadline.checked_duration_since(Instant::now());
+            Ok(read)
+        })
     }
 
     fn read_idling(&mut self, idle: &mut dyn FnMut()) -> ReadResult {
