@@ -10,6 +10,7 @@ mod package;
 mod supervised;
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Output;
 
@@ -281,6 +282,31 @@ fn a_log_that_cannot_be_written_ends_with_23() {
         complaint.starts_with("error: log file missing/error.log "),
         "{complaint}"
     );
+}
+
+/// So that a service is started again when the port may be free.
+#[test]
+fn a_port_that_is_taken_ends_with_1() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = listener.local_addr().unwrap().port().to_string();
+    let directory = directory_with(&[("config.json", &QUIET.replace("1080", &taken))]);
+    let publish = format!("{taken}=web");
+    let portal = [
+        "portal",
+        "--ephemeral",
+        "--listen",
+        "127.0.0.1:0",
+        "--publish",
+        &publish,
+    ];
+    for args in [&["run"][..], &portal] {
+        let output = muxcool_in(directory.path(), args);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(
+            stderr(&output).contains("another program has the port"),
+            "{output:?}"
+        );
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -27,6 +27,7 @@ use support::{
 };
 
 const ANY: &str = "127.0.0.1:0";
+const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const BAD_CONFIGURATION: i32 = 23;
 
@@ -509,7 +510,7 @@ fn wrong_turns_say_where_to_go() {
                 "0=a",
                 "--ephemeral",
             ],
-            BAD_CONFIGURATION,
+            FAILED,
             "another program has the port",
         ),
         (

@@ -25,6 +25,17 @@ pub enum StartError {
     System(io::Error),
 }
 
+impl StartError {
+    /// Whether it may go well at another time, without a change of the plan.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            StartError::Config(inner) => inner.is_passing(),
+            StartError::System(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -323,7 +323,11 @@ pub(super) fn cannot_listen(place: Place, address: SocketAddr, e: &io::Error) ->
         io::ErrorKind::AddrNotAvailable => "; the address is none of this machine's",
         _ => "",
     };
-    ConfigError::at(place, format!("cannot listen on {address}: {e}{hint}")).into()
+    let error = ConfigError::at(place, format!("cannot listen on {address}: {e}{hint}"));
+    match e.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => error.passing().into(),
+        _ => error.into(),
+    }
 }
 
 /// Serves a visitor to the end. `source` is set once somebody in front of us

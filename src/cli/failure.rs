@@ -50,6 +50,8 @@ pub(super) enum Failure {
     Usage(String),
     /// What the arguments ask for cannot be had.
     Wrong(String),
+    /// It cannot be had now.
+    NotNow(String),
     /// There is no folder for what should be kept.
     NoState,
     /// It is not clear which program is meant, or there is none.
@@ -68,7 +70,9 @@ impl Failure {
             | Failure::Write(..)
             | Failure::Target(_)
             | Failure::Ask(..)
+            | Failure::NotNow(_)
             | Failure::System(..) => ExitCode::FAILURE,
+            Failure::Start(e) if e.is_passing() => ExitCode::FAILURE,
             Failure::Usage(_) => ExitCode::from(USAGE),
             _ => ExitCode::from(BAD_CONFIGURATION),
         }
@@ -99,7 +103,9 @@ impl fmt::Display for Failure {
             Failure::Check(e) => f.write_str(&chain(e)),
             Failure::Certificate(e) => write!(f, "no certificate can be made: {e}"),
             Failure::Write(path, e) => write!(f, "{} cannot be written: {e}", path.display()),
-            Failure::Usage(what) | Failure::Wrong(what) => f.write_str(what),
+            Failure::Usage(what) | Failure::Wrong(what) | Failure::NotNow(what) => {
+                f.write_str(what)
+            }
             Failure::NoState => f.write_str(
                 "HOME is not set, so there is no place for the id and the certificate: name one \
                  with --state, or use --ephemeral",

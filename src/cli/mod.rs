@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | done, or ended by SIGINT or SIGTERM |
-//! | 1 | failed while running |
+//! | 1 | failed while running, or cannot start now: a port is taken |
 //! | 2 | usage |
 //! | 23 | the configuration cannot be used |
 

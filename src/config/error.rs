@@ -24,6 +24,7 @@ pub struct ConfigError {
     what: String,
     help: Option<String>,
     source: Option<io::Error>,
+    passing: bool,
 }
 
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl ConfigError {
             what: what.into(),
             help: None,
             source: None,
+            passing: false,
         }
     }
 
@@ -50,6 +52,7 @@ impl ConfigError {
             what: what.into(),
             help: None,
             source: None,
+            passing: false,
         }
     }
 
@@ -65,6 +68,18 @@ impl ConfigError {
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Says that it is not the file that is wrong, and that the same may be had
+    /// at another time, such as a port that is taken.
+    pub fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// Whether the same may be had at another time.
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// The name of the file.

@@ -132,6 +132,7 @@ impl<F: FnMut() -> Result<OneLiner, Failure>> Source for Made<F> {
     /// Nobody has seen the text in which its place is.
     fn cannot_be(&self, e: StartError) -> Failure {
         match e {
+            StartError::Config(e) if e.is_passing() => Failure::NotNow(e.what().to_owned()),
             StartError::Config(e) => Failure::Wrong(e.what().to_owned()),
             other => other.into(),
         }
