@@ -3,15 +3,19 @@
 
 #![cfg(feature = "cli")]
 
+#[allow(dead_code)]
+#[path = "support/certificate.rs"]
+mod certificate;
 #[path = "support/command.rs"]
 mod command;
 
 use std::fs;
 use std::process::Output;
 
+use certificate::Certificate;
 use command::{stderr, stdout};
 use muxcool::config;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const BAD_CONFIGURATION: i32 = 23;
 const USAGE: i32 = 2;
@@ -254,6 +258,26 @@ fn the_same_is_told_in_json() {
     assert_eq!(errors[4]["what"], "unknown key");
     assert_eq!(errors[4]["help"], "did you mean \"tag\"?");
     assert_eq!(found["warnings"][0]["line"], 10);
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_warned_of() {
+    for (certificate, warnings) in [
+        (Certificate::expired("a.example"), 1),
+        (Certificate::for_name("a.example"), 0),
+    ] {
+        let text = json!({
+            "inbounds": [{ "port": 1, "listen": "127.0.0.1", "protocol": "socks",
+                "streamSettings": certificate.shown() }],
+            "outbounds": [{ "protocol": "blackhole" }],
+        });
+        let output = on(&text.to_string(), &["test"], &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let told = stderr(&output);
+        assert_eq!(told.lines().count(), warnings, "{told}");
+        let date = "this certificate expired at 2002-01-01T00:00:00Z: ";
+        assert_eq!(told.contains(date), warnings > 0, "{told}");
+    }
 }
 
 #[test]

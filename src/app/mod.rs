@@ -6,6 +6,7 @@ pub mod control;
 pub mod demo;
 mod drain;
 mod error;
+mod expired;
 pub mod explain;
 mod generation;
 mod handover;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use error::StartError;
+pub use expired::expired_certificates;
 pub use report::{Changes, Report};
 
 use crate::config::Plan;

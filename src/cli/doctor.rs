@@ -12,7 +12,7 @@ use super::args::SourceArgs;
 use super::commands::say;
 use super::failure::Failure;
 use super::readers;
-use crate::app::{App, StartError};
+use crate::app::{App, StartError, expired_certificates};
 use crate::config::{ConfigError, Diagnosis, Place, Plan, examine_all};
 use crate::error::chain;
 
@@ -68,7 +68,7 @@ pub(super) fn load(sources: &SourceArgs) -> Result<Plan, Failure> {
     let (diagnosis, mut plan) = load_diagnosed(sources)?;
     drop(diagnosis);
     let paths = sources.paths()?;
-    plan.warnings.extend(readers::warnings(&paths, &plan));
+    plan.warnings.extend(of_files(&paths, &plan));
     Ok(plan)
 }
 
@@ -81,6 +81,12 @@ pub(super) fn load_diagnosed(sources: &SourceArgs) -> Result<(Diagnosis, Plan), 
         Some(plan) if findings.errors.is_empty() => Ok((diagnosis, plan)),
         _ => Err(Failure::Unsound(findings)),
     }
+}
+
+/// Warnings about the files, and those that they name.
+fn of_files(paths: &[PathBuf], plan: &Plan) -> impl Iterator<Item = String> + use<> {
+    let open = readers::warnings(paths, plan);
+    open.into_iter().chain(expired_certificates(plan))
 }
 
 impl Findings {
@@ -99,8 +105,7 @@ impl Findings {
         if let Some(plan) = diagnosis.readable() {
             let unusable = App::check_all(plan);
             errors.extend(unusable.iter().map(Finding::start));
-            let open = readers::warnings(paths, plan);
-            warnings.extend(open.into_iter().map(Finding::plain));
+            warnings.extend(of_files(paths, plan).map(Finding::plain));
         }
         sort(&mut errors, paths);
         Self { errors, warnings }

@@ -73,7 +73,12 @@ fn strangers_and_the_expired_are_refused() {
     let client = trusting(&Certificate::for_name(NAME));
     refused(&stranger, &client, NAME, "invalid peer certificate");
     let expired = Certificate::expired(NAME);
-    refused(&expired, &trusting(&expired), NAME, "expired");
+    refused(
+        &expired,
+        &trusting(&expired),
+        NAME,
+        "it expired at 2002-01-01T00:00:00Z",
+    );
 }
 
 /// The system has its own roots, or none.

@@ -1,5 +1,7 @@
 use std::{fmt, io};
 
+use jiff::Timestamp;
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError};
 
 use crate::escape::Escaped;
@@ -117,15 +119,33 @@ impl From<TlsFailure> for io::Error {
 }
 
 /// The error may quote the peer's certificate. rustls shows only the insides of
-/// what is not its own.
+/// what is not its own, and times as seconds since 1970.
 fn shown(e: &Error) -> String {
     let text = match e {
         Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
             format!("invalid peer certificate: {why}")
         }
+        Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!(
+                "invalid peer certificate: it expired at {}",
+                date(*not_after)
+            )
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            format!(
+                "invalid peer certificate: it begins at {}",
+                date(*not_before)
+            )
+        }
         other => other.to_string(),
     };
     Escaped(text.as_bytes()).to_string()
+}
+
+/// A certificate's time, to the second.
+pub(super) fn date(time: UnixTime) -> Timestamp {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
 
 /// What a failed handshake mostly means, where its error does not tell.
@@ -139,6 +159,16 @@ fn help(e: &Error) -> &'static str {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA,
         ) => ": the peer does not trust the certificate here, so its pin or token is another's",
+        Error::AlertReceived(AlertDescription::CertificateExpired) => {
+            ": the certificate here needs a new one in its place, or the peer's clock is wrong"
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            ": it is self-signed, or its authority is unknown here: trust it by \"certificates\", \
+             or by its pin"
+        }
+        Error::InvalidCertificate(
+            CertificateError::ExpiredContext { .. } | CertificateError::NotValidYetContext { .. },
+        ) => ": the server needs another, if the clock here is right",
         _ => "",
     }
 }

@@ -20,6 +20,7 @@ mod reader;
 mod server;
 mod session;
 mod trust;
+mod validity;
 mod writer;
 
 pub use client::Client;
