@@ -77,18 +77,22 @@ enum Path {
 
 /// Reads `text`, the content of the file `name`.
 ///
-/// Only what is no JSON at all is an error here: of a key that is given twice
-/// the first is taken, and the other noted.
+/// Only what is no JSON at all is an error here. A comma too many or too few is
+/// noted, and of a key that is given twice the first is taken, and the other noted.
 pub(super) fn read(name: &str, text: &str, notes: &Notes) -> Result<Node, ConfigError> {
     let root = Mark::root(name, text);
-    let cleaned = without_comments(text).map_err(|e| root.text_error(e))?;
-    let parsed = parse_to_ast(&cleaned, &CollectOptions::default(), &strict())
-        .map_err(|e| root.text_error(explain(&e)))?;
-    match parsed.value {
-        Some(value) => Ok(build(value, &root, notes)),
-        None => Err(root
-            .error("the configuration is empty")
-            .help("the least is {}")),
+    let mut cleaned = without_comments(text).map_err(|e| root.text_error(e))?;
+    loop {
+        let wrong = match parse_to_ast(&cleaned, &CollectOptions::default(), &strict()) {
+            Ok(parsed) => return whole(parsed.value, &root, notes),
+            Err(wrong) => wrong,
+        };
+        let error = root.text_error(explain(&wrong));
+        match with_comma_mended(&cleaned, &wrong) {
+            Some(mended) if !notes.is_full() => cleaned = mended,
+            _ => return Err(error),
+        }
+        notes.blame(error);
     }
 }
 
@@ -233,6 +237,27 @@ fn strict() -> ParseOptions {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     }
+}
+
+/// The text with a comma taken out or put in, where nothing else can be meant:
+/// there is one behind the last entry, or none at the end of an entry's line.
+fn with_comma_mended(text: &str, wrong: &ParseError) -> Option<String> {
+    let (before, rest) = text.split_at_checked(wrong.range().start)?;
+    let gap = rest.len() - rest.trim_start().len();
+    let instead = match wrong.kind() {
+        ParseErrorKind::TrailingCommasNotAllowed => " ",
+        ParseErrorKind::ExpectedComma if rest[..gap].contains('\n') => ",",
+        _ => return None,
+    };
+    Some([before, instead, rest.get(1..)?].concat())
+}
+
+fn whole(value: Option<ast::Value<'_>>, root: &Mark, notes: &Notes) -> Result<Node, ConfigError> {
+    let empty = || {
+        root.error("the configuration is empty")
+            .help("the least is {}")
+    };
+    Ok(build(value.ok_or_else(empty)?, root, notes))
 }
 
 fn build(value: ast::Value<'_>, here: &Mark, notes: &Notes) -> Node {
@@ -411,6 +436,23 @@ mod tests {
         for (text, message) in cases {
             assert_eq!(parse("f", text).unwrap_err().to_string(), message, "{text}");
         }
+    }
+
+    #[test]
+    fn commas_are_told_together_and_what_stands_behind_them_is_read() {
+        let text = "{\"a\": 1, # c\n \"b\": [2\n, ],\n \"c\": 3\n \"d\": 4,}";
+        let notes = Notes::default();
+        let tree = read("f", text, &notes).unwrap();
+        assert_eq!(first(&tree, "d").mark.place().to_string(), "f:5:7: d");
+        let told: Vec<_> = notes.into_parts().0.iter().map(|e| e.to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "f:3:1: a comma after the last entry; remove it",
+                "f:4:8: a comma is missing here",
+                "f:5:8: a comma after the last entry; remove it",
+            ]
+        );
     }
 
     proptest! {

@@ -142,11 +142,17 @@ impl Cleaner<'_> {
         Ok(())
     }
 
-    /// At the start it is not only the quotes that are missing.
+    /// At the start it is not only the quotes that are missing, nor in the head
+    /// of a section.
     fn without_quotes(&self, word: &str) -> TextError {
-        if matches!(self.out.trim(), "" | "[[") {
+        let is_head = self.rest[word.len()..].starts_with("]\n");
+        if matches!(self.out.trim(), "" | "[[") || self.out.trim() == "[" && is_head {
             let help = "a configuration begins with {; YAML and TOML are not read";
             return TextError::new(self.out.len(), "this is no JSON", help);
+        }
+        if ["true", "false", "null", "none"].contains(&&*word.to_ascii_lowercase()) {
+            let what = format!("{} is no value", quoted(word));
+            return TextError::new(self.out.len(), what, "write true, false or null");
         }
         let what = format!("{} has no quotes", quoted(word));
         TextError::new(self.out.len(), what, "put double quotes around it")
