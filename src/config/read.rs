@@ -119,6 +119,14 @@ impl<'a> Fields<'a> {
         node.map_or(Some(absent), |node| self.notes.keep(read(node)))
     }
 
+    /// Warns of a key by which V2Ray or Xray does the same in another way, so
+    /// that it need not be refused.
+    pub(super) fn pass_over(&self, key: &str, why: &str) {
+        if let Some(node) = self.get(key).filter(|node| !node.is_empty()) {
+            self.notes.add(&node.mark, why);
+        }
+    }
+
     /// The value of a key that must be there.
     pub(super) fn need_node(&self, key: &str) -> Option<&'a Node> {
         let node = self.get(key);

@@ -27,7 +27,7 @@ pub(super) const ROOT: Keys = Keys {
     ],
     unsupported: &[
         ("dns", "names are resolved by the system"),
-        ("api", ""),
+        ("api", NO_API),
         ("stats", ""),
         (
             "transport",
@@ -40,13 +40,16 @@ pub(super) const ROOT: Keys = Keys {
         ("outboundDetour", OLD_OUTBOUND),
         ("fakedns", ""),
         ("browserForwarder", ""),
-        ("services", ""),
+        ("services", V5),
         ("router", "V2Ray 4 has \"routing\""),
         ("env", ""),
         ("version", ""),
     ],
 };
 
+const NO_API: &str = "leave it out, with its inbound and its rule; `muxcool status` and \
+                      \"metrics\" tell how the program does";
+const V5: &str = "this is the form of V2Ray 5's own, read is that of V2Ray 4";
 const OLD_INBOUND: &str = "use \"inbounds\": [{…}]";
 const OLD_OUTBOUND: &str = "use \"outbounds\": [{…}]";
 

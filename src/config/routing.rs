@@ -19,9 +19,13 @@ const ROUTING: Keys = Keys {
         "balancers",
         "settings",
         "strategy",
+        "domainMatcher",
     ],
-    unsupported: &[("domainMatcher", "")],
+    unsupported: &[],
 };
+
+const NO_MATCHER: &str = "has no effect: it is about how V2Ray looks a name up, not what it finds";
+const NO_NAMES: &str = "has no effect: rules are told by their lines";
 
 /// The object in which older configurations have the rules.
 const SETTINGS: Keys = Keys {
@@ -44,11 +48,11 @@ const RULE: Keys = Keys {
         "network",
         "user",
         "protocol",
+        "domainMatcher",
+        "ruleTag",
     ],
     unsupported: &[
         ("attrs", ""),
-        ("domainMatcher", ""),
-        ("ruleTag", ""),
         ("sourceIP", "use \"source\""),
         ("localIP", ""),
         ("localPort", ""),
@@ -105,6 +109,7 @@ pub(super) fn read(node: Option<&Node>, names: &Names<'_>, notes: &Notes) -> Rou
     let mut domain_strategy = strategy(&fields);
     let mut nodes: Vec<&Node> = fields.list("rules").iter().collect();
     fields.text("strategy");
+    fields.pass_over("domainMatcher", NO_MATCHER);
     let settings = fields.get("settings");
     if let Some(older) = settings.and_then(|node| Fields::open(node, &SETTINGS, notes)) {
         domain_strategy = domain_strategy.or(strategy(&older));
@@ -153,6 +158,8 @@ fn rule(node: &Node, names: &Names<'_>, balancers: &Tags, notes: &Notes) -> Opti
     let fields = Fields::open(node, &RULE, notes)?;
     // Xray has no other kind, and leaves it out.
     fields.read("type", |kind| kind.choice("type", &[("field", ())]));
+    fields.pass_over("domainMatcher", NO_MATCHER);
+    fields.pass_over("ruleTag", NO_NAMES);
     let way = way(&fields, names, balancers);
     let conditions = conditions(&fields, names);
     if conditions.is_empty() && fields.is_sound() {

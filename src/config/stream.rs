@@ -54,12 +54,15 @@ const HEADER: Keys = Keys {
 };
 
 const SOCKOPT: Keys = Keys {
-    known: &["tproxy", PROXIED],
+    known: &[
+        "tproxy",
+        PROXIED,
+        "tcpFastOpen",
+        "tcpKeepAliveInterval",
+        "tcpKeepAliveIdle",
+    ],
     unsupported: &[
         ("mark", ""),
-        ("tcpFastOpen", ""),
-        ("tcpKeepAliveInterval", "keepalives are always on"),
-        ("tcpKeepAliveIdle", "keepalives are always on"),
         ("tcpUserTimeout", ""),
         ("tcpCongestion", ""),
         ("dialerProxy", ""),
@@ -76,6 +79,8 @@ const NO_TLS: &str = "has no effect: \"security\" is not \"tls\"";
 const NO_WS: &str = "has no effect: \"network\" is not \"ws\"";
 const NO_TCP: &str = "has no effect: \"network\" is not \"tcp\"";
 const NO_VISITORS: &str = "has no effect: nobody connects to an outbound";
+const NO_FAST_OPEN: &str = "has no effect: connections begin in the usual way";
+const NO_KEEPALIVE: &str = "has no effect: keepalives are always on, at times of muxcool's own";
 const ONLY_THESE: &str = "the networks are \"tcp\" and \"ws\"";
 
 /// What V2Ray and Xray can put a connection on, and we cannot.
@@ -219,6 +224,9 @@ fn sockopt(node: Option<&Node>, in_vain: Option<&str>, notes: &Notes) -> bool {
         return false;
     };
     fields.read("tproxy", transparent);
+    fields.pass_over("tcpFastOpen", NO_FAST_OPEN);
+    fields.pass_over("tcpKeepAliveInterval", NO_KEEPALIVE);
+    fields.pass_over("tcpKeepAliveIdle", NO_KEEPALIVE);
     proxied(&fields, in_vain)
 }
 

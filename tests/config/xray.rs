@@ -1,6 +1,6 @@
 //! What newer configurations of Xray spell differently.
 
-use muxcool::config::{InboundOptions, OutboundOptions};
+use muxcool::config::{self, InboundOptions, OutboundOptions};
 use muxcool::proxy::freedom::FinalRule;
 use muxcool::proxy::vmess::Security as Cipher;
 use muxcool::router::{Condition, Way};
@@ -10,6 +10,27 @@ use super::{ID, Plan, address, inbound, outbound, valid};
 
 fn plan() -> Plan {
     valid("xray.json")
+}
+
+#[test]
+fn what_changes_nothing_is_warned_of() {
+    let text = r#"{
+        "outbounds": [{ "protocol": "freedom", "tag": "a", "streamSettings": { "sockopt": {
+            "tcpFastOpen": true, "tcpKeepAliveIdle": 100, "tcpKeepAliveInterval": 0 } } }],
+        "routing": { "domainMatcher": "hybrid", "rules": [
+            { "ruleTag": "r", "domainMatcher": "mph", "port": 80, "outboundTag": "a" }] } }"#;
+    let warnings = config::parse("c", text).unwrap().warnings;
+    for key in [
+        "outbounds[0].streamSettings.sockopt.tcpFastOpen",
+        "outbounds[0].streamSettings.sockopt.tcpKeepAliveIdle",
+        "routing.domainMatcher",
+        "routing.rules[0].ruleTag",
+        "routing.rules[0].domainMatcher",
+    ] {
+        let start = format!("{key}: has no effect");
+        let told = warnings.iter().filter(|line| line.contains(&start));
+        assert_eq!(told.count(), 1, "{key}: {warnings:#?}");
+    }
 }
 
 #[test]
