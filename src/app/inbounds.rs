@@ -16,6 +16,7 @@ use crate::error::chain;
 use crate::limits::{DRAIN_QUIET, FREE_PORT_TRIES};
 use crate::link::{Access, Dispatcher};
 use crate::mux::{CarrierOptions, Left, MuxDispatcher};
+use crate::net::Origin;
 use crate::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks, vless, vmess};
 use crate::sniff::Sniffer;
 use crate::sync::{Complaints, Timer};
@@ -383,6 +384,7 @@ fn report(
     complaints: &OfVisitors,
     access: Option<&dyn Access>,
 ) {
+    let source = Origin::new(source, None).source();
     let (turn, why) = match (e.of_server(), e) {
         (Some(cause), _) => (complaints.servers.turn(), chain(cause)),
         (None, ProxyError::Dispatch(_)) => (None, chain(e)),
@@ -426,5 +428,33 @@ fn build(
         InboundOptions::Dokodemo(options) => Box::new(dokodemo::Inbound::new(context, options)),
         InboundOptions::Vless(options) => Box::new(vless::Inbound::new(context, options.clone())),
         InboundOptions::Vmess(options) => Box::new(vmess::Inbound::new(context, options.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::link::Request;
+
+    #[derive(Debug, Default)]
+    struct Rejected(Mutex<Option<SocketAddr>>);
+
+    impl Access for Rejected {
+        fn accepted(&self, _: &Request, _: &str) {}
+
+        fn rejected(&self, source: Option<SocketAddr>, _: &str) {
+            *self.0.lock() = source;
+        }
+    }
+
+    #[test]
+    fn an_ipv4_visitor_of_all_addresses_is_shown_as_one() {
+        let access = Rejected::default();
+        let mapped = "[::ffff:192.0.2.1]:80".parse().unwrap();
+        let fault = ProxyError::Refused("nothing");
+        report("in", mapped, &fault, &OfVisitors::default(), Some(&access));
+        assert_eq!(*access.0.lock(), Some("192.0.2.1:80".parse().unwrap()));
     }
 }
