@@ -31,6 +31,44 @@
 //! # }
 //! ```
 //!
+//! [`mux`] says what is as with `std::net`, and what is not. Between machines
+//! the carrier can be in TLS: any link will do, and [`transport::tls`] makes one
+//! of another. `muxcool tls cert` writes the files, and prints the pin.
+//!
+//! ```no_run
+//! # use std::{net::{TcpListener, TcpStream}, time::{Duration, Instant}};
+//! # use muxcool::mux::{ClientOptions, ClientWorker, MuxServer};
+//! # use muxcool::transport::tls::{self, Certificate, Pem, Usage};
+//! # fn client() -> Result<(), Box<dyn std::error::Error>> {
+//! # let soon = Instant::now() + Duration::from_secs(10);
+//! let tls = tls::Client::new(&tls::Options {
+//!     pins: vec!["ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=".parse()?],
+//!     allow_insecure: true, // nothing but the pin is asked for
+//!     ..Default::default()
+//! })?;
+//! let socket = TcpStream::connect("server.example.com:8443")?;
+//! let link = tls.connect(socket.into(), &"server.example.com".parse()?, soon)?;
+//! let mux = ClientWorker::new(link, ClientOptions::default())?;
+//! # Ok(())
+//! # }
+//! # fn server() -> Result<(), Box<dyn std::error::Error>> {
+//! # let soon = Instant::now() + Duration::from_secs(10);
+//! # let listener = TcpListener::bind("127.0.0.1:0")?;
+//!
+//! let tls = tls::Server::new(&tls::Options {
+//!     certificates: vec![Certificate {
+//!         usage: Usage::Encipherment,
+//!         chain: Pem::File("server.pem".into()),
+//!         key: Some(Pem::File("server.key".into())),
+//!     }],
+//!     ..Default::default()
+//! })?;
+//! let link = tls.accept(listener.accept()?.0.into(), soon)?;
+//! let server = MuxServer::new(link)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Layers
 //!
 //! A module may use those of its own layer and below; a test holds them to it.

@@ -12,7 +12,23 @@
 //!   session ─┘ (64–512 KiB) └─ mux-wr, what is left ─┘                        └─▶ parked ─ mux-dr ─▶ consumer
 //! ```
 //!
-//! Inside:
+//! # In place of connections
+//!
+//! | `std::net` | here |
+//! |---|---|
+//! | `TcpStream::connect` | [`ClientWorker::open`], which waits for nothing: of a target that is refused the first read tells |
+//! | `TcpListener::accept` | [`MuxServer::accept`], an error once the carrier has ended, in order or not; [closing](ServerWorker::close) its [worker](MuxServer::worker) ends it from another thread |
+//! | a stream outlives the listener | dropping the [`MuxServer`] or [`ClientWorker`] ends the carrier, and with it all its streams |
+//! | `peer_addr` | [`MuxStream::peer`], the target that was asked for |
+//! | `set_nodelay`, `flush` | not needed: what is written goes out at once |
+//! | `set_nonblocking`, `peek`, a descriptor to poll | none: a thread for each direction, or timeouts |
+//!
+//! A client's carrier that has had no session for 16 to 32 s is closed, and the next
+//! `open` is [`MuxError::Closed`], unless [`ClientOptions::keep_idle`] is set. One that
+//! is lost stays lost: dial, and make a new worker, or leave that to
+//! [`ClientManager`].
+//!
+//! # Inside
 //!
 //! - pure: `frame` (metadata as bytes), `codec` (frames out of a stream),
 //!   `extension` (what muxcool peers tell each other), `credit`, `liveness` and
