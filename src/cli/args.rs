@@ -94,6 +94,7 @@ Prints what has changed, or what is wrong and where; then the exit code is 23, a
 Prints \"Configuration OK.\", or everything that is wrong and where; then the exit
 code is 23. Warnings are of what is allowed but probably not meant; they leave the
 exit code at 0.")]
+    #[command(visible_alias = "doctor")]
     Test(TestArgs),
 
     /// Tell which rule of a configuration decides on a connection, and why
