@@ -529,13 +529,19 @@ fn wrong_turns_say_where_to_go() {
     assert_eq!(bad_host.status.code(), Some(USAGE), "{bad_host:?}");
 }
 
-/// A port where nobody listens, and one where another protocol is spoken.
+/// A port where nobody listens, one where another protocol is spoken, and one
+/// where the bridge's is not understood.
 #[test]
 fn a_bridge_says_what_may_be_wrong_with_the_portals_port() {
     let web = TcpTarget::start(|mut visitor| visitor.write_all(b"HTTP/1.0 400 Bad Request\r\n"));
+    let mute = TcpTarget::start(|_visitor| Ok(()));
     let portal = portal(&["--publish", "0=web"]);
     let token = portal.token();
     for (port, said) in [
+        (
+            mute.address().port(),
+            "is there TLS at both ends or at none?",
+        ),
         (free_port(), "is the portal running, and on this port?"),
         (web.address().port(), "is it the right port?"),
     ] {

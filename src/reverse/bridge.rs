@@ -286,6 +286,9 @@ fn help(e: &DispatchError) -> &'static str {
         ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
             ": is this its address, and does no firewall stand between?"
         }
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            ": is it a portal, and is there TLS at both ends or at none?"
+        }
         _ => "",
     }
 }
@@ -293,7 +296,8 @@ fn help(e: &DispatchError) -> &'static str {
 const CLOSED: DispatchError = DispatchError::Refused("the bridge is closed");
 
 /// Why a portal may not have taken a carrier.
-const UNUSED: &str = "does the portal know the bridge's id and domain, and is it a portal?";
+const UNUSED: &str = "does the portal know the bridge's id and domain, is it a portal, and is \
+                      there TLS at both ends or at none?";
 
 /// The carriers of one bridge.
 #[derive(Default)]
