@@ -19,6 +19,12 @@ impl Load {
         reply: 64,
     };
 
+    /// The same on many streams, side by side.
+    pub const PINGS: Self = Self {
+        streams: 64,
+        ..Self::PING
+    };
+
     /// `count` messages by all streams together, acknowledged with one byte.
     pub fn transfer(streams: usize, message: usize, count: usize) -> Self {
         Self {

@@ -73,11 +73,12 @@ fn tcp(criterion: &mut Criterion) {
         theirs_streams::<Yamux>(&mut group, "yamux", load);
         theirs_streams::<TokioYamux>(&mut group, "tokio-yamux", load);
     }
-    let mut group = open_group(criterion, "mux/tcp/ping");
-    ours_streams(&mut group, tcp_links, Load::PING);
-    theirs_streams::<Yamux>(&mut group, "yamux", Load::PING);
-    theirs_streams::<TokioYamux>(&mut group, "tokio-yamux", Load::PING);
-    drop(group);
+    for (name, load) in [("ping", Load::PING), ("64xping", Load::PINGS)] {
+        let mut group = open_group(criterion, &format!("mux/tcp/{name}"));
+        ours_streams(&mut group, tcp_links, load);
+        theirs_streams::<Yamux>(&mut group, "yamux", load);
+        theirs_streams::<TokioYamux>(&mut group, "tokio-yamux", load);
+    }
     let mut group = open_group(criterion, "mux/tcp/session");
     ours_sessions(&mut group, tcp_links);
     theirs_sessions::<Yamux>(&mut group, "yamux");

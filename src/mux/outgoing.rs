@@ -6,8 +6,10 @@
 //! queued by itself: no other thread has to be woken for it. What the link does
 //! not take at once is left to the carrier's writer thread; so is what a
 //! session sends in small frames that follow each other closely, for the thread
-//! then sends many in one go. Who finds the pump taken has queued, and that is enough:
-//! the one who has it looks again when it has put the pump back.
+//! then sends many in one go. The first frame of a session after something has
+//! arrived for it is not left to the thread: mostly an answer is waited for next.
+//! Who finds the pump taken has queued, and that is enough: the one who has it
+//! looks again when it has put the pump back.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -84,12 +86,18 @@ impl Outgoing {
     // --- For everyone -----------------------------------------------------
 
     /// Sends a frame with payload, or queues it; waits while the lane is full,
-    /// for `limit` if there is one.
-    pub(super) fn data(&self, frame: Buf, limit: Option<Duration>) -> Result<(), PipeError> {
-        let is_large = frame.len() >= DIRECT_SIZE;
+    /// for `limit` if there is one. One that `is_awaited` is not left to be
+    /// collected with others.
+    pub(super) fn data(
+        &self,
+        frame: Buf,
+        limit: Option<Duration>,
+        is_awaited: bool,
+    ) -> Result<(), PipeError> {
+        let leaves_now = is_awaited || frame.len() >= DIRECT_SIZE;
         self.lanes.data(frame, limit)?;
         if let Some(pump) = self.take_pump() {
-            if is_large || pump.used.elapsed() >= DIRECT_PAUSE {
+            if leaves_now || pump.used.elapsed() >= DIRECT_PAUSE {
                 self.send_now(pump);
             } else {
                 self.put_back(pump);
@@ -428,6 +436,20 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CARRIER_PIPE;
+    use crate::link::PipeLinkWriter;
+    use crate::pipe::pipe;
+
+    /// There is no writer thread: what is left to it stays where it is.
+    #[test]
+    fn what_is_awaited_leaves_at_once() {
+        let (link, writer) = pipe(CARRIER_PIPE);
+        let outgoing = Outgoing::new(Box::new(PipeLinkWriter::new(writer)));
+        for _ in 0..100 {
+            outgoing.data(Buf::copy_of(b"x"), None, true).unwrap();
+            assert!(matches!(link.try_read(), Ok(Some(_))));
+        }
+    }
 
     #[test]
     fn what_may_wait_follows_the_pace() {

@@ -40,6 +40,9 @@ pub(super) struct Session {
     ends: Mutex<Ends>,
     /// Pieces that have arrived; a change of it shows that more does.
     arrivals: AtomicU64,
+    /// What [`arrivals`](Self::arrivals) was when this side last sent. At first
+    /// it is what they never are.
+    answered: AtomicU64,
     /// A datagram has gone one way or the other.
     moved: Lately,
     /// Sends the End that waits for a plain server's answer.
@@ -147,6 +150,7 @@ impl Session {
             carrier,
             ends: Mutex::new(ends),
             arrivals: AtomicU64::new(0),
+            answered: AtomicU64::new(u64::MAX),
             end_timer: Mutex::new(None),
             source: Mutex::new(None),
             is_over: AtomicBool::new(false),

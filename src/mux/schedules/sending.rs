@@ -179,7 +179,7 @@ impl Scene {
         let outgoing = self.outgoing.clone();
         thread::spawn(move || {
             let accepted = (0..FRAMES)
-                .take_while(|number| outgoing.data(frame(id, *number, len), None).is_ok())
+                .take_while(|number| outgoing.data(frame(id, *number, len), None, false).is_ok())
                 .count();
             outgoing.end_after_data(id);
             accepted as u8
@@ -267,7 +267,7 @@ fn a_link_that_fails_is_noticed_and_nobody_waits_for_it() {
         }
         assert!(scene.writer.join().unwrap().is_err());
         assert!(scene.left.state.lock().aborted);
-        let refused = scene.outgoing.data(frame(1, 0, 1), None);
+        let refused = scene.outgoing.data(frame(1, 0, 1), None, false);
         assert_eq!(refused, Err(PipeError::Interrupted));
     });
 }

@@ -12,6 +12,7 @@ use crate::link::LinkError;
 use crate::mux::frame::{keep_header, new_header, new_header_from};
 use crate::net::Network;
 use crate::sync::Next;
+use crate::sync::shim::atomic::Ordering;
 
 impl Session {
     /// Sends New, with `payload` if there is one.
@@ -184,11 +185,18 @@ impl Session {
         }
         self.carrier
             .outgoing()
-            .data(frame, limit)
+            .data(frame, limit, self.answers())
             .map_err(|e| match LinkError::from(e) {
                 LinkError::TimedOut => LinkError::TimedOut,
                 _ => LinkError::Reset,
             })
+    }
+
+    /// Whether what is sent now is the first, or something has arrived since the
+    /// last: then the peer mostly waits for it, and nothing follows soon.
+    fn answers(&self) -> bool {
+        let arrived = self.arrived();
+        self.answered.swap(arrived, Ordering::Relaxed) != arrived
     }
 
     /// No more comes from this side: sends End behind what was sent.
