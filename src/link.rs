@@ -113,6 +113,12 @@ pub trait Writer: Send {
         Err(LinkError::WouldBlock)
     }
 
+    /// As [`try_write`](Self::try_write), but a thread that waits for what is
+    /// written may sleep on until what is returned is dropped.
+    fn try_write_quietly(&mut self, data: &[u8]) -> Result<(usize, Wake), LinkError> {
+        Ok((self.try_write(data)?, Wake::default()))
+    }
+
     /// As [`try_write`](Self::try_write), for a batch: what is left in it has
     /// not been written.
     fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {

@@ -146,6 +146,12 @@ impl Writer for CountedWriter {
         self.count.written(self.inner.try_write(data))
     }
 
+    fn try_write_quietly(&mut self, data: &[u8]) -> Result<(usize, Wake), LinkError> {
+        let (len, wake) = self.inner.try_write_quietly(data)?;
+        self.count.add(len);
+        Ok((len, wake))
+    }
+
     fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         self.count
             .taken(batch, |batch| self.inner.try_write_batch(batch))

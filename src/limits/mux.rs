@@ -109,8 +109,8 @@ pub const WINDOW_SHRINKS: u64 = 4;
 pub const GRANTS_TOGETHER: usize = INITIAL_WINDOW as usize;
 
 /// Bytes that are read from a carrier, while there are more to read at once,
-/// before those are woken who wait for large pieces among them. At the pace of
-/// a machine that wakes threads for nothing else it is a tenth of a
+/// before those in this process are woken who wait for some of them. At the
+/// pace of a machine that wakes threads for nothing else it is a tenth of a
 /// millisecond.
 pub const WAKES_TOGETHER: usize = 128 * 1024;
 

@@ -36,6 +36,10 @@ impl<W: Writer + ?Sized> Writer for Box<W> {
         (**self).try_write(data)
     }
 
+    fn try_write_quietly(&mut self, data: &[u8]) -> Result<(usize, Wake), LinkError> {
+        (**self).try_write_quietly(data)
+    }
+
     fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         (**self).try_write_batch(batch)
     }

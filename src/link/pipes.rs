@@ -73,11 +73,17 @@ impl Writer for PipeLinkWriter {
     }
 
     fn try_write(&mut self, data: &[u8]) -> Result<usize, LinkError> {
+        let (len, wake) = self.try_write_quietly(data)?;
+        drop(wake);
+        Ok(len)
+    }
+
+    fn try_write_quietly(&mut self, data: &[u8]) -> Result<(usize, Wake), LinkError> {
         if !self.pipe.has_room() {
             return Err(LinkError::WouldBlock);
         }
-        match self.pipe.try_write(Buf::copy_of(data)) {
-            Ok(()) => Ok(data.len()),
+        match self.pipe.try_write_quietly(Buf::copy_of(data)) {
+            Ok(wake) => Ok((data.len(), wake)),
             Err((e, _)) => Err(e.into()),
         }
     }

@@ -16,6 +16,7 @@ use super::parked::Parked;
 use crate::buf::Buf;
 use crate::link::{Handle, LinkError, Writer};
 use crate::net::Network;
+use crate::pipe::Wake;
 use crate::sync::Done;
 use crate::sync::shim::{Condvar, Mutex, MutexGuard};
 
@@ -137,7 +138,7 @@ impl Inlet {
             };
             flushed = true; // data takes along what was held back
             let charge = buf.footprint();
-            match write_now(writer.as_mut(), buf.as_slice()) {
+            match write_now(writer.as_mut(), buf.as_slice(), &drop) {
                 Ok(Written::All) => {
                     self.unpark(charge);
                     consumed(buf.len());
@@ -310,11 +311,19 @@ enum Written {
 }
 
 /// Writes as much as goes without waiting. An empty datagram is written, too.
-fn write_now(writer: &mut dyn Writer, data: &[u8]) -> Result<Written, LinkError> {
+/// Who waits for it is woken when `keep` drops what it is given.
+fn write_now(
+    writer: &mut dyn Writer,
+    data: &[u8],
+    keep: &dyn Fn(Wake),
+) -> Result<Written, LinkError> {
     let mut written = 0;
     loop {
-        match writer.try_write(&data[written..]) {
-            Ok(len) => written += len,
+        match writer.try_write_quietly(&data[written..]) {
+            Ok((len, wake)) => {
+                written += len;
+                keep(wake);
+            }
             Err(LinkError::WouldBlock) => return Ok(Written::Only(written)),
             Err(e) => return Err(e),
         }
@@ -340,6 +349,7 @@ mod tests {
     use crate::limits::{PARKED_PER_SESSION, STALLED_SESSION};
     use crate::link::Interrupt;
     use crate::mux::options::CarrierOptions;
+    use crate::mux::wakes::Wakes;
 
     fn ignore(_: usize) {}
 
@@ -426,7 +436,12 @@ mod tests {
             for start in (0..TOTAL).step_by(PIECE) {
                 let place = start % 256;
                 let len = PIECE.min(TOTAL - start);
-                take(inlet.deliver(&counting()[place..place + len], &ignore, &|_| {}));
+                take(inlet.deliver(
+                    &counting()[place..place + len],
+                    &ignore,
+                    &|_| {},
+                    &Wakes::default(),
+                ));
             }
             inlet.finish();
             assert!(inlet.done().wait_timeout(STALLED_SESSION));
@@ -445,7 +460,7 @@ mod tests {
             inlet.attach(Box::new(consumer), &ignore),
             Ok(Step::None)
         ));
-        let step = inlet.deliver(&counting()[..100], &ignore, &|_| {});
+        let step = inlet.deliver(&counting()[..100], &ignore, &|_| {}, &Wakes::default());
         assert!(matches!(step, Ok(Step::Drain(_))));
         drop(step);
         inlet.abort();
@@ -460,11 +475,11 @@ mod tests {
         let next = Arc::new(AtomicUsize::new(0));
         let inlet = Inlet::new(Network::Tcp, false, bounds());
         assert!(matches!(
-            inlet.deliver(&[0, 1, 2], &ignore, &|_| {}),
+            inlet.deliver(&[0, 1, 2], &ignore, &|_| {}, &Wakes::default()),
             Ok(Step::None)
         ));
         assert!(matches!(
-            inlet.deliver(&[3, 4], &ignore, &|_| {}),
+            inlet.deliver(&[3, 4], &ignore, &|_| {}, &Wakes::default()),
             Ok(Step::None)
         ));
         inlet.finish();

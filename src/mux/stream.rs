@@ -205,6 +205,11 @@ impl Writer for Sink {
         self.unless_shut(written, data.len())
     }
 
+    fn try_write_quietly(&mut self, data: &[u8]) -> Result<(usize, Wake), LinkError> {
+        let written = self.inner.try_write_quietly(data);
+        self.unless_shut(written, (data.len(), Wake::default()))
+    }
+
     fn try_keep(&mut self, buf: Buf) -> Result<Wake, Buf> {
         self.inner.try_keep(buf)
     }

@@ -2,8 +2,8 @@
 //!
 //! To wake a thread costs about as much as to read a frame, and one that is
 //! woken for each takes turns with the carrier's reader. So as long as there is
-//! more to read, those who wait for large pieces of a stream wait for some more
-//! of them, within a bound; before the carrier's reader waits it wakes them.
+//! more to read, those who wait for something in this process wait for some more
+//! of it, within a bound; before the carrier's reader waits it wakes them.
 
 use std::cell::{Cell, RefCell};
 

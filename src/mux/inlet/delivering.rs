@@ -16,7 +16,8 @@ use crate::sync::shim::MutexGuard;
 type Claimed<P> = (Box<dyn Writer>, P);
 
 impl Inlet {
-    /// Takes `data` from the carrier's reader: all of it, or one datagram.
+    /// Takes `data` from the carrier's reader: all of it, or one datagram. A
+    /// thread that waits for it in this process is woken with `wakes`.
     ///
     /// Waits only when as much is parked as may be; tells `held_up` when that
     /// begins and ends.
@@ -25,15 +26,16 @@ impl Inlet {
         data: &[u8],
         consumed: &dyn Fn(usize),
         held_up: &dyn Fn(bool),
+        wakes: &Wakes,
     ) -> Result<Step, ConsumerGone> {
         match self.claim_consumer(data, held_up)? {
-            Some((writer, data)) => self.write_or_park(writer, data, consumed),
+            Some((writer, data)) => self.write_or_park(writer, data, consumed, wakes),
             None => Ok(Step::None),
         }
     }
 
     /// As [`deliver`](Self::deliver), but a consumer that keeps what it gets
-    /// gets the buffer, and whoever waits for it there is woken with `wakes`.
+    /// gets the buffer.
     pub(in crate::mux) fn deliver_buf(
         &self,
         buf: Buf,
@@ -52,7 +54,7 @@ impl Inlet {
                 consumed(len);
                 Ok(step)
             }
-            Err(buf) => self.write_or_park(writer, buf, consumed),
+            Err(buf) => self.write_or_park(writer, buf, consumed, wakes),
         }
     }
 
@@ -93,8 +95,9 @@ impl Inlet {
         mut writer: Box<dyn Writer>,
         piece: impl Piece,
         consumed: &dyn Fn(usize),
+        wakes: &Wakes,
     ) -> Result<Step, ConsumerGone> {
-        match write_now(writer.as_mut(), piece.as_ref()) {
+        match write_now(writer.as_mut(), piece.as_ref(), &|wake| wakes.add(wake)) {
             Ok(Written::All) => {
                 let step = self.give_back(writer);
                 consumed(piece.as_ref().len());

@@ -13,6 +13,7 @@ use crate::link::{Handle, Interrupt, LinkError, Writer};
 use crate::mux::bounds::Bounds;
 use crate::mux::inlet::{ConsumerGone, Inlet, Step};
 use crate::mux::options::CarrierOptions;
+use crate::mux::wakes::Wakes;
 use crate::net::Network;
 use crate::sync::shim::Mutex;
 use crate::sync::{Time, explore};
@@ -114,7 +115,8 @@ impl Scene {
         thread::spawn(move || {
             for piece in 0..PIECES {
                 let data = [2 * piece, 2 * piece + 1];
-                follow(&inlet, inlet.deliver(&data, &|_| {}, &|_| {}));
+                let step = inlet.deliver(&data, &|_| {}, &|_| {}, &Wakes::default());
+                follow(&inlet, step);
             }
             inlet.finish();
         })

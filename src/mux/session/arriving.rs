@@ -40,7 +40,7 @@ impl Session {
     /// is time to tell it. Before it waits for room it wakes whom `wakes` has.
     pub(in crate::mux) fn deliver(self: &Arc<Self>, data: &[u8], wakes: &Wakes) -> Option<u64> {
         self.deliver_by(data.len(), wakes, |inlet, consumed, held_up| {
-            inlet.deliver(data, consumed, held_up)
+            inlet.deliver(data, consumed, held_up, wakes)
         })
     }
 

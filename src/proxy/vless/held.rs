@@ -93,6 +93,13 @@ impl<W: Writer> Writer for HeldWriter<W> {
         sent
     }
 
+    fn try_write_quietly(&mut self, data: &[u8]) -> Result<(usize, Wake), LinkError> {
+        match self.header {
+            None => self.inner.try_write_quietly(data),
+            Some(_) => Ok((self.try_write(data)?, Wake::default())),
+        }
+    }
+
     fn try_write_batch(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
         match self.header {
             None => self.inner.try_write_batch(batch),
