@@ -33,6 +33,7 @@ fn unusual(program: &Program) -> Vec<String> {
             " started",
             "taking detour",
             "chmod o-r",
+            "this certificate expired at",
         ]
         .iter()
         .any(|words| line.contains(words))
