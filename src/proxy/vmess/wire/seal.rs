@@ -117,8 +117,8 @@ impl fmt::Debug for HeaderSeal {
     }
 }
 
-/// A whole request in front of its body: `plain` is what [`write_header`]
-/// has written.
+/// A whole request in front of its body: `plain` is what
+/// [`write_header`](super::write_header) has written.
 pub fn seal_request(
     command_key: &[u8; 16],
     id: AuthId,
