@@ -367,6 +367,29 @@ fn dropping_delivers_what_was_written() {
 }
 
 #[test]
+fn an_aborted_stream_is_reset_for_the_peer_and_no_other_is() {
+    let _scene = scene();
+    let carrier = Carrier::new();
+    let other = carrier.session(tcp());
+    for is_ours in [true, false] {
+        let (near, far) = carrier.session(tcp());
+        let (ours, theirs) = if is_ours { (near, far) } else { (far, near) };
+        let clone = ours.try_clone().unwrap();
+        let reader = std::thread::spawn(move || read_error(&clone));
+        (&ours).write_all(b"half of it").unwrap();
+        ours.abort();
+        assert_eq!(reader.join().unwrap(), ErrorKind::ConnectionAborted);
+        assert_eq!(write_error(&ours), ErrorKind::ConnectionAborted);
+        let end = (&theirs).read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(write_error(&theirs), ErrorKind::ConnectionReset);
+    }
+    (&other.0).write_all(b"unhurt").unwrap();
+    assert_eq!(read_exact(&other.1, 6), b"unhurt");
+    carrier.close();
+}
+
+#[test]
 fn closing_a_client_lets_what_was_written_leave() {
     let _scene = scene();
     let mut client = Client::new();

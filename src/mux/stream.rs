@@ -30,7 +30,7 @@ use crate::sync::shim::atomic::{AtomicBool, Ordering};
 /// | the peer ended its direction | `Ok(0)` once all is read | goes on |
 /// | this side ended its own | goes on | [`BrokenPipe`](io::ErrorKind::BrokenPipe) |
 /// | the peer reset the session | [`ConnectionReset`](io::ErrorKind::ConnectionReset) | the same |
-/// | the carrier was lost | [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) | the same |
+/// | the carrier was lost, or this side [aborted](Self::abort) the session | [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) | the same |
 ///
 /// On a session for datagrams each write sends one and each read returns one,
 /// cut to the buffer's size; use [`send`](Self::send) and
@@ -145,6 +145,15 @@ impl MuxStream {
             ended.map_err(|_| self.shared.failure())?;
         }
         Ok(())
+    }
+
+    /// Ends both directions at once and with an error, which the peer's reads and
+    /// writes tell as a reset, as a socket's do that is closed with a linger of
+    /// zero. To refuse a session, or to say that what was sent of it is not all:
+    /// dropping it is an orderly end. What the peer has ended already stays as
+    /// it is.
+    pub fn abort(&self) {
+        self.shared.session.fail();
     }
 
     /// Sends one datagram, which may be empty; one larger than the peer takes
