@@ -7,7 +7,9 @@
 //! - [`PipeWriter::close`] lets the reader drain what was accepted and then
 //!   see the end. [`interrupt`](PipeWriter::interrupt) makes both sides fail
 //!   at once and drops what is queued, also after a close.
-//! - Any number of threads may write, each through its own clone.
+//! - Any number of threads may write, each through its own clone. Those who
+//!   write little do not wait for those who write much, if they have a
+//!   [`Turn`].
 //!
 //! The channel is only sent to and received from without waiting, under no
 //! lock; who has to wait does so in `news` and `room`. He sleeps at once: who
@@ -15,6 +17,7 @@
 //! whole turns of all others on a busy machine. Nobody spins.
 
 mod news;
+mod queue;
 mod room;
 
 use std::collections::VecDeque;
@@ -26,6 +29,8 @@ use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, PIPE_SLOTS};
 use crate::sync::shim::atomic::{AtomicBool, Ordering};
 use crate::sync::shim::{Condvar, MutexGuard, Receiver, Sender, bounded};
+
+pub use queue::Turn;
 
 use news::News;
 use room::Room;
@@ -102,11 +107,17 @@ impl Shared {
         buf.footprint().max(self.least_charge)
     }
 
-    fn write(&self, buf: Buf, limit: Option<Duration>) -> Result<(), PipeError> {
+    fn write(
+        &self,
+        buf: Buf,
+        turn: Option<&Turn>,
+        limit: Option<Duration>,
+    ) -> Result<(), PipeError> {
         let buf = buf.compact();
         let charge = self.charge(&buf);
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        self.room.enter(charge, deadline, &|| self.end_reason())?;
+        self.room
+            .enter(charge, turn, deadline, &|| self.end_reason())?;
         self.queue(buf, charge).map_err(|(reason, _)| reason)?;
         self.news.tell();
         Ok(())
@@ -333,7 +344,7 @@ impl PipeWriter {
     /// # Errors
     /// [`PipeError::Closed`], [`PipeError::Interrupted`]; `buf` is lost then.
     pub fn write(&self, buf: Buf) -> Result<(), PipeError> {
-        self.shared.write(buf, None)
+        self.shared.write(buf, None, None)
     }
 
     /// As [`write`](Self::write), waiting for `limit` at the most.
@@ -341,7 +352,21 @@ impl PipeWriter {
     /// # Errors
     /// [`PipeError::TimedOut`] as well; `buf` is lost then, too.
     pub fn write_timeout(&self, buf: Buf, limit: Duration) -> Result<(), PipeError> {
-        self.shared.write(buf, Some(limit))
+        self.shared.write(buf, None, Some(limit))
+    }
+
+    /// As [`write`](Self::write), waiting for `limit` at the most if there is one,
+    /// and before others as long as something is left of this writer's `turn`.
+    ///
+    /// # Errors
+    /// [`PipeError::TimedOut`] as well; `buf` is lost then, too.
+    pub fn write_in_turn(
+        &self,
+        buf: Buf,
+        turn: &Turn,
+        limit: Option<Duration>,
+    ) -> Result<(), PipeError> {
+        self.shared.write(buf, Some(turn), limit)
     }
 
     /// Queues `buf` if there is room now, else gives it back.

@@ -1,7 +1,8 @@
 //! What waits to leave by a carrier, in its lanes, and the order in which it
 //! leaves:
 //!
-//! - *data*: frames with payload, in a pipe that blocks its writers;
+//! - *data*: frames with payload, in a pipe that blocks its writers, which take
+//!   turns;
 //! - *control*: heartbeats and the like, in a small pipe of its own, sent
 //!   before queued data;
 //! - *ends*: End frames, which nobody ever waits to queue, one per session at
@@ -27,7 +28,7 @@ use crate::buf::Buf;
 use crate::limits::{
     CARRIER_PIPE, CARRIER_PIPE_MOST, CONTROL_PIPE, PONGS, PROBE_SESSION, UNKNOWN_ANSWERS,
 };
-use crate::pipe::{PipeError, PipeReader, PipeWriter, elastic_pipe, pipe};
+use crate::pipe::{PipeError, PipeReader, PipeWriter, Turn, elastic_pipe, pipe};
 use crate::sync::shim::Mutex;
 
 /// The queueing side, shared by everyone who sends on the carrier.
@@ -89,11 +90,13 @@ pub(super) fn lanes() -> (Lanes, LaneEnds) {
 
 impl Lanes {
     /// Waits while the pipe is full, for `limit` if there is one.
-    pub(super) fn data(&self, frame: Buf, limit: Option<Duration>) -> Result<(), PipeError> {
-        match limit {
-            Some(limit) => self.data.write_timeout(frame, limit),
-            None => self.data.write(frame),
-        }
+    pub(super) fn data(
+        &self,
+        frame: Buf,
+        turn: &Turn,
+        limit: Option<Duration>,
+    ) -> Result<(), PipeError> {
+        self.data.write_in_turn(frame, turn, limit)
     }
 
     /// Fails at once if the lane is full.
@@ -346,7 +349,9 @@ mod tests {
     #[test]
     fn control_goes_first_and_an_orderly_end_after_its_data() {
         let (lanes, ends) = lanes();
-        lanes.data(Buf::copy_of(b"data"), None).unwrap();
+        lanes
+            .data(Buf::copy_of(b"data"), &Turn::default(), None)
+            .unwrap();
         lanes.end_after_data(1);
         lanes.end_now(2, true);
         lanes.control(Buf::copy_of(b"beat")).unwrap();
@@ -378,12 +383,12 @@ mod tests {
             frame
         };
         for id in [1, 2, 3] {
-            lanes.data(keep(id), None).unwrap();
+            lanes.data(keep(id), &Turn::default(), None).unwrap();
         }
         let target = Destination::tcp("example.com", 80).unwrap();
         for id in [4, 5] {
             let new = Buf::copy_of(&new_header(id, &target, None));
-            lanes.data(new, None).unwrap();
+            lanes.data(new, &Turn::default(), None).unwrap();
         }
         lanes.end_after_data(1);
         lanes.end_now(1, true);

@@ -25,6 +25,8 @@ use crate::sync::Nudge;
 use crate::sync::shim::Mutex;
 use crate::sync::shim::atomic::{AtomicBool, Ordering};
 
+pub(super) use crate::pipe::Turn;
+
 /// The sending side of a carrier, shared by everyone who sends on it.
 pub(super) struct Outgoing {
     lanes: Lanes,
@@ -91,11 +93,12 @@ impl Outgoing {
     pub(super) fn data(
         &self,
         frame: Buf,
+        turn: &Turn,
         limit: Option<Duration>,
         is_awaited: bool,
     ) -> Result<(), PipeError> {
         let leaves_now = is_awaited || frame.len() >= DIRECT_SIZE;
-        self.lanes.data(frame, limit)?;
+        self.lanes.data(frame, turn, limit)?;
         if let Some(pump) = self.take_pump() {
             if leaves_now || pump.used.elapsed() >= DIRECT_PAUSE {
                 self.send_now(pump);
@@ -446,7 +449,9 @@ mod tests {
         let (link, writer) = pipe(CARRIER_PIPE);
         let outgoing = Outgoing::new(Box::new(PipeLinkWriter::new(writer)));
         for _ in 0..100 {
-            outgoing.data(Buf::copy_of(b"x"), None, true).unwrap();
+            outgoing
+                .data(Buf::copy_of(b"x"), &Turn::default(), None, true)
+                .unwrap();
             assert!(matches!(link.try_read(), Ok(Some(_))));
         }
     }

@@ -17,6 +17,7 @@ use super::MuxError;
 use super::carrier::Carrier;
 use super::flow::Flow;
 use super::inlet::Inlet;
+use super::outgoing::Turn;
 use super::stats::Datagrams;
 use crate::limits::DRAIN_QUIET;
 use crate::link::Handle;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     inlet: Inlet,
     flow: Flow,
     datagrams: Datagrams,
+    /// Among those who send on the carrier.
+    turn: Turn,
     ends: Mutex<Ends>,
     /// Pieces that have arrived; a change of it shows that more does.
     arrivals: AtomicU64,
@@ -141,6 +144,7 @@ impl Session {
         Arc::new(Self {
             id,
             since: now,
+            turn: Turn::default(),
             datagrams: Datagrams::default(),
             inlet: Inlet::new(target.network, bound, carrier.bounds().clone()),
             flow: Flow::new(peer, bound, carrier.options(), carrier.counters().clone()),

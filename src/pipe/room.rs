@@ -1,44 +1,28 @@
 //! A pipe's room in bytes, and the writers that wait for it.
 
-use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Instant;
 
-use crate::limits::PIPE_PATIENCE;
 use crate::sync::shim::atomic::{AtomicUsize, Ordering};
-use crate::sync::shim::{Condvar, Mutex, MutexGuard};
+use crate::sync::shim::{Mutex, MutexGuard};
 
-use super::{PipeError, wait_until};
+use super::PipeError;
+use super::queue::{Place, Queue, Turn};
 
 /// What was let in has room until it is released.
 ///
 /// A writer that runs may overtake those who wait, for else each write of many
 /// writers would cost a switch of threads; but nobody who has waited for
-/// [`PIPE_PATIENCE`] and is the first of them (A6).
+/// [`PIPE_PATIENCE`](crate::limits::PIPE_PATIENCE) and goes before it (A6).
 pub(super) struct Room {
     limit: AtomicUsize,
     bounds: RangeInclusive<usize>,
     /// Bytes that were let in and are not released.
     taken: AtomicUsize,
-    /// Writers in the queue; others look there only if there are any.
+    /// Writers in the queue, or about to be; others look there only if there are
+    /// any.
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
-}
-
-#[derive(Default)]
-struct Queue {
-    last: u64,
-    /// In the order in which they came.
-    waiters: VecDeque<Waiter>,
-}
-
-struct Waiter {
-    number: u64,
-    since: Instant,
-    /// His own, so that whose turn it is is woken and nobody else; only while he
-    /// sleeps.
-    bell: Option<Arc<Condvar>>,
 }
 
 impl Room {
@@ -81,22 +65,31 @@ impl Room {
             .is_ok()
     }
 
-    /// Lets `charge` in, as soon as there is room and it is the caller's turn.
-    /// `end` says why nobody is let in any more.
+    /// Lets `charge` in, as soon as there is room and it is the caller's turn, in
+    /// which he may fill half of it. `end` says why nobody is let in any more.
     pub(super) fn enter(
         &self,
         charge: usize,
+        turn: Option<&Turn>,
         deadline: Option<Instant>,
         end: &dyn Fn() -> Option<PipeError>,
     ) -> Result<(), PipeError> {
-        if self.may_overtake() && self.try_enter(charge) {
+        if self.waiting.load(Ordering::SeqCst) == 0 && self.try_enter(charge) {
             return Ok(());
         }
-        let number = self.enlist();
-        let entered = self.wait_in_queue(number, charge, deadline, end);
-        self.delist(number);
-        // There may be room for the next one as well.
-        self.pass_the_word();
+        self.waiting.fetch_add(1, Ordering::SeqCst); // before the next try
+        let mut queue = self.queue.lock();
+        let place = queue.place(turn, charge, self.limit() / 2);
+        let entered = self.wait_in_queue(&mut queue, place, charge, deadline, end);
+        if let (Ok(()), Some(turn)) = (&entered, turn) {
+            queue.entered(place, turn, charge);
+        }
+        let has_waited = queue.leave(place);
+        drop(queue);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        if has_waited {
+            self.pass_the_word(); // there may be room for the next one as well
+        }
         entered
     }
 
@@ -112,38 +105,31 @@ impl Room {
 
     /// For the end: each looks for himself.
     pub(super) fn wake_all(&self) {
-        let queue = self.queue.lock();
-        queue.waiters.iter().for_each(Waiter::wake);
-    }
-
-    fn may_overtake(&self) -> bool {
-        if self.waiting.load(Ordering::SeqCst) == 0 {
-            return true;
-        }
-        self.queue.lock().lets_in(None)
+        self.queue.lock().ring_all();
     }
 
     fn wait_in_queue(
         &self,
-        number: u64,
+        queue: &mut MutexGuard<'_, Queue>,
+        place: Place,
         charge: usize,
         deadline: Option<Instant>,
         end: &dyn Fn() -> Option<PipeError>,
     ) -> Result<(), PipeError> {
         let mut too_late = false;
         loop {
-            let mut queue = self.queue.lock();
             // Under the lock: who ends the pipe wakes those who sleep by then.
             if let Some(reason) = end() {
                 return Err(reason);
             }
-            if queue.lets_in(Some(number)) && self.try_enter(charge) {
+            if queue.lets_in(place) && self.try_enter(charge) {
                 return Ok(());
             }
             if too_late {
                 return Err(PipeError::TimedOut);
             }
-            too_late = sleep(&mut queue, number, deadline);
+            let bell = queue.wait(place);
+            too_late = MutexGuard::unlocked(queue, || bell.wait(deadline));
         }
     }
 
@@ -153,64 +139,11 @@ impl Room {
         if self.waiting.load(Ordering::SeqCst) == 0 || !self.is_left() {
             return;
         }
-        if let Some(first) = self.queue.lock().waiters.front() {
-            first.wake();
+        let first = self.queue.lock().first_bell();
+        if let Some(bell) = first {
+            bell.ring(); // without the lock, which he takes
         }
     }
-
-    fn enlist(&self) -> u64 {
-        let mut queue = self.queue.lock();
-        queue.last += 1;
-        let number = queue.last;
-        queue.waiters.push_back(Waiter {
-            number,
-            since: Instant::now(),
-            bell: None,
-        });
-        self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
-        number
-    }
-
-    fn delist(&self, number: u64) {
-        let mut queue = self.queue.lock();
-        queue.waiters.retain(|waiter| waiter.number != number);
-        self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
-    }
-}
-
-impl Queue {
-    /// Whether it is a writer's turn: of one that waits, or of one that has just
-    /// come.
-    fn lets_in(&self, waiter: Option<u64>) -> bool {
-        self.waiters.front().is_none_or(|first| {
-            waiter == Some(first.number) || first.since.elapsed() < PIPE_PATIENCE
-        })
-    }
-
-    fn set_bell(&mut self, number: u64, bell: Option<Arc<Condvar>>) {
-        let waiter = self.waiters.iter_mut().find(|w| w.number == number);
-        if let Some(waiter) = waiter {
-            waiter.bell = bell;
-        }
-    }
-}
-
-impl Waiter {
-    /// If he sleeps.
-    fn wake(&self) {
-        if let Some(bell) = &self.bell {
-            bell.notify_one();
-        }
-    }
-}
-
-/// Returns whether it took until the deadline.
-fn sleep(queue: &mut MutexGuard<'_, Queue>, number: u64, deadline: Option<Instant>) -> bool {
-    let bell = Arc::new(Condvar::new());
-    queue.set_bell(number, Some(bell.clone()));
-    let too_late = wait_until(&bell, queue, deadline);
-    queue.set_bell(number, None);
-    too_late
 }
 
 #[cfg(test)]
@@ -219,6 +152,7 @@ mod tests {
 
     use super::*;
     use crate::buf::Buf;
+    use crate::limits::PIPE_PATIENCE;
     use crate::pipe::pipe;
 
     /// A writer that never pauses may overtake one that waits for room, but not
@@ -228,14 +162,15 @@ mod tests {
         let (_reader, writer) = pipe(64 * 1024);
         let room = &writer.shared.room;
         let write = || writer.write_timeout(Buf::copy_of(b"x"), Duration::from_millis(1));
-        let first = room.enlist(); // who does not come to run
-        let first_since = |since| room.queue.lock().waiters[0].since = since;
-        first_since(Instant::now() + PIPE_PATIENCE);
+        let first = room.queue.lock().place(None, 1, 1); // who does not come to run
+        room.waiting.store(1, Ordering::SeqCst);
+        let first_came = |since| room.queue.lock().came(first, since);
+        first_came(Instant::now() + PIPE_PATIENCE);
         assert_eq!(write(), Ok(()));
-        first_since(Instant::now() - PIPE_PATIENCE);
+        first_came(Instant::now() - PIPE_PATIENCE);
         assert_eq!(write(), Err(PipeError::TimedOut));
         assert_eq!(write(), Err(PipeError::TimedOut));
-        room.delist(first);
+        room.queue.lock().leave(first);
         assert_eq!(write(), Ok(()));
     }
 }

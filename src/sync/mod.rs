@@ -1,6 +1,7 @@
 //! Threads and their signals: [`Done`], named threads with owners, the clock,
 //! the timer thread; bounds on how much there is at once, or is said.
 
+mod bell;
 mod clock;
 mod complaints;
 mod done;
@@ -11,6 +12,7 @@ pub(crate) mod shim;
 mod thread;
 mod timer;
 
+pub(crate) use bell::Bell;
 pub use clock::{Clock, ManualClock};
 pub use complaints::{Complaints, Unsaid};
 pub use done::Done;

@@ -12,7 +12,7 @@ use crate::limits::{CARRIER_PIPE, DIRECT_SIZE};
 use crate::link::{Handle, LinkError, Nowhere, Writer, try_write_each};
 use crate::mux::frame::{end_frame, keep_header};
 use crate::mux::outgoing::Outgoing;
-use crate::pipe::PipeError;
+use crate::pipe::{PipeError, Turn};
 use crate::sync::shim::{Condvar, Mutex};
 use crate::sync::{Time, explore};
 
@@ -178,8 +178,12 @@ impl Scene {
     fn session(&self, id: u16, len: usize) -> JoinHandle<u8> {
         let outgoing = self.outgoing.clone();
         thread::spawn(move || {
+            let turn = Turn::default();
             let accepted = (0..FRAMES)
-                .take_while(|number| outgoing.data(frame(id, *number, len), None, false).is_ok())
+                .take_while(|number| {
+                    let frame = frame(id, *number, len);
+                    outgoing.data(frame, &turn, None, false).is_ok()
+                })
                 .count();
             outgoing.end_after_data(id);
             accepted as u8
@@ -267,7 +271,9 @@ fn a_link_that_fails_is_noticed_and_nobody_waits_for_it() {
         }
         assert!(scene.writer.join().unwrap().is_err());
         assert!(scene.left.state.lock().aborted);
-        let refused = scene.outgoing.data(frame(1, 0, 1), None, false);
+        let refused = scene
+            .outgoing
+            .data(frame(1, 0, 1), &Turn::default(), None, false);
         assert_eq!(refused, Err(PipeError::Interrupted));
     });
 }

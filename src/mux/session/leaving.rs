@@ -185,7 +185,7 @@ impl Session {
         }
         self.carrier
             .outgoing()
-            .data(frame, limit, self.answers())
+            .data(frame, &self.turn, limit, self.answers())
             .map_err(|e| match LinkError::from(e) {
                 LinkError::TimedOut => LinkError::TimedOut,
                 _ => LinkError::Reset,

@@ -44,8 +44,9 @@ pub struct MutexGuard<'a, T: ?Sized> {
     held: Option<shuttle::sync::MutexGuard<'a, T>>,
 }
 
+#[allow(missing_docs)]
 impl<T: ?Sized> MutexGuard<'_, T> {
-    fn unlocked<R>(&mut self, act: impl FnOnce() -> R) -> R {
+    pub fn unlocked<R>(&mut self, act: impl FnOnce() -> R) -> R {
         self.held = None;
         let outcome = act();
         self.held = self.mutex.lock().held.take();
