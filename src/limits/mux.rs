@@ -25,7 +25,8 @@ pub const PACE_INTERVAL: Duration = Duration::from_millis(10);
 pub const DIRECT_SIZE: usize = 16 * 1024;
 
 /// A smaller frame, too, if the carrier has sent nothing for so long: then it
-/// does not look as if there were others to send with it.
+/// does not look as if there were others to send with it. A session's first
+/// since something arrived for it does not wait for that.
 pub const DIRECT_PAUSE: Duration = Duration::from_micros(20);
 
 /// How often who sends by himself looks for what others have queued meanwhile,
