@@ -6,6 +6,7 @@ mod mux_support;
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -52,9 +53,11 @@ fn bounded_by(max_concurrency: u32, max_connection: u32) -> ClientOptions {
 }
 
 /// Accepts and echoes until its carrier ends; returns how many sessions came.
-fn echo_all(server: MuxServer) -> usize {
+/// `come` counts those of all carriers.
+fn echo_all(server: MuxServer, come: &AtomicUsize) -> usize {
     let mut ids = HashSet::new();
     while let Ok((_, stream)) = server.accept() {
+        come.fetch_add(1, Ordering::SeqCst);
         assert!(ids.insert(stream.id()), "{} again", stream.id());
         let mut bytes: [u8; 64] = [0; 64];
         while let Ok(len @ 1..) = (&stream).read(&mut bytes) {
@@ -74,8 +77,13 @@ fn seventy_thousand_sessions_go_over_several_carriers() {
     let (make, servers) = factory(bounded_by(8, PER_CARRIER));
     let picker = Arc::new(IncrementalWorkerPicker::new(make, Timer::global().unwrap()));
     let manager = ClientManager::new(picker.clone());
+    let come = Arc::new(AtomicUsize::new(0));
+    let counted = come.clone();
     let serving = std::thread::spawn(move || {
-        let each = servers.iter().map(|s| std::thread::spawn(|| echo_all(s)));
+        let each = servers.iter().map(|server| {
+            let counted = counted.clone();
+            std::thread::spawn(move || echo_all(server, &counted))
+        });
         let running: Vec<_> = each.collect();
         running
             .into_iter()
@@ -93,6 +101,10 @@ fn seventy_thousand_sessions_go_over_several_carriers() {
         }
     }
     assert!(picker.workers() >= SESSIONS.div_ceil(PER_CARRIER as usize));
+    // A server that cannot answer any more reads no further.
+    wait_until("all sessions have come", || {
+        come.load(Ordering::SeqCst) == SESSIONS
+    });
     manager.close();
     drop((manager, picker)); // and with them the factory
     let served = serving.join().unwrap();
