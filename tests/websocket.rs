@@ -8,10 +8,11 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, bounded};
 use loopback::{A_WHILE, PATIENCE, read_exactly, read_to_end, write};
 use muxcool::buf::Buf;
 use muxcool::limits::{END_QUIET, MAX_WS_HEAD};
-use muxcool::link::{Handle, Link, LinkError, Nowhere, Reader, pair};
+use muxcool::link::{Handle, Link, LinkError, Nowhere, Reader, Writer, pair};
 use muxcool::transport::ws::head::{END_MARK, Refusal, ResponseError, read_request, read_response};
 use muxcool::transport::ws::wire::{FrameError, FrameHead, Opcode, head_len, mask, read_head};
 use muxcool::transport::ws::{Decoder, Encoder, End, Options, Seen, UpgradeError, accept, connect};
@@ -180,6 +181,72 @@ fn the_link_below_ends_when_both_directions_have() {
     server.writer.close().unwrap();
     raw.ignores_marks();
     raw.gets_close();
+}
+
+/// Who has had the end of a direction may leave at once: what is told him after
+/// it is lost, and no error of the side whose bytes all came.
+#[test]
+fn who_leaves_after_the_ends_of_both_directions_is_no_error() {
+    let (mut raw, far) = pair(PIPE);
+    let offer = format!("\r\nSec-WebSocket-Extensions: {END_MARK}\r\n\r\n");
+    let request = REQUEST.replace("\r\n\r\n", &offer);
+    write(raw.writer.as_mut(), request.as_bytes());
+    let (meet, met) = bounded(0);
+    let writer = Box::new(LeavingPeer {
+        inner: far.writer,
+        met,
+    });
+    let reader = far.reader;
+    let server = accept(Link { reader, writer }, &Options::default(), by());
+    let Link {
+        mut reader,
+        mut writer,
+    } = server.unwrap();
+    let closing = thread::spawn(move || writer.close());
+    meet.send_timeout((), PATIENCE).unwrap();
+    let mark = Encoder::client().frame(Opcode::Binary, b"");
+    raw.writer.write(&mut [mark].into()).unwrap();
+    ends(reader.as_mut());
+    meet.send_timeout((), PATIENCE).unwrap();
+    drop(meet);
+    assert!(matches!(closing.join().unwrap(), Ok(())));
+}
+
+/// A link to a peer that reads the answer to its request and one frame, between
+/// two meetings with the test, and then is gone.
+struct LeavingPeer {
+    inner: Box<dyn Writer>,
+    met: Receiver<()>,
+}
+
+impl LeavingPeer {
+    fn meet(&self) -> Result<(), LinkError> {
+        let met = self.met.recv_timeout(PATIENCE);
+        met.map_err(|_| LinkError::Reset)
+    }
+}
+
+impl Writer for LeavingPeer {
+    fn write(&mut self, batch: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        let is_frame = batch.front().is_some_and(|buf| buf.as_slice()[0] != b'H');
+        if is_frame {
+            self.meet()?;
+            self.meet()?;
+        }
+        self.inner.write(batch)
+    }
+
+    fn close(&mut self) -> Result<(), LinkError> {
+        self.inner.close()
+    }
+
+    fn abort(&mut self) {
+        self.inner.abort();
+    }
+
+    fn handle(&self) -> Handle {
+        self.inner.handle()
+    }
 }
 
 #[test]

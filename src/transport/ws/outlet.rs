@@ -62,10 +62,15 @@ struct State {
     quiet: Option<Periodic>,
 }
 
-/// What is to be said, and whether that is all.
-struct Words {
-    frames: VecDeque<Buf>,
-    are_last: bool,
+/// What is to be said.
+enum Words {
+    /// Others may follow.
+    Some(VecDeque<Buf>),
+    /// The end of our direction, where the peer has had no other of it.
+    End(VecDeque<Buf>),
+    /// That of the connection, to a peer that has had the ends of both
+    /// directions and may have left.
+    Farewell(VecDeque<Buf>),
 }
 
 impl Outlet {
@@ -249,15 +254,12 @@ impl Outlet {
                 true => None,
                 false => state.words(self.style),
             };
-            let Some(mut words) = words else {
+            let Some(words) = words else {
                 self.leave(state, below);
                 return done;
             };
             drop(state);
-            done = below.write(&mut words.frames);
-            if words.are_last && done.is_ok() {
-                done = below.writer.close();
-            }
+            done = below.say(words);
         }
     }
 
@@ -339,6 +341,22 @@ impl Below {
         self.start_rest()
     }
 
+    fn say(&mut self, words: Words) -> Result<(), LinkError> {
+        match words {
+            Words::Some(mut frames) => self.write(&mut frames),
+            Words::End(mut frames) => self.write_last(&mut frames),
+            Words::Farewell(mut frames) => {
+                let _ = self.write_last(&mut frames); // nothing of ours is lost with it
+                Ok(())
+            }
+        }
+    }
+
+    fn write_last(&mut self, frames: &mut VecDeque<Buf>) -> Result<(), LinkError> {
+        self.write(frames)?;
+        self.writer.close()
+    }
+
     /// Returns whether all that is left has left.
     fn start_rest(&mut self) -> Result<bool, LinkError> {
         Ok(self.writer.start_write(&mut self.left)? && self.left.is_empty())
@@ -361,7 +379,8 @@ impl State {
         }
     }
 
-    /// What is to be said now.
+    /// What is to be said now. The end of our direction goes before the
+    /// farewell: whoever has read it may leave, and that is no failure of ours.
     fn words(&mut self, style: Style) -> Option<Words> {
         if !self.has_words(style) {
             return None;
@@ -370,12 +389,16 @@ impl State {
         if self.closing && style.marks && !self.mark_is_sent {
             self.mark_is_sent = true;
             frames.push_back(style.encoder.frame(Opcode::Binary, &[]));
+            return Some(Words::Some(frames));
         }
-        let are_last = self.closing && self.peer_is_done;
-        if are_last {
-            self.is_over = true;
-            frames.push_back(style.encoder.frame(Opcode::Close, &NORMAL));
+        if !(self.closing && self.peer_is_done) {
+            return Some(Words::Some(frames));
         }
-        Some(Words { frames, are_last })
+        self.is_over = true;
+        frames.push_back(style.encoder.frame(Opcode::Close, &NORMAL));
+        Some(match style.marks {
+            true => Words::Farewell(frames),
+            false => Words::End(frames),
+        })
     }
 }
