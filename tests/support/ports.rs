@@ -3,14 +3,16 @@
 //! V2Ray listens with `SO_REUSEPORT`, so two of them on one port share its
 //! visitors and nobody notices. Hence: ports below the range from which the
 //! system takes its own, from a stretch that depends on the process id, never
-//! handed out twice, probed without `SO_REUSEPORT`; and after the start
+//! handed out twice, looked up in the system's tables; and after the start
 //! `Program` makes sure that its child is the port's only listener.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     process,
     sync::atomic::{AtomicU32, Ordering},
 };
+
+use super::sockets::{Protocol, listeners};
 
 const FIRST: u32 = 10_000;
 const COUNT: u32 = 20_000;
@@ -39,8 +41,10 @@ pub fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Whether nobody has bound `port` on loopback. Binding without
-/// `SO_REUSEPORT` fails even where the holder has set it.
+/// Whether nobody listens on `port`. To bind it would be no harmless probe: a
+/// child that another thread is about to start has all sockets of this process
+/// until it runs its program, and so would have the port when it is wanted.
 pub fn is_free(port: u16) -> bool {
-    TcpListener::bind(loopback(port)).is_ok() && UdpSocket::bind(loopback(port)).is_ok()
+    let nobody = |protocol| listeners(protocol, port).is_empty();
+    nobody(Protocol::Tcp) && nobody(Protocol::Udp)
 }
