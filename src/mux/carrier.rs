@@ -240,7 +240,7 @@ impl Carrier {
         let found = Found {
             heard: self.peer.last_heard(),
             held_up: self.peer.is_held_up(),
-            answers: self.peer.probes().were_answered(),
+            answers: self.peer.answers(),
             blocked: self.cannot_answer(),
             stuck_at: self.outgoing.stuck_at(),
         };

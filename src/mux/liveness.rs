@@ -28,8 +28,8 @@ pub(super) struct Found {
     pub(super) heard: Instant,
     /// A session holds this side's reader up, so that it cannot hear.
     pub(super) held_up: bool,
-    /// The peer has answered a probe before. One that never has is judged by
-    /// the transport.
+    /// The peer is known to answer probes. One that is not is judged by the
+    /// transport.
     pub(super) answers: bool,
     /// It does not read what is sent now, and so may not answer. A plain peer
     /// may do so for one session's sake, which is no reason to end the others

@@ -135,6 +135,12 @@ impl Peer {
         &self.probes
     }
 
+    /// Whether it answers probes: it has answered one, or it has said that it
+    /// knows PING.
+    pub(super) fn answers(&self) -> bool {
+        !self.is_plain() || self.probes.were_answered()
+    }
+
     /// The shortest round trip that was measured.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.probes.round_trip()

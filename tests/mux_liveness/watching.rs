@@ -114,6 +114,20 @@ fn a_plain_peer_that_answered_before_is_given_up_as_well() {
     worker.close();
 }
 
+/// A path may fail between the HELLO and the first answer.
+#[test]
+fn a_peer_that_has_said_hello_and_nothing_since_is_given_up() {
+    let _scene = scene();
+    let time = Time::new();
+    let (worker, stream, mut speaker) = client(&time);
+    speaker.say(&[HELLO]);
+    let _unanswered = speaker.pinged();
+    let passed = pass_until(&time, || worker.is_closed());
+    assert!(passed >= DEAD_AFTER - PROBE_AFTER, "{passed:?}");
+    assert!(stream.recv().is_err());
+    worker.close();
+}
+
 /// Not even one that speaks now and then, but never answers.
 #[test]
 fn a_peer_that_never_answers_is_left_alone() {
