@@ -71,7 +71,7 @@ pub fn a_carrier_suffers(pairing: Pairing, fault: Fault, way: Way) {
         pairing,
         |scene| {
             let after = 0;
-            scene.lanes.lanes[0].relay.trip(Trip { way, after, fault });
+            scene.busy.0.lanes[0].relay.trip(Trip { way, after, fault });
         },
         |_| (),
     );
@@ -79,7 +79,8 @@ pub fn a_carrier_suffers(pairing: Pairing, fault: Fault, way: Way) {
 
 /// For less long than it takes to be given up: nobody notices.
 pub fn a_short_freeze_harms_nobody(pairing: Pairing, side: Side) {
-    const EACH: u64 = 96 * 1024;
+    // They must not end before all have begun, however slowly that goes.
+    const EACH: u64 = 512 * 1024;
     const FROZEN: Duration = Duration::from_millis(800);
     let orders = Orders::paced(EACH, EACH, RATE);
     let mut lanes = Lanes::start(pairing, 1, orders.service.address());
@@ -89,10 +90,12 @@ pub fn a_short_freeze_harms_nobody(pairing: Pairing, side: Side) {
         for _ in 0..STREAMS {
             threads.spawn(|| assert_eq!(orders.place(&entry, Manner::HalfClose), Ending::Whole));
         }
+        let busy = Busy(&mut lanes);
         wait_until_under_way(&orders);
-        program(&mut lanes, side).freeze();
+        program(busy.0, side).freeze();
         thread::sleep(FROZEN); // the fault itself
-        program(&mut lanes, side).thaw();
+        program(busy.0, side).thaw();
+        orders.hurry();
     });
     orders.assert_none_forbidden(pairing.judged());
     lanes.finish();
@@ -120,9 +123,22 @@ pub fn a_carrier_of_single_bytes(pairing: Pairing) {
     lanes.finish();
 }
 
+/// The programs of streams that may have no end by themselves: they are killed
+/// when the test fails, which would wait for those streams.
+struct Busy<'a>(&'a mut Lanes);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.near.kill();
+            self.0.far.kill();
+        }
+    }
+}
+
 /// A tunnel full of busy streams, to which something happens now.
 struct Scene<'a> {
-    lanes: &'a mut Lanes,
+    busy: Busy<'a>,
     orders: &'a Orders,
     /// Visitors whose streams have ended.
     ended: &'a AtomicUsize,
@@ -147,12 +163,13 @@ fn endless(pairing: Pairing, happen: impl FnOnce(&mut Scene), mend: impl FnOnce(
                 assert_ne!(ending, Ending::Whole, "it was to be endless");
             });
         }
-        wait_until_under_way(&orders);
-        happen(&mut Scene {
-            lanes: &mut lanes,
+        let mut scene = Scene {
+            busy: Busy(&mut lanes),
             orders: &orders,
             ended: &ended,
-        });
+        };
+        wait_until_under_way(&orders);
+        happen(&mut scene);
     });
     let settled = orders.service.settle(PATIENCE);
     assert!(settled.is_ok() || !pairing.judged().1, "{settled:?}");
@@ -164,7 +181,7 @@ fn endless(pairing: Pairing, happen: impl FnOnce(&mut Scene), mend: impl FnOnce(
 
 impl Scene<'_> {
     fn program(&mut self, side: Side) -> &mut Program {
-        program(self.lanes, side)
+        program(self.busy.0, side)
     }
 
     fn expect_ends_of_visitors(&self) {

@@ -41,6 +41,13 @@ impl Orders {
         Self::on(course, upload, download)
     }
 
+    /// Ends the pace.
+    pub fn hurry(&self) {
+        if let Some(pace) = &self.course.pace {
+            pace.lift();
+        }
+    }
+
     fn on(course: Course, upload: u64, download: u64) -> Self {
         let course = Arc::new(course);
         Self {

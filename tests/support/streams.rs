@@ -9,7 +9,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -74,29 +74,41 @@ pub enum Manner {
 /// Bytes of the download that a visitor takes before it stalls or aborts.
 pub const PRELUDE: u64 = 64 * 1024;
 
-/// Bytes per second that all who share it may send.
+/// Bytes per second that all who share it may send, until it is lifted.
 pub struct Pace {
     rate: f64,
-    free_at: Mutex<Instant>,
+    /// `None` when it has been lifted.
+    free_at: Mutex<Option<Instant>>,
+    lifted: Condvar,
 }
 
 impl Pace {
     pub fn new(rate: u64) -> Self {
         Self {
             rate: rate as f64,
-            free_at: Mutex::new(Instant::now()),
+            free_at: Mutex::new(Some(Instant::now())),
+            lifted: Condvar::new(),
         }
     }
 
     /// Waits until so many bytes may be sent.
     pub fn wait(&self, length: usize) {
-        let turn = {
-            let mut free_at = self.free_at.lock().expect("pace");
-            let turn = (*free_at).max(Instant::now());
-            *free_at = turn + Duration::from_secs_f64(length as f64 / self.rate);
-            turn
+        let mut state = self.free_at.lock().expect("pace");
+        let Some(free_at) = state.as_mut() else {
+            return;
         };
-        thread::sleep(turn.saturating_duration_since(Instant::now()));
+        let turn = (*free_at).max(Instant::now());
+        *free_at = turn + Duration::from_secs_f64(length as f64 / self.rate);
+        let left = turn.saturating_duration_since(Instant::now());
+        let waits = |state: &mut Option<Instant>| state.is_some();
+        let waited = self.lifted.wait_timeout_while(state, left, waits);
+        drop(waited.expect("pace"));
+    }
+
+    /// From now on all may send as fast as they can.
+    pub fn lift(&self) {
+        *self.free_at.lock().expect("pace") = None;
+        self.lifted.notify_all();
     }
 }
 
