@@ -54,8 +54,9 @@ impl<'a> Subject<'a> {
         let Some(resolver) = self.resolver else {
             return &[];
         };
+        let source = self.request.source.map(|source| source.ip());
         self.resolved.get_or_init(|| {
-            resolver(name).unwrap_or_else(|e| {
+            resolver(source, name).unwrap_or_else(|e| {
                 debug!("cannot resolve {name} for a routing rule: {e}");
                 Vec::new()
             })
@@ -406,7 +407,7 @@ mod tests {
     fn a_name_is_resolved_once_and_only_for_address_conditions() {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
-        let resolver: Resolver = Box::new(move |_: &Domain| {
+        let resolver: Resolver = Box::new(move |_, _: &Domain| {
             count.fetch_add(1, Ordering::Relaxed);
             Ok(vec![IpAddr::from([192, 0, 2, 1]), [10, 1, 2, 3].into()])
         });
@@ -423,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_name_that_cannot_be_resolved_is_in_no_range() {
-        let resolver: Resolver = Box::new(|_: &Domain| Err(std::io::ErrorKind::NotFound.into()));
+        let resolver: Resolver = Box::new(|_, _: &Domain| Err(std::io::ErrorKind::NotFound.into()));
         let request = to("a.com", 80);
         let subject = Subject::resolving(&request, &resolver);
         assert!(!Condition::Ip(nets(&["0.0.0.0/0", "::/0"])).holds(&subject));

@@ -34,8 +34,9 @@ use balancer::{Balancer, Turn};
 use matching::Subject;
 use turn::during;
 
-/// Finds the addresses of a name; may take as long as the system's resolver.
-pub type Resolver = Box<dyn Fn(&Domain) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+/// Finds the addresses of a name, on behalf of a visitor who comes from there if
+/// that is known; may take as long as the system's resolver.
+pub type Resolver = Box<dyn Fn(Option<IpAddr>, &Domain) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
 /// Why a request without any outbound is refused.
 const NO_OUTBOUND: &str = "there is no outbound";
@@ -313,8 +314,8 @@ fn note_accepted(request: &Request, tag: &str) {
     }
 }
 
-fn ask_the_system(name: &Domain) -> io::Result<Vec<IpAddr>> {
-    let found = tcp::resolve(&Address::Domain(name.clone()), 0)?;
+fn ask_the_system(source: Option<IpAddr>, name: &Domain) -> io::Result<Vec<IpAddr>> {
+    let found = tcp::resolve_for(source, &Address::Domain(name.clone()), 0)?;
     Ok(found.iter().map(|addr| addr.ip()).collect())
 }
 
@@ -322,13 +323,14 @@ fn ask_the_system(name: &Domain) -> io::Result<Vec<IpAddr>> {
 mod tests {
     use std::collections::BTreeSet;
     use std::net::SocketAddr;
+    use std::thread;
 
     use parking_lot::Mutex;
 
     use super::*;
     use crate::limits::SESSION_PIPE;
     use crate::link::{Access, LinkError, pair};
-    use crate::net::Destination;
+    use crate::net::{Destination, Origin};
 
     /// Answers every request with the far end of a fresh link.
     struct Out(&'static str);
@@ -389,7 +391,7 @@ mod tests {
         for tag in ["first", "private", "named"] {
             outbounds.add_handler(Arc::new(Out(tag))).unwrap();
         }
-        let resolver: Resolver = Box::new(|name: &Domain| match name.as_str() {
+        let resolver: Resolver = Box::new(|_, name: &Domain| match name.as_str() {
             "far.com" => Ok(vec![IpAddr::from([192, 0, 2, 1])]),
             "gone.com" => Err(io::ErrorKind::NotFound.into()),
             _ => Ok(vec![IpAddr::from([10, 0, 0, 1])]),
@@ -529,6 +531,30 @@ mod tests {
             .add_handler(Arc::new(Out("named")))
             .unwrap();
         assert_eq!(picked(&router, "localhost"), "named");
+    }
+
+    /// As many look-ups as a source may have keep its next one waiting, and
+    /// nobody else's.
+    #[test]
+    fn names_are_looked_up_in_turn_with_others_of_their_source() {
+        let rules = vec![rule("named", vec![loopback()])];
+        let router = Router {
+            resolver: Box::new(ask_the_system),
+            ..router(DomainStrategy::IpOnDemand, rules)
+        };
+        let picked_from = |source: IpAddr| {
+            let request = to("localhost").coming_from(Origin::new((source, 5).into(), None));
+            router.pick(&request).unwrap().tag().to_owned()
+        };
+        let [busy, other] = [1, 2].map(|n| IpAddr::from([198, 51, 100, n]));
+        let held = tcp::LOOKUP_TURNS.take_all_of(busy);
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| picked_from(busy));
+            assert_eq!(picked_from(other), "named");
+            tcp::LOOKUP_TURNS.expect_waiting(busy);
+            drop(held);
+            assert_eq!(waits.join().unwrap(), "named");
+        });
     }
 
     fn loopback() -> Condition {

@@ -25,6 +25,8 @@ pub use idle::{Idle, IdleTimes};
 pub use listen::listen;
 pub use options::ServerLimits;
 pub use reader::TcpReader;
+#[cfg(test)]
+pub(crate) use resolve::TURNS as LOOKUP_TURNS;
 pub use resolve::{resolve, resolve_for};
 pub use server::{Seat, Server, Visitor};
 pub(crate) use socket::poll_for;

@@ -10,6 +10,10 @@ use crate::limits::{LOOKUP_WAIT, LOOKUPS, LOOKUPS_PER_SOURCE, MAX_ADDRESSES};
 use crate::net::Address;
 use crate::sync::spawn;
 
+/// Whose turn it is to ask.
+pub(crate) static TURNS: LazyLock<Arc<Turns>> =
+    LazyLock::new(|| Turns::new(LOOKUPS, LOOKUPS_PER_SOURCE));
+
 /// The socket addresses of a host, by the system's resolver:
 /// [`MAX_ADDRESSES`] at the most.
 ///
@@ -37,7 +41,6 @@ pub fn resolve_for(
     address: &Address,
     port: u16,
 ) -> io::Result<Vec<SocketAddr>> {
-    static TURNS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(LOOKUPS, LOOKUPS_PER_SOURCE));
     match address {
         Address::Ip(ip) => Ok(vec![SocketAddr::new(*ip, port)]),
         Address::Domain(name) => {

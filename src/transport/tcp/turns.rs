@@ -11,7 +11,7 @@ use crate::sync::{Quota, Share};
 /// A bound on how much of something goes on at once: in all, and for one
 /// source. More waits for its turn, and what a source has beyond its own bound
 /// takes no turn from others.
-pub(super) struct Turns {
+pub(crate) struct Turns {
     all: Arc<Quota>,
     of_source: usize,
     sources: Mutex<HashMap<IpAddr, Arc<OfSource>>>,
@@ -26,7 +26,7 @@ struct OfSource {
 }
 
 /// What goes on until this is dropped.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     _place: Option<Place>,
     _share: Share,
 }
@@ -114,6 +114,22 @@ impl Turns {
     /// How many go on.
     pub(super) fn taken(&self) -> usize {
         self.all.taken()
+    }
+
+    /// All turns that `source` may have at once, while it has none.
+    pub(crate) fn take_all_of(self: &Arc<Self>, source: IpAddr) -> Vec<Turn> {
+        let turns = (0..self.of_source).map(|_| self.take(Some(source), Duration::ZERO));
+        turns.collect::<Option<_>>().unwrap()
+    }
+
+    /// Waits until somebody of `source`, which has all its turns, waits for one.
+    pub(crate) fn expect_waiting(&self, source: IpAddr) {
+        let deadline = Instant::now() + crate::limits::JOIN_DEADLINE;
+        let among = || Arc::strong_count(&self.sources.lock()[&source]) - 1; // the table's
+        while among() <= self.of_source {
+            assert!(Instant::now() < deadline, "nobody waits");
+            std::thread::yield_now();
+        }
     }
 }
 
