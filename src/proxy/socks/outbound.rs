@@ -11,7 +11,7 @@ use crate::net::{Address, Destination, Network};
 use crate::proxy::ProxyError;
 use crate::proxy::servers::Servers;
 use crate::transport::stream::{Dialer, Handshake};
-use crate::transport::tcp::{Idle, resolve};
+use crate::transport::tcp::{Idle, resolve_for};
 use crate::transport::udp;
 
 /// The way out through SOCKS5 servers (section 3.2), in turn; one that cannot
@@ -61,6 +61,7 @@ impl link::Outbound for Outbound {
         let session = Session {
             outbound: self,
             peer: Handshake::new(connection),
+            source: request.source.map(|source| source.ip()),
         };
         match request.target.network {
             Network::Tcp => session.open_stream(server, &request.target),
@@ -73,6 +74,8 @@ impl link::Outbound for Outbound {
 struct Session<'a> {
     outbound: &'a Outbound,
     peer: Handshake,
+    /// On whose behalf.
+    source: Option<IpAddr>,
 }
 
 impl Session<'_> {
@@ -102,7 +105,7 @@ impl Session<'_> {
 
     /// A server that names no address means its own.
     fn relay_addr(&self, (address, port): Bound) -> io::Result<SocketAddr> {
-        match resolve(&address, port)?.first() {
+        match resolve_for(self.source, &address, port)?.first() {
             Some(found) if !found.ip().is_unspecified() => Ok(*found),
             _ => {
                 let server = self.peer.connection().peer_addr()?;
