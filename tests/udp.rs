@@ -495,6 +495,101 @@ mod flows {
         assert_no_threads("ul");
     }
 
+    /// Odd targets answer, even ones do not. All are ended by a reset, and then
+    /// tell so.
+    fn half_deaf(ends: Sender<u16>) -> impl Fn(Destination, Link) -> Result<(), DispatchError> {
+        move |to, mut link| loop {
+            match link.reader.read() {
+                Ok(Some(_)) if to.port % 2 == 1 => link.writer.try_write(b"yes").map(drop)?,
+                Ok(Some(_)) => {}
+                outcome => {
+                    assert!(matches!(outcome, Err(LinkError::Reset)), "{outcome:?}");
+                    let _ = ends.send(to.port);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Whoever sends under forged addresses cannot keep others out: what nobody
+    /// answers gives way, and only that.
+    #[test]
+    fn the_oldest_flow_without_an_answer_gives_way() {
+        let limits = FlowLimits {
+            flows: 3,
+            answer: Duration::ZERO,
+            ..FlowLimits::default()
+        };
+        let (tell, ends) = unbounded();
+        let flows = start("um", &system_idle(), limits, half_deaf(tell));
+        let visitor = visitor(&flows);
+        assert_eq!(ask(&visitor, &[1]), b"re:yes");
+        for deaf in [2, 4] {
+            visitor.send(&[deaf]).unwrap();
+        }
+        for (next, cut) in [(3, 2), (5, 4)] {
+            assert_eq!(ask(&visitor, &[next]), b"re:yes");
+            assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), cut);
+        }
+        visitor.send(&[6]).unwrap();
+        eventually("all have been answered, and stay", || {
+            flows.stats().refused == 1
+        });
+        for answered in [1, 3, 5] {
+            assert_eq!(ask(&visitor, &[answered]), b"re:yes");
+        }
+        let stats = flows.stats();
+        assert_eq!((stats.opened, stats.cut, stats.refused), (5, 2, 1));
+        flows.close();
+        assert_no_threads("um");
+    }
+
+    #[test]
+    fn a_flow_has_its_time_to_be_answered() {
+        let limits = FlowLimits {
+            flows: 1,
+            answer: 60 * PATIENCE,
+            ..FlowLimits::default()
+        };
+        let (tell, _ends) = unbounded();
+        let flows = start("un", &system_idle(), limits, half_deaf(tell));
+        let visitor = visitor(&flows);
+        visitor.send(&[2]).unwrap();
+        visitor.send(&[1]).unwrap();
+        eventually("there is no room", || flows.stats().refused == 1);
+        assert_eq!((flows.live(), flows.stats().cut), (1, 0));
+    }
+
+    /// Cut flows leave their places, of their source too, but not more threads
+    /// than there are places.
+    #[test]
+    fn threads_of_flows_that_were_cut_are_bounded() {
+        let limits = FlowLimits {
+            flows: 2,
+            flows_per_source: 3,
+            answer: Duration::ZERO,
+            ..FlowLimits::default()
+        };
+        let (give, links) = unbounded();
+        let release = Arc::new(Done::new());
+        let serve = hold(give, release.clone());
+        let flows = start("uo", &system_idle(), limits, move |_, link| serve(link));
+        let visitor = visitor(&flows);
+        for target in 1..=5 {
+            visitor.send(&[target]).unwrap();
+        }
+        eventually("the last is refused", || flows.stats().refused == 1);
+        assert_eq!((flows.live(), flows.stats().cut), (4, 2));
+        release.signal();
+        drop(links);
+        eventually("all have ended", || flows.live() == 0);
+        for target in 1..=2 {
+            visitor.send(&[target]).unwrap();
+        }
+        eventually("there is room again", || flows.stats().opened == 6);
+        assert_eq!((flows.stats().refused, flows.stats().cut), (1, 2));
+    }
+
     #[test]
     fn a_full_queue_drops_the_newest_and_holds_nobody_up() {
         let (give, links) = unbounded();

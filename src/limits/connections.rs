@@ -71,8 +71,14 @@ pub const HALF_OPEN_IDLE: Duration = Duration::from_secs(1);
 /// Datagram flow without a packet either way.
 pub const UDP_IDLE: Duration = Duration::from_secs(60);
 
-/// Datagram flows of one inbound at once.
+/// Datagram flows of one inbound at once. With one more the oldest is cut that
+/// was never answered, for it may be of a source that was forged.
 pub const UDP_FLOWS: usize = 1_024;
+
+/// How long each of them may at least wait for its first answer: longer than a
+/// way around the world and back. It also bounds how many flows forged sources
+/// make begin, each of which costs threads and lines in the logs.
+pub const UDP_ANSWER: Duration = Duration::from_secs(1);
 
 /// The same from one source: not all, so that no source takes every place.
 pub const UDP_FLOWS_PER_SOURCE: usize = UDP_FLOWS / 4 * 3;

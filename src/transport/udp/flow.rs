@@ -1,6 +1,6 @@
 //! One flow of a [`Flows`](super::Flows), and the table of all of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -26,15 +26,21 @@ pub(super) struct Key {
 /// The flows that take datagrams, and the count of those that have a thread.
 ///
 /// A flow that has ended leaves `by_key` at once, so that its visitor can have
-/// a new one; it counts until its thread has ended too.
+/// a new one; it keeps its place until its thread has ended too. One that is cut
+/// gives its place away at once.
 #[derive(Default)]
 pub(super) struct Table {
     stopped: bool,
     closed: bool,
-    threads: usize,
+    places: usize,
     sources: HashMap<IpAddr, usize>,
     next: u64,
     by_key: HashMap<Key, Arc<Flow>>,
+    /// Those of `by_key` whose target has sent nothing yet, by number, which is
+    /// by age.
+    unanswered: BTreeMap<u64, Arc<Flow>>,
+    /// Those that were cut and whose threads have not ended yet.
+    cut: HashSet<u64>,
 }
 
 /// Why a flow was not made.
@@ -50,22 +56,43 @@ impl Table {
         self.by_key.get(key).cloned()
     }
 
-    /// A number for a new flow, which counts from now on.
-    pub(super) fn admit(&mut self, of: SocketAddr, limits: &FlowLimits) -> Result<u64, Refused> {
+    /// A number for a new flow, which has a place from now on, and the flow
+    /// that is to be reset because it had that place.
+    pub(super) fn admit(
+        &mut self,
+        of: SocketAddr,
+        limits: &FlowLimits,
+    ) -> Result<(u64, Option<Arc<Flow>>), Refused> {
         if self.closed || self.stopped {
             return Err(Refused::Closed);
         }
-        if self.threads >= limits.flows {
-            return Err(Refused::Full);
-        }
-        let here = self.sources.entry(source_of(of.ip())).or_default();
-        if *here >= limits.flows_per_source {
+        let source = source_of(of.ip());
+        let here = self.sources.get(&source).copied().unwrap_or_default();
+        if here >= limits.flows_per_source {
             return Err(Refused::OfSource);
         }
-        *here += 1;
-        self.threads += 1;
+        let cut = match self.places < limits.flows {
+            true => None,
+            false => Some(self.cut_oldest(limits).ok_or(Refused::Full)?),
+        };
+        *self.sources.entry(source).or_default() += 1;
+        self.places += 1;
         self.next += 1;
-        Ok(self.next)
+        Ok((self.next, cut))
+    }
+
+    /// Takes its place from the flow that has been without an answer for
+    /// longest, if that is long enough. No more threads are left to end than
+    /// there are places.
+    fn cut_oldest(&mut self, limits: &FlowLimits) -> Option<Arc<Flow>> {
+        let oldest = self.unanswered.values().next()?.clone();
+        if oldest.began.elapsed() < limits.answer || self.cut.len() >= limits.flows {
+            return None;
+        }
+        self.unlist(&oldest);
+        self.give_place_back(oldest.key.source);
+        self.cut.insert(oldest.id);
+        Some(oldest)
     }
 
     /// Lets `flow` take datagrams, unless all of them have been ended.
@@ -74,12 +101,19 @@ impl Table {
             return Err(Refused::Closed);
         }
         self.by_key.insert(flow.key.clone(), flow.clone());
+        self.unanswered.insert(flow.id, flow.clone());
         Ok(())
     }
 
     /// An admitted flow's thread has ended, or was never started.
-    pub(super) fn forget_thread(&mut self, of: SocketAddr) {
-        self.threads -= 1;
+    pub(super) fn forget_thread(&mut self, flow: &Flow) {
+        if !self.cut.remove(&flow.id) {
+            self.give_place_back(flow.key.source);
+        }
+    }
+
+    fn give_place_back(&mut self, of: SocketAddr) {
+        self.places -= 1;
         let source = source_of(of.ip());
         if let Some(here) = self.sources.get_mut(&source) {
             *here -= 1;
@@ -91,6 +125,7 @@ impl Table {
 
     /// Returns the flow, to be dropped without the lock.
     fn unlist(&mut self, flow: &Flow) -> Option<Arc<Flow>> {
+        self.unanswered.remove(&flow.id);
         let listed = self.by_key.get(&flow.key)?;
         match listed.id == flow.id {
             true => self.by_key.remove(&flow.key),
@@ -101,11 +136,12 @@ impl Table {
     /// Refuses all others from now on, and returns those that are there.
     pub(super) fn close(&mut self) -> Vec<Arc<Flow>> {
         self.closed = true;
+        self.unanswered.clear();
         self.by_key.drain().map(|(_, flow)| flow).collect()
     }
 
     pub(super) fn threads(&self) -> usize {
-        self.threads
+        self.places + self.cut.len()
     }
 
     /// Refuses new flows from now on; those that are there go on.
@@ -125,10 +161,13 @@ impl Table {
 pub(super) struct Flow {
     id: u64,
     key: Key,
+    began: Instant,
     server: Weak<Shared>,
     queue: PipeWriter,
     /// In front of each reply.
     header: Vec<u8>,
+    /// The target has sent something.
+    answered: AtomicBool,
     /// Replies are no longer wanted; by force or not.
     ended: AtomicBool,
     activity: Activity,
@@ -146,15 +185,18 @@ impl Flow {
         server: &Arc<Shared>,
     ) -> (Arc<Self>, PipeReader) {
         let (reader, writer) = pipe(queue);
+        let now = Instant::now();
         let flow = Self {
             id,
             key,
+            began: now,
             server: Arc::downgrade(server),
             queue: writer,
             header,
+            answered: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             activity: Activity::default(),
-            moved: Lately::new(Instant::now()),
+            moved: Lately::new(now),
             watch: OnceLock::new(),
         };
         (Arc::new(flow), reader)
@@ -224,6 +266,9 @@ impl Flow {
             return Err(LinkError::Reset);
         }
         let server = self.server.upgrade().ok_or(LinkError::Reset)?;
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            server.table.lock().unanswered.remove(&self.id);
+        }
         match send_to(&server.socket, data, self.key.source, wait)? {
             Sent::Whole => self.packet_moves(),
             Sent::Dropped => server.counters.unsent.add_one(),

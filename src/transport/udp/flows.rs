@@ -50,8 +50,10 @@ pub enum Seat<'a> {
 ///
 /// The receiving thread waits for no flow: a datagram that finds its flow's
 /// queue full is dropped. A flow without a packet either way for
-/// [`UDP_IDLE`](crate::limits::UDP_IDLE) ends. Closing this, or dropping it,
-/// ends all flows and waits for their threads.
+/// [`UDP_IDLE`](crate::limits::UDP_IDLE) ends. Sources of datagrams can be
+/// forged, so where there are too many flows one that was never answered gives
+/// way; those that were stay. Closing this, or dropping it, ends all flows and
+/// waits for their threads.
 pub struct Flows {
     shared: Arc<Shared>,
     port: Arc<Port>,
@@ -67,6 +69,7 @@ pub(super) struct Shared {
     crew: Crew,
     failures: Complaints,
     refusals: Complaints,
+    cuts: Complaints,
     pub(super) table: Mutex<Table>,
     pub(super) counters: Counters,
 }
@@ -132,6 +135,7 @@ impl Flows {
             crew: Crew::new(),
             failures: Complaints::new(),
             refusals: Complaints::rare(),
+            cuts: Complaints::rare(),
             table: Mutex::default(),
             counters: Counters::default(),
         });
@@ -270,12 +274,25 @@ impl Shared {
     }
 
     fn open(self: &Arc<Self>, key: Key) -> Result<(FlowThread, Link), OpenError> {
-        let id = self.table.lock().admit(key.source, &self.limits)?;
+        let (id, cut) = self.table.lock().admit(key.source, &self.limits)?;
+        if let Some(cut) = cut {
+            self.cut(&cut);
+        }
         let header = self.service.reply_header(&key.target);
         let (flow, queue) = Flow::new(id, key, header, self.limits.queue, self);
         let link = flow.link(queue);
         let server = self.clone();
         Ok((FlowThread { server, flow }, link))
+    }
+
+    /// Ends a flow whose place another one has.
+    fn cut(&self, flow: &Flow) {
+        flow.reset();
+        self.counters.cut.add_one();
+        if let Some(unsaid) = self.cuts.turn() {
+            let (tag, source) = (&self.tag, plain(flow.key().source));
+            info!("[{tag}] too many flows: the oldest unanswered, of {source}, is cut{unsaid}");
+        }
     }
 
     fn start_flow(&self, thread: FlowThread, link: Link) -> Result<(), OpenError> {
@@ -357,9 +374,6 @@ impl FlowThread {
 impl Drop for FlowThread {
     fn drop(&mut self) {
         self.flow.reset();
-        self.server
-            .table
-            .lock()
-            .forget_thread(self.flow.key().source);
+        self.server.table.lock().forget_thread(&self.flow);
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct FlowStats {
     /// Flows that were made.
     pub opened: u64,
+    /// Flows that were cut, unanswered, so that another could be made.
+    pub cut: u64,
     /// Datagrams that went into their flow's queue.
     pub taken: u64,
     /// Datagrams for which no flow could be made.
@@ -21,6 +23,7 @@ pub struct FlowStats {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) opened: Counter,
+    pub(super) cut: Counter,
     pub(super) taken: Counter,
     pub(super) refused: Counter,
     pub(super) malformed: Counter,
@@ -32,6 +35,7 @@ impl Counters {
     pub(super) fn read(&self) -> FlowStats {
         FlowStats {
             opened: self.opened.get(),
+            cut: self.cut.get(),
             taken: self.taken.get(),
             refused: self.refused.get(),
             malformed: self.malformed.get(),
