@@ -47,9 +47,10 @@ pub const MAX_HANDSHAKE: usize = 4_096;
 /// thread or two.
 pub const CONNECTIONS: usize = 8_192;
 
-/// Connections of one listener from one source at once: not all, so that no
-/// source takes every place. Many may hide behind one address.
-pub const CONNECTIONS_PER_SOURCE: usize = CONNECTIONS / 4 * 3;
+/// Connections of one listener from one source at once: so many that no source
+/// takes every place, nor, with two threads for each, all of
+/// [`MAX_THREADS`](super::MAX_THREADS). Many may hide behind one address.
+pub const CONNECTIONS_PER_SOURCE: usize = CONNECTIONS / 8 * 5;
 
 /// Connections of one listener that are in their handshake. With one more the
 /// oldest of them is cut: whoever is honest is done in a moment.

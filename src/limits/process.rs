@@ -36,7 +36,9 @@ pub const SPARE_THREADS: usize = 64;
 pub const SPARE_TIME: Duration = Duration::from_secs(3);
 
 /// Threads at once in this process, where the system allows as many: a spawn
-/// beyond fails.
+/// beyond fails. One source's connections to a listener,
+/// [`CONNECTIONS_PER_SOURCE`](super::CONNECTIONS_PER_SOURCE), leave a part of them
+/// to others.
 pub const MAX_THREADS: usize = 12_000;
 
 /// Threads that are tried in any case, whatever the system's limits say.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use muxcool::limits::{MAX_HANDSHAKE, OWN_ROUNDS};
+use muxcool::limits::{
+    CONNECTIONS, CONNECTIONS_PER_SOURCE, MAX_HANDSHAKE, MAX_THREADS, OWN_ROUNDS,
+};
 use muxcool::link::{DispatchError, Dispatcher, Link, Outbound, Request};
 use muxcool::net::Address;
 use muxcool::proxy::{Inbound, InboundContext, ProxyError, dokodemo, http, socks};
@@ -99,6 +101,10 @@ fn echo(peer: &mut Peer) {
     peer.send(b"hello");
     peer.expect(b"hello");
 }
+
+/// Of places and of threads one source leaves an eighth to others.
+const _: () = assert!(CONNECTIONS_PER_SOURCE <= CONNECTIONS / 8 * 7);
+const _: () = assert!(2 * CONNECTIONS_PER_SOURCE <= MAX_THREADS / 8 * 7);
 
 #[test]
 fn connections_beyond_the_bound_are_closed_and_the_others_stay() {
