@@ -215,3 +215,58 @@ impl Drop for App {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, TcpListener};
+
+    use serde_json::json;
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::config;
+    use crate::limits::JOIN_DEADLINE;
+    use crate::transport::tcp::{DIAL_TURNS, DialOptions, LOOKUP_TURNS, dial};
+
+    /// Where a visitor comes from is known to the inbound, and matters where
+    /// freedom looks a name up and dials.
+    #[test]
+    fn a_visitor_takes_turns_with_others_of_its_source() {
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        SockRef::from(&service)
+            .set_read_timeout(Some(JOIN_DEADLINE))
+            .unwrap();
+        let door = json!({
+            "address": "localhost", "port": service.local_addr().unwrap().port(),
+        });
+        let text = json!({
+            "log": { "access": "none" },
+            "inbounds": [{
+                "tag": "in", "listen": "127.0.0.1", "port": 0,
+                "protocol": "dokodemo-door", "settings": door,
+            }],
+            "outbounds": [{
+                "protocol": "freedom", "settings": { "domainStrategy": "UseIPv4" },
+            }],
+        });
+        let plan = config::parse("test", &text.to_string()).unwrap();
+        let app = App::start(plan).unwrap();
+        let visit = |from| {
+            let options = DialOptions {
+                local: Some(from),
+                ..DialOptions::default()
+            };
+            dial(&app.local_addrs("in"), &options).unwrap()
+        };
+        let [busy, other] = [2, 3].map(|n| IpAddr::from([127, 0, 0, n]));
+        for turns in [&LOOKUP_TURNS, &DIAL_TURNS] {
+            let held = turns.take_all_of(busy);
+            let _waits = visit(busy);
+            turns.expect_waiting(busy);
+            let _served = visit(other);
+            service.accept().unwrap();
+            drop(held);
+            service.accept().unwrap();
+        }
+    }
+}

@@ -9,6 +9,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use super::turns::Turns;
 use crate::limits::{DIAL_TIMEOUT, DIALS, DIALS_PER_SOURCE, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
 
+/// Whose turn it is to dial.
+pub(crate) static TURNS: LazyLock<Arc<Turns>> =
+    LazyLock::new(|| Turns::new(DIALS, DIALS_PER_SOURCE));
+
 /// How to dial.
 #[derive(Debug, Clone)]
 pub struct DialOptions {
@@ -42,7 +46,6 @@ impl Default for DialOptions {
 /// # Errors
 /// That of the last attempt, or [`io::ErrorKind::TimedOut`] without a turn.
 pub fn dial(targets: &[SocketAddr], options: &DialOptions) -> io::Result<TcpStream> {
-    static TURNS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(DIALS, DIALS_PER_SOURCE));
     dial_in_turn(&TURNS, targets, options)
 }
 

@@ -25,9 +25,9 @@ pub use idle::{Idle, IdleTimes};
 pub use listen::listen;
 pub use options::ServerLimits;
 pub use reader::TcpReader;
-#[cfg(test)]
-pub(crate) use resolve::TURNS as LOOKUP_TURNS;
 pub use resolve::{resolve, resolve_for};
 pub use server::{Seat, Server, Visitor};
 pub(crate) use socket::poll_for;
 pub use writer::TcpWriter;
+#[cfg(test)]
+pub(crate) use {dial::TURNS as DIAL_TURNS, resolve::TURNS as LOOKUP_TURNS};

@@ -116,10 +116,14 @@ impl Turns {
         self.all.taken()
     }
 
-    /// All turns that `source` may have at once, while it has none.
-    pub(crate) fn take_all_of(self: &Arc<Self>, source: IpAddr) -> Vec<Turn> {
-        let turns = (0..self.of_source).map(|_| self.take(Some(source), Duration::ZERO));
-        turns.collect::<Option<_>>().unwrap()
+    /// All turns that `source` may have at once, as soon as it has none. One
+    /// test at a time: those of two sources are more than there are.
+    pub(crate) fn take_all_of(self: &Arc<Self>, source: IpAddr) -> impl Sized {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock();
+        let one = |_| self.take(Some(source), crate::limits::JOIN_DEADLINE);
+        let all = (0..self.of_source).map(one).collect::<Option<Vec<_>>>();
+        (all.unwrap(), alone)
     }
 
     /// Waits until somebody of `source`, which has all its turns, waits for one.
