@@ -261,14 +261,20 @@ impl Flow {
         drop(unlisted);
     }
 
+    /// From now on it gives way to no other.
+    fn note_answer(&self, server: &Shared) {
+        // A plain load first: the line stays shared while nothing changes.
+        if !self.answered.load(Ordering::Relaxed) && !self.answered.swap(true, Ordering::Relaxed) {
+            server.table.lock().unanswered.remove(&self.id);
+        }
+    }
+
     fn reply(&self, data: &[u8], wait: Wait) -> Result<(), LinkError> {
         if self.ended.load(Ordering::SeqCst) {
             return Err(LinkError::Reset);
         }
         let server = self.server.upgrade().ok_or(LinkError::Reset)?;
-        if !self.answered.swap(true, Ordering::Relaxed) {
-            server.table.lock().unanswered.remove(&self.id);
-        }
+        self.note_answer(&server);
         match send_to(&server.socket, data, self.key.source, wait)? {
             Sent::Whole => self.packet_moves(),
             Sent::Dropped => server.counters.unsent.add_one(),
