@@ -1,5 +1,7 @@
 //! SOCKS and dokodemo-door, inbound and outbound, over loopback.
 
+mod loopback;
+
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use loopback::{PATIENCE, Target, closed_port};
 use muxcool::buf::Buf;
 use muxcool::link::{DispatchError, Dispatcher, Link, LinkError, Outbound as _, Request, relay};
 use muxcool::net::{Address, Destination, Network};
@@ -16,9 +19,7 @@ use muxcool::sync::Timer;
 use muxcool::transport::stream::Connection;
 use muxcool::transport::tcp::{DialOptions, Idle, IdleTimes, Server, dial, listen, split};
 use muxcool::transport::udp::{self, Flows};
-use socket2::{Domain, Socket, Type};
 
-const PATIENCE: Duration = Duration::from_secs(10);
 /// A name that the test's dispatcher knows as loopback.
 const NAME: &str = "echo.test";
 
@@ -197,24 +198,6 @@ fn with_passwords() -> socks::InboundOptions {
     }
 }
 
-/// A server that sends back what it gets, and the end. Its thread ends with
-/// the test process.
-fn tcp_echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let local = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            std::thread::spawn(move || {
-                let mut from = stream.try_clone().unwrap();
-                let _ = std::io::copy(&mut from, &mut stream);
-                let _ = stream.shutdown(Shutdown::Write);
-            });
-        }
-    });
-    local
-}
-
 fn udp_echo() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let local = socket.local_addr().unwrap();
@@ -225,17 +208,6 @@ fn udp_echo() -> SocketAddr {
         }
     });
     local
-}
-
-/// A port of loopback where nobody listens. It stays taken, for it is one of
-/// those that other tests are given.
-fn closed_port() -> u16 {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    socket.bind(&any.into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    std::mem::forget(socket);
-    address.port()
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -408,7 +380,7 @@ mod inbound {
     #[test]
     fn everything_may_come_in_one_segment() {
         let server = start_socks("sc", &with_passwords());
-        let echo = tcp_echo();
+        let echo = Target::echo();
         let mut stream = server.connect();
         let request = request_5(1, &by_name(NAME), echo.port());
         // The password message's version is not looked at.
@@ -434,7 +406,7 @@ mod inbound {
     #[test]
     fn streams_are_opened_by_all_the_ways_of_asking() {
         let server = start_socks("sd", &open_to_all());
-        let echo = tcp_echo();
+        let echo = Target::echo();
         let port = echo.port().to_be_bytes();
         let hello: &[u8] = &[5, 1, 0];
         let answer_5 = concat(&[&[5, 0], &reply_naming(server.addr())]);
@@ -516,7 +488,7 @@ mod inbound {
     #[test]
     fn answers_may_be_awaited_one_by_one() {
         let server = start_socks("se", &with_passwords());
-        let echo = tcp_echo();
+        let echo = Target::echo();
         let mut stream = server.connect();
         let request = request_5(1, &BY_IP, echo.port());
         let reply = reply_naming(server.addr());
@@ -538,7 +510,7 @@ mod inbound {
     fn a_target_that_refuses_shows_as_success_and_then_a_reset() {
         let server = start_socks("sf", &open_to_all());
         let mut stream = server.connect();
-        let request = request_5(1, &BY_IP, closed_port());
+        let request = request_5(1, &BY_IP, closed_port().port());
         stream.write_all(&concat(&[&[5, 1, 0], &request])).unwrap();
         let expected = concat(&[&[5, 0], &reply_naming(server.addr())]);
         assert_eq!(read_exactly(&mut stream, expected.len()), expected);
@@ -628,7 +600,7 @@ mod inbound {
         let server = socks_on("sn", "0.0.0.0", &with_udp(), PATIENCE);
         let port = server.addr().port();
         let mut stream = connect_from(Ipv4Addr::LOCALHOST.into(), port);
-        let request = request_5(1, &BY_IP, tcp_echo().port());
+        let request = request_5(1, &BY_IP, Target::echo().port());
         stream.write_all(&concat(&[&[5, 1, 0], &request])).unwrap();
         let named = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
         let answer = concat(&[&[5, 0], &reply_naming(named)]);
@@ -649,7 +621,7 @@ mod inbound {
     #[test]
     fn an_ipv6_listener_names_itself_so() {
         let server = socks_on("sl", "::1", &with_udp(), PATIENCE);
-        let echo = tcp_echo();
+        let echo = Target::echo();
         for (command, port) in [(1, echo.port()), (3, 0)] {
             let mut stream = server.connect();
             let request = request_5(command, &BY_IP, port);
@@ -662,7 +634,7 @@ mod inbound {
     #[test]
     fn closing_ends_every_connection_and_joins_all_threads() {
         let server = start_socks("sm", &with_udp());
-        let echo = tcp_echo();
+        let echo = Target::echo();
         let mut streams = Vec::new();
         for (command, port) in [(1, echo.port()), (3, 0)] {
             let mut stream = server.connect();
@@ -844,7 +816,7 @@ mod outbound {
 
     #[test]
     fn streams_go_through_our_own_inbound() {
-        let echo = tcp_echo();
+        let echo = Target::echo();
         let cases = [
             (start_socks("oa", &open_to_all()), None),
             (start_socks("ob", &with_passwords()), Some("ann")),
@@ -916,12 +888,12 @@ mod outbound {
 
     #[test]
     fn servers_take_turns_and_one_that_is_down_is_passed_over() {
-        let echo = tcp_echo();
+        let echo = Target::echo();
         let (one, two) = (
             start_socks("og", &open_to_all()),
             start_socks("oh", &open_to_all()),
         );
-        let down = SocketAddr::from((Ipv4Addr::LOCALHOST, closed_port()));
+        let down = closed_port();
         let both = outbound(
             vec![server(one.addr(), &[]), server(two.addr(), &[])],
             PATIENCE,
