@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::buf::Buf;
 use crate::limits::{BUFFER_CLASSES, PIPE_SLOTS};
+use crate::sync::deadline_in;
 use crate::sync::shim::atomic::{AtomicBool, Ordering};
 use crate::sync::shim::{Condvar, MutexGuard, Receiver, Sender, bounded};
 
@@ -115,7 +116,7 @@ impl Shared {
     ) -> Result<(), PipeError> {
         let buf = buf.compact();
         let charge = self.charge(&buf);
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = limit.map(deadline_in);
         self.room
             .enter(charge, turn, deadline, &|| self.end_reason())?;
         self.queue(buf, charge).map_err(|(reason, _)| reason)?;
@@ -274,7 +275,7 @@ impl PipeReader {
     /// # Errors
     /// [`PipeError::Interrupted`], [`PipeError::TimedOut`].
     pub fn read_timeout(&self, wait: Duration) -> Result<Option<Buf>, PipeError> {
-        self.shared.read(Instant::now().checked_add(wait))
+        self.shared.read(Some(deadline_in(wait)))
     }
 
     /// As [`read`](Self::read), without waiting.

@@ -17,3 +17,5 @@ mod server;
 mod tasks;
 #[path = "links/tcp.rs"]
 mod tcp;
+#[path = "links/unbounded.rs"]
+mod unbounded;

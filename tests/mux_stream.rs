@@ -212,6 +212,34 @@ fn reads_time_out_and_the_stream_stays_usable() {
 }
 
 #[test]
+fn a_stream_with_all_the_time_waits_for_what_comes() {
+    let _scene = scene();
+    let carrier = Carrier::new();
+    let (near, far) = carrier.session(tcp());
+    for stream in [&near, &far] {
+        stream.set_read_timeout(Some(Duration::MAX)).unwrap();
+        stream.set_write_timeout(Some(Duration::MAX)).unwrap();
+    }
+    let data = keyed(1, 0, PARKED_PER_SESSION + 1024 * 1024);
+    let len = data.len();
+    let builder = std::thread::Builder::new().name("writes-for-ever".into());
+    let writing = builder.spawn(move || {
+        (&near).write_all(&data).unwrap();
+        (near, data)
+    });
+    wait_until_asleep("writes-for-ever", 1);
+    let read = read_exact(&far, len);
+    let (near, data) = writing.unwrap().join().unwrap();
+    assert!(read == data);
+    let builder = std::thread::Builder::new().name("reads-for-ever".into());
+    let reading = builder.spawn(move || read_exact(&near, 4));
+    wait_until_asleep("reads-for-ever", 1);
+    (&far).write_all(b"late").unwrap();
+    assert_eq!(reading.unwrap().join().unwrap(), b"late");
+    carrier.close();
+}
+
+#[test]
 fn writes_time_out_when_the_carrier_stands_still() {
     let _scene = scene();
     let wire = wire(Spec {

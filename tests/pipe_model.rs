@@ -758,6 +758,60 @@ fn a_blocked_reader_is_woken() {
     }
 }
 
+/// What did not find room in time is not queued later, either.
+#[test]
+fn a_timed_wait_ends_in_time_and_leaves_nothing_behind() {
+    let (reader, writer) = pipe(0);
+    let moment = Duration::from_millis(1);
+    assert!(matches!(
+        reader.read_timeout(moment),
+        Err(PipeError::TimedOut)
+    ));
+    let write = |payload: &[u8]| writer.write_timeout(Buf::copy_of(payload), moment);
+    assert_eq!(write(b"fits"), Ok(()));
+    assert_eq!(write(b"lost"), Err(PipeError::TimedOut));
+    let read = |wait| {
+        reader
+            .read_timeout(wait)
+            .map(|buf| buf.map(|buf| buf.as_slice().to_vec()))
+    };
+    assert_eq!(read(PATIENCE), Ok(Some(b"fits".to_vec())));
+    assert_eq!(write(b"next"), Ok(()));
+    writer.close();
+    assert_eq!(read(PATIENCE), Ok(Some(b"next".to_vec())));
+    assert_eq!(read(PATIENCE), Ok(None));
+}
+
+/// Tells what `body` returns, which at first has to wait.
+fn waiting<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Receiver<T> {
+    let (tell, told) = bounded(1);
+    let run = move || tell.send(body());
+    thread::Builder::new().name(name.into()).spawn(run).unwrap();
+    wait_until_asleep(name, 1);
+    told
+}
+
+#[test]
+fn whoever_has_all_the_time_waits_for_what_comes() {
+    let (reader, writer) = pipe(0);
+    writer.write(Buf::copy_of(b"first")).unwrap();
+    let clone = writer.clone();
+    let written = waiting("writes-for-ever", move || {
+        clone.write_timeout(Buf::copy_of(b"second"), Duration::MAX)
+    });
+    reader.read().unwrap();
+    assert_eq!(written.recv_timeout(PATIENCE), Ok(Ok(())));
+    reader.read().unwrap();
+    let read = waiting("reads-for-ever", move || {
+        reader.read_timeout(Duration::MAX).unwrap().unwrap()
+    });
+    writer.write(Buf::copy_of(b"third")).unwrap();
+    assert_eq!(read.recv_timeout(PATIENCE).unwrap().as_slice(), b"third");
+}
+
 /// Races an interrupt against writers under way, over and over: what slips in
 /// behind it is neither delivered nor kept.
 #[test]

@@ -4,13 +4,13 @@
 use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::stamp;
 use crate::limits::LOG_QUEUE;
-use crate::sync::spawn;
+use crate::sync::{deadline_in, spawn};
 
 /// The queueing side. What is written to it, a whole line each time, is copied
 /// and written by a thread of its own, `log`, which ends when this is dropped.
@@ -109,7 +109,7 @@ impl Watch {
     /// Waits until all that is queued by now is written, `limit` at the most.
     /// Returns whether it is.
     pub(super) fn wait(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline_in(limit);
         let mut state = self.0.state.lock();
         let queued = state.queued;
         while state.written < queued {

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::sync::deadline_in;
+
 /// A socket that can be read and written until then. Whoever is late meets
 /// [`ErrorKind::TimedOut`].
 pub(super) struct Timed<'a, S> {
@@ -22,7 +24,7 @@ impl<'a, S: Times> Timed<'a, S> {
     pub(super) fn new(stream: &'a S, limit: Duration) -> Self {
         Self {
             stream,
-            deadline: Instant::now() + limit,
+            deadline: deadline_in(limit),
         }
     }
 

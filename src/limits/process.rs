@@ -25,6 +25,10 @@ pub const PIPE_SLOTS: usize = 128;
 /// fewer switches of threads; then they queue behind it.
 pub const PIPE_PATIENCE: Duration = Duration::from_millis(5);
 
+/// What every longer time comes to, such as [`Duration::MAX`]: nobody waits for
+/// its end.
+pub const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Stack of our threads: the deepest path uses a small part of it.
 pub const THREAD_STACK: usize = 256 * 1024;
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Handle, LinkError, ReadResult, Reader, Writer};
-use crate::sync::Done;
+use crate::sync::{Done, deadline_in};
 
 /// A reader that stands on another. It says what it makes of what that one
 /// delivers and is a [`Reader`] thereby: all the rest is passed on.
@@ -46,7 +46,7 @@ impl<L: Layer> Reader for L {
     }
 
     fn read_timeout(&mut self, wait: Duration) -> ReadResult {
-        let deadline = Instant::now() + wait;
+        let deadline = deadline_in(wait);
         let mut left = Some(wait);
         self.next(|below| {
             // What brings nothing here may come without end.

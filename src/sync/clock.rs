@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::deadline_after;
 use super::shim::{self, Mutex, Receiver, Sender, bounded};
 
 /// Where the time comes from: the system, or a test.
@@ -86,7 +87,7 @@ impl ManualClock {
 
     fn after(&self, wait: Duration) -> Receiver<Instant> {
         let mut state = self.state.lock();
-        let deadline = state.now + wait;
+        let deadline = deadline_after(state.now, wait);
         state.wait_until(deadline)
     }
 

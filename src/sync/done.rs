@@ -1,7 +1,8 @@
 use std::convert::Infallible;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::deadline_in;
 use super::shim::atomic::{AtomicBool, Ordering};
 use super::shim::{Condvar, Mutex, Receiver, Sender, bounded};
 
@@ -59,10 +60,7 @@ impl Done {
 
     /// Waits for it, `limit` at the most. Returns whether it has happened.
     pub fn wait_timeout(&self, limit: Duration) -> bool {
-        let Some(deadline) = Instant::now().checked_add(limit) else {
-            self.wait();
-            return true;
-        };
+        let deadline = deadline_in(limit);
         let mut guard = self.happening.lock();
         while !self.is_done() {
             if self.bell.wait_until(&mut guard, deadline).timed_out() {

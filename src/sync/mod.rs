@@ -4,6 +4,7 @@
 mod bell;
 mod clock;
 mod complaints;
+mod deadline;
 mod done;
 mod lately;
 mod nudge;
@@ -15,6 +16,7 @@ mod timer;
 pub(crate) use bell::Bell;
 pub use clock::{Clock, ManualClock};
 pub use complaints::{Complaints, Unsaid};
+pub(crate) use deadline::{deadline_after, deadline_in};
 pub use done::Done;
 pub use lately::Lately;
 pub use nudge::Nudge;

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use super::shim::{Mutex, MutexGuard, Receiver, Sender, bounded, never, select};
-use super::{Clock, Done, Spawned, spawn};
+use super::{Clock, Done, Spawned, deadline_after, spawn};
 
 /// What a periodic task wants after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Timer {
     ) -> Periodic {
         let shared = &self.owner.shared;
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
-        let deadline = shared.clock.now() + delay;
+        let deadline = deadline_after(shared.clock.now(), delay);
         let mut tasks = shared.tasks.lock();
         tasks.add(id, deadline, Box::new(callback));
         shared.nudge_for(tasks, deadline);
@@ -273,7 +273,7 @@ impl Tasks {
             return Some(callback);
         };
         if !std::mem::take(&mut task.moved) {
-            task.deadline = now + wait;
+            task.deadline = deadline_after(now, wait);
         }
         task.callback = Some(callback);
         self.deadlines.insert((task.deadline, id), ());
@@ -312,7 +312,7 @@ impl Periodic {
     /// Makes the next run happen after `delay` from now.
     pub fn reschedule(&self, delay: Duration) {
         let shared = &self.timer.owner.shared;
-        let deadline = shared.clock.now() + delay;
+        let deadline = deadline_after(shared.clock.now(), delay);
         let mut tasks = shared.tasks.lock();
         tasks.reschedule(self.id, deadline);
         shared.nudge_for(tasks, deadline);
@@ -402,6 +402,24 @@ mod tests {
         assert_eq!(tasks.fall_asleep(), Some(now + SECOND));
         assert!(!tasks.sleep.is_beyond(now + SECOND));
         assert!(tasks.sleep.is_beyond(now));
+    }
+
+    /// The rest of the tasks is not held up by it.
+    #[test]
+    fn a_task_may_be_due_never() {
+        let manual = ManualClock::new();
+        let timer = Timer::new(manual.clock()).unwrap();
+        let never = timer.every(Duration::MAX, || panic!("it is due"));
+        never.reschedule(Duration::MAX);
+        let (tell, told) = bounded(1);
+        let _last = timer.schedule(SECOND, move || {
+            tell.try_send(()).unwrap();
+            Next::After(Duration::MAX)
+        });
+        wait_for_alarm(&manual);
+        manual.advance(100 * SECOND);
+        told.recv_timeout(PATIENCE).unwrap();
+        assert!(manual.clock().after(Duration::MAX).try_recv().is_err());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::limits::{DIRECT_SIZE, FRAME_PAYLOAD};
 use crate::link::LinkError;
 use crate::mux::frame::{keep_header, new_header, new_header_from};
 use crate::net::Network;
-use crate::sync::Next;
 use crate::sync::shim::atomic::Ordering;
+use crate::sync::{Next, deadline_in};
 
 impl Session {
     /// Sends New, with `payload` if there is one.
@@ -116,7 +116,7 @@ impl Session {
         if data.is_empty() {
             return Ok(0);
         }
-        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let until = limit.map(deadline_in);
         let len = self.flow.take(data.len().min(FRAME_PAYLOAD), until)?;
         let piece = data.get(..len).unwrap_or_default();
         if self.send_directly(piece) {

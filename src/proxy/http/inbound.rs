@@ -15,6 +15,7 @@ use crate::link::{Ahead, Link, Reader, Request};
 use crate::net::{Destination, Network, Origin};
 use crate::proxy::stream::part;
 use crate::proxy::{self, InboundContext, ProxyError};
+use crate::sync::deadline_in;
 use crate::transport::stream::Connection;
 use crate::transport::tcp::Negotiation;
 
@@ -159,7 +160,7 @@ impl proxy::Inbound for Inbound {
         });
         while let Some(current) = visit {
             visit = self.serve_one(current, (origin, deadline))?;
-            deadline = Instant::now() + self.context.handshake;
+            deadline = deadline_in(self.context.handshake);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::wire;
 use crate::buf::Buf;
 use crate::link::{Handle, Link, LinkError, ReadResult, Reader, Writer};
+use crate::sync::deadline_in;
 use crate::transport::stream::Handshake;
 use crate::transport::tcp::poll_for;
 use crate::transport::udp::{UdpReader, UdpWriter};
@@ -131,7 +132,7 @@ impl Reader for TunnelReader {
     }
 
     fn read_timeout(&mut self, wait: Duration) -> ReadResult {
-        self.read_until(Some(Instant::now() + wait))
+        self.read_until(Some(deadline_in(wait)))
     }
 
     fn handle(&self) -> Handle {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::link::{Link, Reader, Writer};
 use crate::net::Origin;
+use crate::sync::deadline_in;
 use crate::transport::proxy_protocol::Ends;
 use crate::transport::tcp::{Base, Idle, Negotiation, Visitor, open};
 
@@ -38,7 +39,7 @@ impl Connection {
     /// A connection of ours, with `limit` from now for what is negotiated on
     /// it.
     pub fn dialled(stream: Arc<TcpStream>, limit: Duration) -> Self {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline_in(limit);
         let (reader, writer, base) = open(stream, Some(deadline));
         Self {
             link: Link::new(reader, writer),

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::turns::Turns;
 use crate::limits::{DIAL_TIMEOUT, DIALS, DIALS_PER_SOURCE, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
+use crate::sync::deadline_in;
 
 /// Whose turn it is to dial.
 pub(crate) static TURNS: LazyLock<Arc<Turns>> =
@@ -54,7 +55,7 @@ fn dial_in_turn(
     targets: &[SocketAddr],
     options: &DialOptions,
 ) -> io::Result<TcpStream> {
-    let deadline = Instant::now() + options.timeout;
+    let deadline = deadline_in(options.timeout);
     let turn = turns.take(options.source, options.timeout);
     let _turn = turn.ok_or_else(|| {
         let what = "too many connections are being made";

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::source_of;
-use crate::sync::{Quota, Share};
+use crate::sync::{Quota, Share, deadline_in};
 
 /// A bound on how much of something goes on at once: in all, and for one
 /// source. More waits for its turn, and what a source has beyond its own bound
@@ -51,7 +51,7 @@ impl Turns {
     /// A turn on behalf of `source`, or of this process itself; waits for one,
     /// `limit` at the most.
     pub(super) fn take(self: &Arc<Self>, source: Option<IpAddr>, limit: Duration) -> Option<Turn> {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline_in(limit);
         let place = match source {
             None => None,
             Some(source) => Some(self.place(source_of(source), deadline)?),

@@ -15,7 +15,7 @@ use super::socket::{Sent, Wait, is_passing, receive, send_connected};
 use crate::buf::Buf;
 use crate::limits::{HALF_OPEN_IDLE, UDP_IDLE};
 use crate::link::{Handle, Interrupt, LinkError, ReadResult, Reader, Writer};
-use crate::sync::Periodic;
+use crate::sync::{Periodic, deadline_in};
 use crate::transport::tcp::{Activity, Expire, Idle, IdleTimes, poll_for};
 
 /// A datagram link to `target`, from the local address `local` if given.
@@ -199,7 +199,7 @@ impl Reader for UdpReader {
     }
 
     fn read_timeout(&mut self, wait: Duration) -> ReadResult {
-        let deadline = Instant::now() + wait;
+        let deadline = deadline_in(wait);
         loop {
             match self.try_read() {
                 Err(LinkError::WouldBlock) => {}
