@@ -16,6 +16,7 @@ pub use codec::{
     write_port_address,
 };
 pub use origin::Origin;
+pub(crate) use origin::canonical;
 pub use targets::{AllowedTargets, TargetRange};
 
 use crate::limits::MAX_DOMAIN;

@@ -14,8 +14,8 @@ impl Origin {
     pub fn new(source: SocketAddr, local: Option<SocketAddr>) -> Self {
         let local = local.filter(|local| !local.ip().is_unspecified());
         Self {
-            source: plain(source),
-            local: local.map(plain),
+            source: canonical(source),
+            local: local.map(canonical),
         }
     }
 
@@ -30,6 +30,7 @@ impl Origin {
     }
 }
 
-fn plain(address: SocketAddr) -> SocketAddr {
+/// An IPv4 address mapped into IPv6 as IPv4, any other as it is.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

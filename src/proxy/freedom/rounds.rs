@@ -9,6 +9,8 @@ use std::sync::{LazyLock, Weak};
 
 use parking_lot::Mutex;
 
+use crate::net::canonical;
+
 /// How many are remembered before those that are over are looked for.
 const FEW: usize = 64;
 
@@ -29,7 +31,7 @@ struct Rounds {
 /// Through how many connections of this program to itself somebody comes who
 /// comes from `source`.
 pub(super) fn before(source: Option<SocketAddr>) -> usize {
-    source.map_or(0, |source| OWN.lock().before(plain(source)))
+    source.map_or(0, |source| OWN.lock().before(canonical(source)))
 }
 
 /// Remembers a connection of ours from `local` to `peer`, if both are this
@@ -37,12 +39,8 @@ pub(super) fn before(source: Option<SocketAddr>) -> usize {
 /// others.
 pub(super) fn remember((local, peer): (SocketAddr, SocketAddr), life: Life, before: usize) {
     if local.ip() == peer.ip() || local.ip().is_loopback() {
-        OWN.lock().remember(plain(local), before + 1, life);
+        OWN.lock().remember(canonical(local), before + 1, life);
     }
-}
-
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl Rounds {
