@@ -221,7 +221,7 @@ impl RunningInbound {
             tcp::Seat::New(listener) => listener.local_addr()?,
         };
         let inbound = build(&self.context, &self.plan.options, address);
-        let name = name(&self.context, address);
+        let name = name(&self.context.tag, address.port());
         let (context, acceptor) = (self.context.clone(), self.acceptor.clone());
         let complaints = OfVisitors::default();
         Server::prepare(seat, &name, self.limits, move |visitor| {
@@ -285,17 +285,9 @@ fn entrance(plan: &InboundPlan, common: &Common) -> MuxDispatcher {
         Some(options) => Arc::new(Sniffer::new(dispatcher, options.clone())),
         None => dispatcher,
     };
-    let census = &common.census;
-    let carriers = census.enter(Kind::Inbound, &whose(plan), &common.carriers);
+    let (census, name) = (&common.census, name(&plan.tag, *plan.ports.start()));
+    let carriers = census.enter(Kind::Inbound, &name, &common.carriers);
     MuxDispatcher::new(inner, carriers)
-}
-
-/// Its tag, or the port of one without.
-fn whose(plan: &InboundPlan) -> String {
-    match &*plan.tag {
-        "" => plan.ports.start().to_string(),
-        tag => tag.to_owned(),
-    }
 }
 
 fn context(plan: &InboundPlan, common: &Common, dispatcher: Arc<dyn Dispatcher>) -> InboundContext {
@@ -358,10 +350,11 @@ fn receive(
     Ok(acceptor.layer(connection)?)
 }
 
-/// A name for threads and log lines: the tag, or the port of one without.
-fn name(context: &InboundContext, address: SocketAddr) -> String {
-    match &*context.tag {
-        "" => address.port().to_string(),
+/// A name for threads, log lines and the status: the tag, or the port of one
+/// without.
+fn name(tag: &str, port: u16) -> String {
+    match tag {
+        "" => port.to_string(),
         tag => tag.to_owned(),
     }
 }
