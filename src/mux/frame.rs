@@ -87,8 +87,8 @@ pub enum FrameError {
     TooShort(usize),
     /// A status outside 1 to 4.
     UnknownStatus(u8),
-    /// A New frame whose target, or origin, cannot be read. Its length is known all the
-    /// same, so it is enough to refuse the session.
+    /// A New frame whose target, or origin, cannot be read. Its length is known
+    /// all the same, so it is enough to refuse the session.
     BadTarget {
         /// The session that cannot be opened.
         session_id: u16,

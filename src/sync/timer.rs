@@ -23,8 +23,9 @@ type Callback = Box<dyn FnMut() -> Next + Send>;
 ///
 /// A callback must not block: it holds up all others. It sets flags, sends
 /// with `try_send`, interrupts links. The thread is woken by the next deadline
-/// or by a task that is due before it, and joined when the last handle is dropped, except for
-/// the process-wide one, which lives until the process exits.
+/// or by a task that is due before it, and joined when the last handle is
+/// dropped, except for the process-wide one, which lives until the process
+/// exits.
 #[derive(Clone)]
 pub struct Timer {
     owner: Arc<Owner>,

@@ -45,8 +45,8 @@ impl Outbound {
         Self { dialer, ..self }
     }
 
-    /// The addresses to try, in order, of those that are allowed. A strategy that finds none for a name leaves it to the system's
-    /// order.
+    /// The addresses to try, in order, of those that are allowed. A strategy
+    /// that finds none for a name leaves it to the system's order.
     fn addresses(
         &self,
         target: &Destination,
