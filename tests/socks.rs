@@ -1,12 +1,14 @@
 //! SOCKS and dokodemo-door, inbound and outbound, over loopback.
 
 mod loopback;
+#[path = "support/tasks.rs"]
+mod tasks;
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use loopback::{PATIENCE, Target, closed_port};
@@ -19,6 +21,7 @@ use muxcool::sync::Timer;
 use muxcool::transport::stream::Connection;
 use muxcool::transport::tcp::{DialOptions, Idle, IdleTimes, Server, dial, listen, split};
 use muxcool::transport::udp::{self, Flows};
+use tasks::{names, wait_until};
 
 /// A name that the test's dispatcher knows as loopback.
 const NAME: &str = "echo.test";
@@ -210,23 +213,10 @@ fn udp_echo() -> SocketAddr {
     local
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::yield_now();
-    }
-}
-
 fn assert_no_threads(tag: &str) {
     let ours = [format!("in-{tag}"), format!("udp-{tag}-")];
-    eventually(&format!("no thread of {tag} is left"), || {
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        let names = tasks.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok());
-        names
-            .filter(|name| ours.iter().any(|prefix| name.starts_with(prefix)))
-            .count()
-            == 0
+    wait_until(&format!("no thread of {tag} is left"), || {
+        ours.iter().all(|prefix| names(prefix).is_empty())
     });
 }
 
@@ -655,7 +645,7 @@ mod inbound {
             .unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         assert_eq!(client.recv(&mut [0; 64]).unwrap(), 11);
-        eventually("all are being served", || server.requests.len() == 2);
+        wait_until("all are being served", || server.requests.len() == 2);
 
         server.close();
         for mut stream in streams {
