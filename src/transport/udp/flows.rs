@@ -17,7 +17,7 @@ use crate::buf::Buf;
 use crate::error::chain;
 use crate::limits::JOIN_DEADLINE;
 use crate::link::{DispatchError, Link};
-use crate::net::{Destination, Origin};
+use crate::net::{Destination, Origin, canonical};
 use crate::pipe::PipeError;
 use crate::sync::{Complaints, Crew, Done};
 use crate::transport::tcp::Idle;
@@ -237,7 +237,7 @@ impl Shared {
             return;
         }
         if let Some(unsaid) = self.refusals.turn() {
-            let (tag, source) = (&self.tag, plain(source));
+            let (tag, source) = (&self.tag, canonical(source));
             warn!("[{tag}] datagrams of {source} are refused: {why}{unsaid}");
         }
     }
@@ -290,7 +290,7 @@ impl Shared {
         flow.reset();
         self.counters.cut.add_one();
         if let Some(unsaid) = self.cuts.turn() {
-            let (tag, source) = (&self.tag, plain(flow.key().source));
+            let (tag, source) = (&self.tag, canonical(flow.key().source));
             info!("[{tag}] too many flows: the oldest unanswered, of {source}, is cut{unsaid}");
         }
     }
@@ -309,11 +309,6 @@ fn name(tag: &str, local: SocketAddr) -> String {
         "" => local.port().to_string(),
         tag => tag.to_owned(),
     }
-}
-
-/// An IPv4 visitor of a socket for both kinds by its IPv4 address.
-fn plain(source: SocketAddr) -> SocketAddr {
-    SocketAddr::new(source.ip().to_canonical(), source.port())
 }
 
 /// Why a datagram got no flow.
@@ -356,7 +351,7 @@ impl FlowThread {
     fn run(&self, link: Link) {
         self.server.counters.opened.add_one();
         let Key { source, target } = self.flow.key();
-        let (tag, source) = (&self.server.tag, plain(*source));
+        let (tag, source) = (&self.server.tag, canonical(*source));
         debug!("[{tag}] datagrams from {source} to {target}");
         let origin = Origin::new(source, self.server.socket.local_addr().ok());
         match self.server.service.serve(origin, target.clone(), link) {
