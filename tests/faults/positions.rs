@@ -36,6 +36,10 @@ const WITH_V2RAY: Duration = Duration::from_secs(2);
 const OPENINGS: usize = 3;
 const OPENINGS_OF_V2RAY: usize = 1;
 
+/// How long a tunnel may take to serve: after those cuts, beside all others of
+/// its test, which do the same at the same time.
+const OPENED: Duration = PATIENCE.saturating_mul(3);
+
 /// A bridge replaces at once what has lasted so long; else it waits. Not a wait
 /// for anything: without it the test only takes longer.
 const LASTED: Duration = Duration::from_millis(2_100);
@@ -192,13 +196,13 @@ fn others(trips: &[Trip]) -> Vec<Trip> {
 
 /// Visits until one is served, all of which are judged later.
 fn open(lane: &Lane, orders: &Orders, pairing: Pairing) {
-    let opened = eventually(Instant::now() + PATIENCE, || visit(lane, orders, pairing));
+    let opened = eventually(Instant::now() + OPENED, || visit(lane, orders, pairing));
     opened.expect("a stream through the tunnel");
 }
 
 /// The same by a far program that the last cuts may have felled.
 fn open_by(far: &Mutex<&mut Program>, lane: &Lane, orders: &Orders, pairing: Pairing) {
-    let opened = eventually(Instant::now() + PATIENCE, || {
+    let opened = eventually(Instant::now() + OPENED, || {
         far.lock().expect("far program").stand_up_if_v2ray_fell();
         visit(lane, orders, pairing)
     });
