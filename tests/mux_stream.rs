@@ -16,7 +16,7 @@ use mux_support::frames::{Frame, KEEP, Script};
 use mux_support::rig::Client;
 use mux_support::scene::{no_mux_threads, scene};
 use mux_support::tasks::{PATIENCE, wait_until, wait_until_asleep};
-use mux_support::wire::{Pieces, Spec, wire};
+use mux_support::wire::{End, Pieces, Spec, wire};
 use mux_support::{keyed, tcp, udp};
 
 /// Both ends of a carrier.
@@ -531,9 +531,66 @@ fn accept_hands_out_what_had_come_before_the_carriers_end() {
             assert_eq!(carrier.server.accept().unwrap().1.id(), stream.id());
         }
         let over = carrier.server.accept().unwrap_err();
-        assert!(matches!(over, MuxError::CarrierLost));
+        assert!(matches!(over, MuxError::Closed));
         carrier.close();
     }
+}
+
+#[test]
+fn accept_tells_an_orderly_end_from_a_lost_carrier() {
+    let _scene = scene();
+    let closed_here = Carrier::new();
+    closed_here.server.worker().close();
+    let over = closed_here.server.accept().unwrap_err();
+    assert!(matches!(over, MuxError::Closed));
+    closed_here.close();
+    for (end, in_order) in [(End::Orderly, true), (End::Broken, false)] {
+        let wire = wire(Spec::default());
+        let server = MuxServer::new(wire.far).unwrap();
+        wire.to_far.cut_after(0, end);
+        let over = server.accept_timeout(PATIENCE).unwrap_err();
+        let as_told = match in_order {
+            true => matches!(over, MuxError::Closed),
+            false => matches!(over, MuxError::CarrierLost),
+        };
+        assert!(as_told, "{end:?}: {over:?}");
+        server.worker().close();
+        let again = server.accept().unwrap_err();
+        assert_eq!(
+            again.to_string(),
+            over.to_string(),
+            "the first cause is kept"
+        );
+    }
+}
+
+#[test]
+fn accept_can_be_bounded_in_time() {
+    let _scene = scene();
+    let carrier = Carrier::new();
+    let none = |limit| match carrier.server.accept_timeout(limit) {
+        Err(e) => e,
+        Ok((target, _)) => panic!("a session to {target}"),
+    };
+    assert!(matches!(none(Duration::ZERO), MuxError::TimedOut));
+    assert!(matches!(none(Duration::from_millis(1)), MuxError::TimedOut));
+    let near = carrier.client.open(tcp()).unwrap();
+    let (_, far) = carrier.server.accept_timeout(Duration::MAX).unwrap();
+    assert_eq!(far.id(), near.id());
+    // Often, for a fair choice between two ready channels would hide it.
+    for open in 2..32 {
+        let near = carrier.client.open(udp()).unwrap();
+        wait_until("it has come", || {
+            carrier.server.worker().stats().total == open
+        });
+        carrier.client.ping(PATIENCE).unwrap(); // its reader has gone on
+        let (target, far) = carrier.server.accept_timeout(Duration::ZERO).unwrap();
+        assert_eq!((target, far.id()), (udp(), near.id()));
+    }
+    carrier.client.close();
+    assert!(carrier.server.worker().wait_closed(Some(PATIENCE)));
+    assert!(matches!(none(Duration::ZERO), MuxError::Closed));
+    carrier.close();
 }
 
 #[test]
@@ -547,7 +604,7 @@ fn a_blocked_accept_is_woken_by_the_carriers_end() {
     wait_until_asleep("accepts", 1);
     client.close();
     let (accepted, server) = accepting.join().unwrap();
-    assert!(matches!(accepted, Err(MuxError::CarrierLost)));
+    assert!(matches!(accepted, Err(MuxError::Closed)));
     server.worker().close();
 }
 

@@ -6,7 +6,7 @@ mod status;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
@@ -71,6 +71,8 @@ pub(super) struct Carrier {
     crew: Crew,
     reader: Handle,
     writer: Handle,
+    /// Whether it ended in order, once it has: told by its first cause.
+    in_order: OnceLock<bool>,
     closed: Done,
     /// All sessions have been told of the end.
     told: Done,
@@ -145,6 +147,7 @@ impl Carrier {
             crew: Crew::new(),
             reader,
             writer,
+            in_order: OnceLock::new(),
             closed: Done::new(),
             told: Done::new(),
             drain: Drain::default(),
@@ -457,12 +460,24 @@ impl Carrier {
         &self.closed
     }
 
+    /// How it has ended, if it has: in order or not.
+    pub(super) fn over(&self) -> Option<MuxError> {
+        Some(match self.in_order.get()? {
+            true => MuxError::Closed,
+            false => MuxError::CarrierLost,
+        })
+    }
+
     /// Body of `mux-wr-N`. Woken by what others leave to it, and by the end of
     /// the lanes.
     fn write_loop(&self) {
         if let Err(e) = self.outgoing.run() {
+            // A peer that has ended the carrier takes nothing more. If so, the
+            // reader knows it as soon as the peer has sent what it had queued.
+            self.closed.wait_timeout(CLOSE_GRACE);
             self.end(Cause::Failed(e.into()));
             self.told.wait(); // by the reader, if that was first to find out
+            self.writer.interrupt(); // what it had to send is missing
             self.outgoing.discard();
         }
     }
@@ -470,7 +485,10 @@ impl Carrier {
     /// Reads frames and acts on them until the carrier ends, and ends it.
     /// Woken by data, and by the interrupt that ending the carrier makes.
     pub(super) fn read_loop(self: &Arc<Self>, mut reader: Box<dyn Reader>, role: impl Role) {
-        let cause = match Demux::new(self, role).run(reader.as_mut()) {
+        // The role goes last: who waits for what it hands out is to learn why
+        // there is no more.
+        let mut demux = Demux::new(self, role);
+        let cause = match demux.run(reader.as_mut()) {
             Ok(()) => Cause::PeerEnded,
             Err(e) => Cause::Failed(e),
         };
@@ -481,6 +499,7 @@ impl Carrier {
     /// the reader is freed, what was queued leaves. Idempotent, waits for
     /// nothing.
     pub(super) fn end(&self, cause: Cause) {
+        let _ = self.in_order.set(!matches!(cause, Cause::Failed(_)));
         if !self.closed.signal() {
             return;
         }

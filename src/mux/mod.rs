@@ -17,7 +17,7 @@
 //! | `std::net` | here |
 //! |---|---|
 //! | `TcpStream::connect` | [`ClientWorker::open`], which waits for nothing: of a target that is refused the first read tells |
-//! | `TcpListener::accept` | [`MuxServer::accept`], an error once the carrier has ended, in order or not; [closing](ServerWorker::close) its [worker](MuxServer::worker) ends it from another thread |
+//! | `TcpListener::accept` | [`MuxServer::accept`], or with a timeout [`accept_timeout`](MuxServer::accept_timeout); once the carrier has ended, [`MuxError::Closed`] if that was in order and [`MuxError::CarrierLost`] if not; [closing](ServerWorker::close) its [worker](MuxServer::worker) ends it from another thread |
 //! | a stream outlives the listener | dropping the [`MuxServer`] or [`ClientWorker`] ends the carrier, and with it all its streams |
 //! | a linger of zero, for a reset | [`MuxStream::abort`]; a drop is an orderly end |
 //! | `peer_addr` | [`MuxStream::peer`], the target that was asked for |

@@ -255,7 +255,6 @@ impl Outgoing {
     /// comes as long as the carrier is not known to be lost: a sender that was
     /// refused would try the same carrier again.
     fn put_back_broken(&self, mut pump: Pump) {
-        pump.writer.abort();
         pump.failed = Some(LinkError::Reset);
         *self.pump.lock() = Some(pump);
     }

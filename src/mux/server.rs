@@ -1,7 +1,7 @@
 //! The server end of a carrier: it takes the sessions that the peer opens.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
@@ -17,7 +17,7 @@ use super::stream::MuxStream;
 use crate::limits::ACCEPT_BACKLOG;
 use crate::link::{Dispatcher, Link, Reader, Request};
 use crate::net::{Destination, Origin};
-use crate::sync::shim::{Receiver, Sender, bounded, select};
+use crate::sync::shim::{Receiver, Sender, after, bounded, never, select};
 use crate::sync::{Complaints, Quota, Share};
 
 /// A carrier on which the peer opens sessions.
@@ -443,15 +443,42 @@ impl MuxServer {
     /// Sessions that came before the carrier ended are handed out all the same.
     ///
     /// # Errors
-    /// [`MuxError::CarrierLost`] once the carrier has ended.
+    /// [`MuxError::Closed`] once the carrier has ended in order, by the peer or
+    /// by [`close`](ServerWorker::close); [`MuxError::CarrierLost`] if it failed.
+    /// What becomes of sessions that were open then their streams tell.
     pub fn accept(&self) -> Result<(Destination, MuxStream), MuxError> {
+        self.accept_before(&never())
+    }
+
+    /// As [`accept`](Self::accept), but waits for `limit` at the most; zero takes
+    /// only what has come already.
+    ///
+    /// # Errors
+    /// [`MuxError::TimedOut`] if none has come by then, else as
+    /// [`accept`](Self::accept).
+    pub fn accept_timeout(&self, limit: Duration) -> Result<(Destination, MuxStream), MuxError> {
+        self.accept_before(&after(limit))
+    }
+
+    fn accept_before(
+        &self,
+        deadline: &Receiver<Instant>,
+    ) -> Result<(Destination, MuxStream), MuxError> {
+        let carrier = &self.worker.carrier;
         select! {
-            recv(self.accepted) -> session => session.map_err(|_| MuxError::CarrierLost),
-            // Those that came before its end come first.
-            recv(self.worker.carrier.closed().event()) -> _ => {
-                self.accepted.try_recv().map_err(|_| MuxError::CarrierLost)
+            recv(self.accepted) -> session => {
+                session.map_err(|_| carrier.over().unwrap_or(MuxError::CarrierLost))
             }
+            // What has come before either is handed out first.
+            recv(carrier.closed().event()) -> _ => self.take_accepted(),
+            recv(deadline) -> _ => self.take_accepted(),
         }
+    }
+
+    /// A session that waits to be accepted, or why there is none.
+    fn take_accepted(&self) -> Result<(Destination, MuxStream), MuxError> {
+        let none = |_| self.worker.carrier.over().unwrap_or(MuxError::TimedOut);
+        self.accepted.try_recv().map_err(none)
     }
 
     /// The carrier.
