@@ -3,6 +3,8 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
+#[path = "failures/carriers.rs"]
+mod carriers;
 mod loopback;
 #[path = "vmess/raw.rs"]
 #[allow(dead_code)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::{debug, info, warn};
 use parking_lot::Mutex;
 
 use super::bridge_worker::BridgeWorker;
@@ -111,9 +111,9 @@ impl Bridge {
         self.shared.begun.signal();
     }
 
-    /// Whether there is a carrier whose portal is heard.
+    /// Whether there is a carrier that the portal has taken, and is heard on.
     pub fn is_up(&self) -> bool {
-        self.shared.carriers.lock().are_of_use()
+        self.shared.carriers.lock().are_up()
     }
 
     /// Opens no more carriers, asks the portal for no more sessions on those
@@ -220,9 +220,9 @@ impl Shared {
             true => redial.dialled_another(),
         }
         let tag = &self.options.tag;
+        debug!("bridge {tag}: dials the portal");
         match self.open_worker() {
             Ok(worker) => {
-                info!("bridge {tag}: carrier to the portal is up");
                 let carrier = Carrier {
                     since: redial.now(),
                     worker: Arc::new(worker),
@@ -309,7 +309,7 @@ struct Carriers {
 
 #[derive(Clone)]
 struct Carrier {
-    /// When it came up.
+    /// When it was opened.
     since: Instant,
     worker: Arc<BridgeWorker>,
 }
@@ -340,6 +340,12 @@ impl Carriers {
     /// ours: it is not waited for until it counts as dead.
     fn are_of_use(&self) -> bool {
         self.active.iter().any(|c| !c.worker.is_suspect())
+    }
+
+    /// The same, and whether the portal has taken it.
+    fn are_up(&self) -> bool {
+        let mut active = self.active.iter();
+        active.any(|c| c.worker.was_taken() && !c.worker.is_suspect())
     }
 
     /// Whether one more is needed (section 9), and may be.

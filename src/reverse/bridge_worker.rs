@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use log::debug;
+use log::{debug, info};
 
 use super::control::{Control, State};
 use super::is_control_domain;
@@ -110,7 +110,10 @@ impl<F: Fn() + Send + Sync> Dispatcher for Sessions<F> {
     fn opening(&self, request: &Request) -> bool {
         if request.target.network == Network::Udp {
             let control = is_control(request).then_some(request.id);
-            let _ = self.state.control.set(control);
+            if self.state.control.set(control).is_ok() {
+                let tag = &request.inbound;
+                info!("bridge {tag}: carrier to the portal is up");
+            }
         }
         self.state.control.get() == Some(&Some(request.id))
     }
