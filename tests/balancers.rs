@@ -126,12 +126,32 @@ fn a_server_that_cannot_be_reached_is_passed_over() {
                 echo(&mut stream, b"hello").is_err()
             });
             assert!(lost.count() <= 1, "{strategy}, mux {mux}");
+            assert_is_told(&app, strategy, mux);
             app.close();
         }
     }
     far.close();
     drop((far, target));
     threads.finish();
+}
+
+/// Of the two outbounds the program says what the balancer has gone by.
+fn assert_is_told(app: &App, strategy: &str, mux: bool) {
+    let told = app.census().snapshot(0).balancers;
+    let [balancer] = &told[..] else {
+        panic!("one balancer: {told:?}");
+    };
+    assert_eq!((&*balancer.tag, &*balancer.strategy), ("all", strategy));
+    let [up, down] = &balancer.outbounds[..] else {
+        panic!("two outbounds: {balancer:?}");
+    };
+    assert_eq!((&*up.tag, &*up.state), ("out-up", "up"), "mux {mux}");
+    assert!(up.round_trip_seconds.is_some_and(|time| time > 0.0));
+    assert_eq!(up.failed_seconds_ago, None);
+    assert_eq!(&*down.tag, "out-down");
+    // Chance may never have led there.
+    let was_met = down.state == "down" && down.failed_seconds_ago.is_some();
+    assert!(was_met || strategy == "random", "{strategy}: {down:?}");
 }
 
 /// A portal without a bridge works as little as a server that is down.

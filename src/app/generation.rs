@@ -126,6 +126,7 @@ impl Next {
     /// Takes over, which cannot fail. The rules go first, so that whoever comes
     /// by what is new meets those that know of it.
     pub(super) fn take_over(mut self, house: &House) -> Taken {
+        house.census.route_by(&self.generation.router);
         house.router.set(self.generation.router.clone());
         replace_access(&house.access, self.access.take());
         self.parts

@@ -191,7 +191,7 @@ impl Answer<'_> {
         json!({
             "rule": self.explanation.rule(),
             "balancer": self.balancer().map(|balancer| &*balancer.tag),
-            "strategy": self.balancer().map(|balancer| strategy(balancer).0),
+            "strategy": self.balancer().map(|balancer| balancer.strategy.word()),
             "fallback": self.balancer().and_then(|balancer| balancer.fallback.as_deref()),
             "outbounds": outbounds,
             "passes": passes,
@@ -252,7 +252,7 @@ fn of_balancer(balancer: &BalancerOptions, explanation: &Explanation) -> String 
 }
 
 fn write_balancer(f: &mut fmt::Formatter<'_>, balancer: &BalancerOptions) -> fmt::Result {
-    let (name, meaning) = strategy(balancer);
+    let (name, meaning) = (balancer.strategy.word(), meaning(balancer));
     write!(f, "one of them at a time, by {name}: {meaning}")?;
     match &balancer.fallback {
         Some(tag) => writeln!(f, "; {tag} if none works"),
@@ -260,21 +260,19 @@ fn write_balancer(f: &mut fmt::Formatter<'_>, balancer: &BalancerOptions) -> fmt
     }
 }
 
-/// Its name in configurations, and what that picks. What works, and how well,
-/// only the running program knows.
-fn strategy(balancer: &BalancerOptions) -> (&'static str, &'static str) {
+/// What its strategy picks. What works, and how well, only the running program
+/// knows.
+fn meaning(balancer: &BalancerOptions) -> &'static str {
     match balancer.strategy {
-        BalancerStrategy::Random => ("random", "any of those that work"),
-        BalancerStrategy::RoundRobin => ("roundRobin", "those that work in turn"),
-        BalancerStrategy::LeastPing => (
-            "leastPing",
-            "of those that work the nearest, as the running program has seen",
-        ),
-        BalancerStrategy::LeastLoad => (
-            "leastLoad",
+        BalancerStrategy::Random => "any of those that work",
+        BalancerStrategy::RoundRobin => "those that work in turn",
+        BalancerStrategy::LeastPing => {
+            "of those that work the nearest, as the running program has seen"
+        }
+        BalancerStrategy::LeastLoad => {
             "of those that work and are near, the one with the fewest connections of the running \
-             program",
-        ),
+             program"
+        }
     }
 }
 

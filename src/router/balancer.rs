@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rand::seq::IndexedRandom;
 
-use super::{BalancerOptions, BalancerStrategy};
+use super::{BalancerOptions, BalancerStatus, BalancerStrategy, CandidateStatus};
 use crate::limits::{SIMILAR_ROUND_TRIP, SIMILAR_SLACK, TRIAL_PAUSE};
 use crate::link::{Health, Outbound};
 
@@ -64,6 +64,24 @@ impl Balancer {
         chosen.connections.fetch_add(1, Ordering::Relaxed);
         let turn = Turn(chosen.connections.clone());
         Some((chosen.outbound.clone(), turn))
+    }
+
+    /// How each of `outbounds` does.
+    pub(super) fn status(&self, outbounds: Vec<Arc<dyn Outbound>>) -> BalancerStatus {
+        let candidates = self.candidates(outbounds);
+        let slots = self.slots.lock();
+        let candidates = candidates.iter().map(|candidate| CandidateStatus {
+            tag: candidate.outbound.tag().to_owned(),
+            health: candidate.health,
+            tried: slots.get(candidate.outbound.tag()).and_then(|s| s.tried),
+            connections: candidate.load(),
+        });
+        BalancerStatus {
+            tag: self.options.tag.clone(),
+            strategy: self.options.strategy,
+            fallback: self.options.fallback.clone(),
+            candidates: candidates.collect(),
+        }
     }
 
     /// What outbounds know of themselves is asked without a lock of ours.
@@ -333,6 +351,30 @@ mod tests {
             direct("a4"),
         ];
         assert_eq!(picked(&balancer, &known, now), ["a2"]);
+    }
+
+    #[test]
+    fn its_status_is_what_it_decides_by() {
+        let now = Instant::now();
+        let balancer = balancer(BalancerStrategy::LeastPing);
+        let outbounds = [
+            server("a1", Some(5), None),
+            server("a2", None, Some(now)),
+            direct("a3"),
+        ];
+        let (_, _lasting) = balancer.pick(outbounds.to_vec(), now).unwrap();
+        let later = now + TRIAL_PAUSE;
+        drop(balancer.pick(outbounds.to_vec(), later).unwrap());
+        let status = balancer.status(outbounds.to_vec());
+        assert_eq!((&*status.tag, status.fallback), ("all", None));
+        let [near, fails, direct] = &status.candidates[..] else {
+            panic!("three outbounds");
+        };
+        assert_eq!(near.health, outbounds[0].health());
+        assert_eq!((near.connections, near.tried), (1, None));
+        assert_eq!(fails.health.unwrap().failed, Some(now));
+        assert_eq!((fails.connections, fails.tried), (0, Some(later)));
+        assert_eq!((&*direct.tag, direct.health), ("a3", None));
     }
 
     #[test]

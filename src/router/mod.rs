@@ -6,6 +6,7 @@ mod manager;
 mod matching;
 mod observed;
 mod options;
+mod status;
 mod turn;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ pub use options::{
     BalancerOptions, BalancerStrategy, Condition, DomainPattern, DomainStrategy, RouterOptions,
     Rule, Way,
 };
+pub use status::{BalancerStatus, CandidateStatus};
 
 use crate::escape::Escaped;
 use crate::link::{DispatchError, Dispatcher, Link, Outbound, Request};
@@ -115,6 +117,15 @@ impl Router {
         let mut found = self.outbounds.select(|tag| options.selects(tag));
         found.extend(fallback);
         found
+    }
+
+    /// How the balancers and their outbounds do.
+    pub fn balancers(&self) -> Vec<BalancerStatus> {
+        let status = |balancer: &Arc<Balancer>| {
+            let options = balancer.options();
+            balancer.status(self.outbounds.select(|tag| options.selects(tag)))
+        };
+        self.balancers.iter().map(status).collect()
     }
 
     /// Resolves names by `resolver` from now on.

@@ -101,6 +101,16 @@ impl BalancerOptions {
 }
 
 impl BalancerStrategy {
+    /// As configurations call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            BalancerStrategy::Random => "random",
+            BalancerStrategy::RoundRobin => "roundRobin",
+            BalancerStrategy::LeastPing => "leastPing",
+            BalancerStrategy::LeastLoad => "leastLoad",
+        }
+    }
+
     /// Whether round trips matter.
     pub fn measures(self) -> bool {
         matches!(

@@ -1,12 +1,13 @@
 use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
 use super::connections::Connections;
-use super::snapshot::{ServiceSnapshot, Snapshot};
+use super::snapshot::{BalancerSnapshot, ServiceSnapshot, Snapshot};
 use crate::mux::{CarrierOptions, Roster};
+use crate::router::Router;
 
 /// Whose carriers there are in a program, and how far it has come.
 ///
@@ -23,6 +24,8 @@ pub struct Census {
 struct State {
     phase: Phase,
     services: Vec<Service>,
+    /// That in force.
+    router: Weak<Router>,
 }
 
 /// Somebody who has carriers. While nobody but this keeps the roster, he is
@@ -109,6 +112,11 @@ impl Census {
         self.state.lock().phase = phase;
     }
 
+    /// Says whose balancers are in force.
+    pub(in crate::app) fn route_by(&self, router: &Arc<Router>) {
+        self.state.lock().router = Arc::downgrade(router);
+    }
+
     /// How everything does, with `streams` at the most of the carriers' streams
     /// and of the connections through none.
     pub fn snapshot(&self, streams: usize) -> Snapshot {
@@ -128,8 +136,15 @@ impl Census {
             uptime_seconds: self.started.elapsed().as_secs_f64(),
             phase,
             services,
+            balancers: self.balancers(),
             connections: self.connections.snapshot(left),
         }
+    }
+
+    fn balancers(&self) -> Vec<BalancerSnapshot> {
+        let router = self.state.lock().router.upgrade();
+        let all = router.iter().flat_map(|router| router.balancers());
+        all.map(Into::into).collect()
     }
 
     fn present(&self) -> (Phase, Vec<Service>) {

@@ -298,6 +298,7 @@ mod tests {
                 },
                 carriers: (1..=carriers as u32).map(carrier).collect(),
             }],
+            balancers: Vec::new(),
             connections: ConnectionsSnapshot::default(),
         }
     }

@@ -12,6 +12,6 @@ pub(super) use connections::{Connections, Row, Way};
 pub use http::MetricsServer;
 pub use metrics::text;
 pub use snapshot::{
-    CarrierSnapshot, ConnectionSnapshot, ConnectionsSnapshot, ServiceSnapshot, Snapshot,
-    StreamSnapshot, TotalsSnapshot,
+    BalancerSnapshot, CandidateSnapshot, CarrierSnapshot, ConnectionSnapshot, ConnectionsSnapshot,
+    ServiceSnapshot, Snapshot, StreamSnapshot, TotalsSnapshot,
 };

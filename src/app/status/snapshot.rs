@@ -1,5 +1,8 @@
+use std::time::Instant;
+
 use super::census::{Kind, Phase};
 use crate::mux::{CarrierState, CarrierStatus, RosterReport, StreamStatus, Totals};
+use crate::router::{BalancerStatus, CandidateStatus};
 
 /// How a program does at one moment: what `muxcool status --json` prints.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,9 +20,45 @@ pub struct Snapshot {
     pub phase: Phase,
     /// Whoever has carriers.
     pub services: Vec<ServiceSnapshot>,
+    /// Balancers, and how their outbounds do.
+    #[cfg_attr(feature = "cli", serde(default))]
+    pub balancers: Vec<BalancerSnapshot>,
     /// Visitors' connections that go through no carrier.
     #[cfg_attr(feature = "cli", serde(default))]
     pub connections: ConnectionsSnapshot,
+}
+
+/// A balancer.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+pub struct BalancerSnapshot {
+    /// Its tag.
+    pub tag: String,
+    /// How it picks, as configurations say it.
+    pub strategy: String,
+    /// Tag of the outbound for when none of its own works.
+    pub fallback: Option<String>,
+    /// Its own.
+    pub outbounds: Vec<CandidateSnapshot>,
+}
+
+/// One of a balancer's outbounds.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+pub struct CandidateSnapshot {
+    /// Its tag.
+    pub tag: String,
+    /// `up`, `down`, `unknown` if nothing has been learnt lately, or
+    /// `unwatched` if it leads to no server of which that is noted.
+    pub state: String,
+    /// The round trip to its server, if one was measured lately.
+    pub round_trip_seconds: Option<f64>,
+    /// How long ago the server could not be reached, if it is down.
+    pub failed_seconds_ago: Option<f64>,
+    /// How long ago it was last tried to find out.
+    pub tried_seconds_ago: Option<f64>,
+    /// Connections that the balancer has given to it and that last.
+    pub connections: u64,
 }
 
 /// Connections that go through no carrier, such as a plain proxy's.
@@ -187,6 +226,38 @@ impl Kind {
             Kind::Bridge => "bridge",
             Kind::Inbound => "inbound",
             Kind::Outbound => "outbound",
+        }
+    }
+}
+
+impl From<BalancerStatus> for BalancerSnapshot {
+    fn from(status: BalancerStatus) -> Self {
+        Self {
+            tag: status.tag.to_string(),
+            strategy: status.strategy.word().to_owned(),
+            fallback: status.fallback.map(|tag| tag.to_string()),
+            outbounds: status.candidates.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<CandidateStatus> for CandidateSnapshot {
+    fn from(status: CandidateStatus) -> Self {
+        let ago = |at: Instant| at.elapsed().as_secs_f64();
+        let health = status.health.unwrap_or_default();
+        let state = match (status.health, health.failed, health.round_trip) {
+            (None, ..) => "unwatched",
+            (_, Some(_), _) => "down",
+            (_, None, Some(_)) => "up",
+            (_, None, None) => "unknown",
+        };
+        Self {
+            tag: status.tag,
+            state: state.to_owned(),
+            round_trip_seconds: health.round_trip.map(|time| time.as_secs_f64()),
+            failed_seconds_ago: health.failed.map(ago),
+            tried_seconds_ago: status.tried.map(ago),
+            connections: status.connections as u64,
         }
     }
 }

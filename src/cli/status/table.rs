@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::app::status::{
-    CarrierSnapshot, ConnectionSnapshot, ServiceSnapshot, Snapshot, StreamSnapshot, TotalsSnapshot,
+    BalancerSnapshot, CandidateSnapshot, CarrierSnapshot, ConnectionSnapshot, ServiceSnapshot,
+    Snapshot, StreamSnapshot, TotalsSnapshot,
 };
 use crate::escape::Escaped;
 
-/// The program, its carriers, `streams` of their streams, and as many of the
+/// The program, its carriers, its balancers' outbounds, `streams` of their streams, and as many of the
 /// connections through none. With a look from `before` there is also what has
 /// flowed since, per second.
 pub(super) fn render(now: &Snapshot, before: Option<&Snapshot>, streams: usize) -> String {
@@ -21,6 +22,7 @@ pub(super) fn render(now: &Snapshot, before: Option<&Snapshot>, streams: usize) 
         0 => parts.extend(carriers.text("no portals, no bridges, no carriers")),
         _ => parts.extend(carriers.filled()),
     }
+    parts.extend(balancers_text(now));
     parts.extend(streams_text(now, streams));
     parts.extend(connections_text(now, streams));
     parts.join("\n\n")
@@ -49,6 +51,16 @@ const CARRIERS: [Heading; 13] = [
     ("RECEIVED/S", true),
     ("CREDIT WAITS", true),
     ("HOLD-UPS", true),
+];
+
+const BALANCERS: [Heading; 7] = [
+    ("BALANCER", false),
+    ("STRATEGY", false),
+    ("OUTBOUND", false),
+    ("STATE", false),
+    ("RTT", true),
+    ("LAST TRIED", true),
+    ("CONNECTIONS", true),
 ];
 
 const STREAMS: [Heading; 8] = [
@@ -104,9 +116,7 @@ fn carrier_row(service: &str, carrier: &CarrierSnapshot, pace: Option<[f64; 2]>)
         escaped(carrier.peer.as_deref().unwrap_or("-")),
         state(carrier),
         time(carrier.age_seconds),
-        carrier
-            .round_trip_seconds
-            .map_or("-".to_owned(), round_trip),
+        carrier.round_trip_seconds.map_or_else(dash, round_trip),
         carrier.sessions.to_string(),
         amount(totals.sent_bytes as f64),
         amount(totals.received_bytes as f64),
@@ -122,6 +132,39 @@ fn state(carrier: &CarrierSnapshot) -> String {
         true => format!("{}, held up", escaped(&carrier.state)),
         false => escaped(&carrier.state),
     }
+}
+
+fn balancers_text(now: &Snapshot) -> Option<String> {
+    let mut table = Columns::new(&BALANCERS);
+    for balancer in &now.balancers {
+        let name = [&balancer.tag, &balancer.strategy].map(|text| escaped(text));
+        let mut add = |cells: Vec<String>| table.add([name.to_vec(), cells].concat());
+        if balancer.outbounds.is_empty() {
+            add(vec!["-".to_owned(), "selects none".to_owned()]);
+        }
+        for outbound in &balancer.outbounds {
+            add(candidate_cells(outbound));
+        }
+        if let Some(tag) = &balancer.fallback {
+            add(vec![escaped(tag), "fallback".to_owned()]);
+        }
+    }
+    table.filled()
+}
+
+fn candidate_cells(outbound: &CandidateSnapshot) -> Vec<String> {
+    let state = escaped(&outbound.state);
+    let ago = |seconds| format!("{} ago", time(seconds));
+    vec![
+        escaped(&outbound.tag),
+        match outbound.failed_seconds_ago {
+            Some(seconds) => format!("{state}, failed {}", ago(seconds)),
+            None => state,
+        },
+        outbound.round_trip_seconds.map_or_else(dash, round_trip),
+        outbound.tried_seconds_ago.map_or_else(dash, ago),
+        outbound.connections.to_string(),
+    ]
 }
 
 /// Those with the most bytes, and how many others there are.
@@ -264,6 +307,11 @@ impl Columns {
     }
 }
 
+/// In place of what is not known.
+fn dash() -> String {
+    "-".to_owned()
+}
+
 /// Names come from configurations and peers.
 fn escaped(text: &str) -> String {
     Escaped(text.as_bytes()).to_string()
@@ -365,6 +413,7 @@ mod tests {
                 service(Kind::Bridge, "b\x1b", Vec::new()),
                 service(Kind::Inbound, "in", Vec::new()),
             ],
+            balancers: Vec::new(),
             connections: ConnectionsSnapshot::default(),
         }
     }
@@ -416,6 +465,47 @@ CONNECTION  INBOUND  VISITOR             TARGET                AGE   SENT  RECEI
 and 2 connections more (--streams N)";
         let shown = render(&plain, None, 1);
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn balancers_are_a_part() {
+        let outbound = |tag: &str, state: &str, round_trip_seconds| CandidateSnapshot {
+            tag: tag.to_owned(),
+            state: state.to_owned(),
+            round_trip_seconds,
+            failed_seconds_ago: (state == "down").then_some(7.9),
+            tried_seconds_ago: (state == "down").then_some(65.0),
+            connections: 2,
+        };
+        let balancer = |tag: &str, outbounds| BalancerSnapshot {
+            tag: tag.to_owned(),
+            strategy: "leastPing".to_owned(),
+            fallback: Some("direct".to_owned()),
+            outbounds,
+        };
+        let idle = Snapshot {
+            services: Vec::new(),
+            balancers: vec![
+                balancer(
+                    "all",
+                    vec![
+                        outbound("out-a", "up", Some(0.023_4)),
+                        outbound("out-b\x1b", "down", None),
+                    ],
+                ),
+                balancer("none", Vec::new()),
+            ],
+            ..snapshot()
+        };
+        let expected = r"
+BALANCER  STRATEGY   OUTBOUND   STATE                 RTT  LAST TRIED  CONNECTIONS
+all       leastPing  out-a      up                   23ms           -            2
+all       leastPing  out-b\x1b  down, failed 7s ago     -   1m05s ago            2
+all       leastPing  direct     fallback
+none      leastPing  -          selects none
+none      leastPing  direct     fallback";
+        let shown = render(&idle, None, 1);
+        assert!(shown.ends_with(expected), "\n{shown}");
     }
 
     #[test]
