@@ -22,6 +22,9 @@ pub(super) trait Source {
     /// The plan as it is now.
     fn read(&mut self) -> Result<Plan, Failure>;
 
+    /// What that came from, for the user to know the program by.
+    fn name(&self) -> String;
+
     /// The plan that was read last is in force.
     fn in_force(&mut self, _: &App) -> Result<(), Failure> {
         Ok(())
@@ -49,6 +52,10 @@ impl Source for Files {
             }
         }
     }
+
+    fn name(&self) -> String {
+        self.sources.names().join(", ")
+    }
 }
 
 /// Runs what `sources` name until the process is told to stop.
@@ -68,6 +75,7 @@ pub(super) fn run_from(mut source: impl Source) -> Result<(), Failure> {
     let signals = StopSignals::register_with_hangup().map_err(no_signals)?;
     let (control, log) = (plan.control.clone(), plan.log.clone());
     let app = App::start(plan).map_err(|e| source.cannot_be(e))?;
+    app.census().name_configuration(source.name());
     let (ask, asked) = bounded(CONTROL_CLIENTS); // each asks once
     let _control = ControlSocket::open(&control, commands(&app, ask.clone()));
     enter(Phase::Ready);

@@ -1,6 +1,6 @@
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use super::args::SourceArgs;
 use super::failure::Failure;
@@ -28,6 +28,23 @@ impl SourceArgs {
             paths.push(default_file()?);
         }
         Ok(paths)
+    }
+
+    /// What they are called from wherever one stands: files, and the directory.
+    pub(super) fn names(&self) -> Vec<String> {
+        let default = Path::new(DEFAULT_FILE);
+        let is_default = self.files.is_empty() && self.directory.is_none();
+        let named = self.files.iter().chain(&self.directory);
+        let named = named.map(PathBuf::as_path);
+        let all = named.chain(is_default.then_some(default));
+        all.map(|path| full(path).display().to_string()).collect()
+    }
+}
+
+fn full(path: &Path) -> PathBuf {
+    match path.as_os_str() == STANDARD_INPUT {
+        true => path.into(),
+        false => path::absolute(path).unwrap_or_else(|_| path.into()),
     }
 }
 
@@ -79,6 +96,16 @@ mod tests {
         let inside = |name| dir.path().join(name);
         let expected = ["z.json".into(), inside("a.json"), inside("b.json")];
         assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn names_hold_wherever_one_stands() {
+        let names = sources(&["stdin:", "/a.json"], Some(Path::new("/b"))).names();
+        assert_eq!(names, ["stdin:", "/a.json", "/b"]);
+        let [default] = &sources(&[], None).names()[..] else {
+            panic!("one file");
+        };
+        assert!(default.starts_with('/') && default.ends_with("/config.json"));
     }
 
     #[test]

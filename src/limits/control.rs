@@ -26,6 +26,10 @@ pub const STATUS_STREAMS: usize = 10_000;
 /// How long `muxcool status` waits for an answer.
 pub const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long each of several programs may take to say what it is, when one of
+/// them is to be chosen.
+pub const CHOICE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often it looks when it watches.
 pub const STATUS_WATCH: Duration = Duration::from_secs(1);
 

@@ -33,6 +33,11 @@ fn the_socket_is_its_users_alone_and_goes_with_the_program() {
         let line = format!("--pid {pid}    {}", socket.display());
         assert!(said.contains(&line), "{said}");
     }
+    for (program, tag) in [(&rig.portal, "portal portal"), (&bridge, "bridge bridge")] {
+        let file = program.config_path();
+        let about = format!(".sock    {}: {tag}", file.display());
+        assert!(said.contains(&about), "{about:?} in\n{said}");
+    }
     bridge.finish();
     assert!(sockets[0].exists() && !sockets[1].exists());
     let left = rig.ask(&["status", "--pid", &pids[0].to_string()]); // others may run here

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use super::connections::Connections;
-use super::snapshot::{BalancerSnapshot, ServiceSnapshot, Snapshot};
+use super::snapshot::{ServiceSnapshot, Snapshot};
 use crate::mux::{CarrierOptions, Roster};
 use crate::router::Router;
 
@@ -20,9 +20,11 @@ pub struct Census {
     connections: Arc<Connections>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     phase: Phase,
+    /// What is in force, as its source is called.
+    configuration: String,
     services: Vec<Service>,
     /// That in force.
     router: Weak<Router>,
@@ -112,6 +114,11 @@ impl Census {
         self.state.lock().phase = phase;
     }
 
+    /// Says where the configuration is from, such as a file's path.
+    pub fn name_configuration(&self, source: String) {
+        self.state.lock().configuration = source;
+    }
+
     /// Says whose balancers are in force.
     pub(in crate::app) fn route_by(&self, router: &Arc<Router>) {
         self.state.lock().router = Arc::downgrade(router);
@@ -120,38 +127,36 @@ impl Census {
     /// How everything does, with `streams` at the most of the carriers' streams
     /// and of the connections through none.
     pub fn snapshot(&self, streams: usize) -> Snapshot {
-        let (phase, services) = self.present();
+        let present = self.present();
         let mut left = streams;
-        let services = services.into_iter().map(|service| {
+        let services = present.services.iter().map(|service| {
             let report = service.roster.report(left);
             let shown: usize = report.carriers.iter().map(|c| c.streams.len()).sum();
             left = left.saturating_sub(shown);
             ServiceSnapshot::new(service.kind, &service.name, report)
         });
         let services = services.collect();
+        let router = present.router.upgrade();
+        let balancers = router.iter().flat_map(|router| router.balancers());
+        let balancers = balancers.map(Into::into).collect();
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: process::id(),
+            configuration: present.configuration,
             started_seconds: seconds_since_epoch(self.started_at),
             uptime_seconds: self.started.elapsed().as_secs_f64(),
-            phase,
+            phase: present.phase,
             services,
-            balancers: self.balancers(),
+            balancers,
             connections: self.connections.snapshot(left),
         }
     }
 
-    fn balancers(&self) -> Vec<BalancerSnapshot> {
-        let router = self.state.lock().router.upgrade();
-        let all = router.iter().flat_map(|router| router.balancers());
-        all.map(Into::into).collect()
-    }
-
-    fn present(&self) -> (Phase, Vec<Service>) {
+    fn present(&self) -> State {
         let mut state = self.state.lock();
         let is_owned = |service: &Service| Arc::strong_count(&service.roster) > 1;
         state.services.retain(is_owned);
-        (state.phase, state.services.clone())
+        state.clone()
     }
 }
 

@@ -286,6 +286,7 @@ mod tests {
         Snapshot {
             version: "1.2.3".to_owned(),
             pid: 1,
+            configuration: String::new(),
             started_seconds: 1_700_000_000.25,
             uptime_seconds: 2.0,
             phase: Phase::Running,

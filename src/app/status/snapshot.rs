@@ -12,6 +12,9 @@ pub struct Snapshot {
     pub version: String,
     /// The process's number.
     pub pid: u32,
+    /// Where its configuration is from: files, or the command that made it.
+    #[cfg_attr(feature = "cli", serde(default))]
+    pub configuration: String,
     /// When it began, in seconds since 1970.
     pub started_seconds: f64,
     /// How long it has been running.

@@ -72,6 +72,7 @@ fn execute(
         }
         false => run_from(Made {
             make,
+            name: "",
             invitation: None,
             invited: None,
         }),
@@ -98,6 +99,8 @@ impl OneLiner {
 /// and the identity may be in files.
 struct Made<F> {
     make: F,
+    /// The command that it is made by.
+    name: &'static str,
     invitation: Option<Invitation>,
     /// By what was printed last.
     invited: Option<Token>,
@@ -108,8 +111,13 @@ impl<F: FnMut() -> Result<OneLiner, Failure>> Source for Made<F> {
         let line = (self.make)()?;
         let mut plan = config::parse(line.name, &line.json.to_string())?;
         plan.warnings.extend(line.notes);
+        self.name = line.name;
         self.invitation = line.invitation;
         Ok(plan)
+    }
+
+    fn name(&self) -> String {
+        self.name.to_owned()
     }
 
     /// Prints the invitation, if it is another one, with the port that was got,

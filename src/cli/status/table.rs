@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::app::status::{
-    BalancerSnapshot, CandidateSnapshot, CarrierSnapshot, ConnectionSnapshot, ServiceSnapshot,
-    Snapshot, StreamSnapshot, TotalsSnapshot,
+    CandidateSnapshot, CarrierSnapshot, ConnectionSnapshot, ServiceSnapshot, Snapshot,
+    StreamSnapshot, TotalsSnapshot,
 };
 use crate::escape::Escaped;
 
@@ -361,7 +361,7 @@ fn round_trip(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::status::{ConnectionsSnapshot, Kind, Phase};
+    use crate::app::status::{BalancerSnapshot, ConnectionsSnapshot, Kind, Phase};
 
     fn stream(id: u16, received_bytes: u64) -> StreamSnapshot {
         StreamSnapshot {
@@ -405,6 +405,7 @@ mod tests {
         Snapshot {
             version: "1.2.3".to_owned(),
             pid: 4242,
+            configuration: String::new(),
             started_seconds: 0.0,
             uptime_seconds: 93_784.9,
             phase: Phase::Running,
