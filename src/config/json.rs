@@ -77,11 +77,17 @@ enum Path {
 
 /// Reads `text`, the content of the file `name`.
 ///
-/// Only what is no JSON at all is an error here. A comma too many or too few is
-/// noted, and of a key that is given twice the first is taken, and the other noted.
+/// Only what is no JSON at all is an error here. Of quotes that are wrong all but
+/// the last are noted, and so is a comma too many or too few; of a key that is
+/// given twice the first is taken, and the other noted.
 pub(super) fn read(name: &str, text: &str, notes: &Notes) -> Result<Node, ConfigError> {
     let root = Mark::root(name, text);
-    let mut cleaned = without_comments(text).map_err(|e| root.text_error(e))?;
+    let mut quotes = Vec::new();
+    let cleaned = without_comments(text, &mut quotes);
+    for earlier in quotes {
+        notes.blame(root.text_error(earlier));
+    }
+    let mut cleaned = cleaned.map_err(|e| root.text_error(e))?;
     loop {
         let wrong = match parse_to_ast(&cleaned, &CollectOptions::default(), &strict()) {
             Ok(parsed) => return whole(parsed.value, &root, notes),
@@ -451,6 +457,28 @@ mod tests {
                 "f:3:1: a comma after the last entry; remove it",
                 "f:4:8: a comma is missing here",
                 "f:5:8: a comma after the last entry; remove it",
+            ]
+        );
+    }
+
+    #[test]
+    fn quotes_are_told_together() {
+        let text = "{log: 'none',\n 'id': b831-d3/x, # it's\n \"ok\": [yes, 'a\"b', True]}";
+        let notes = Notes::default();
+        let last = read("f", text, &notes).unwrap_err();
+        let mut told = notes.into_parts().0;
+        told.push(last);
+        let told: Vec<_> = told.iter().map(|e| e.to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "f:1:2: \"log\" has no quotes; put double quotes around it",
+                "f:1:7: a string in single quotes; use double quotes",
+                "f:2:2: a string in single quotes; use double quotes",
+                "f:2:8: \"b831\" has no quotes; put double quotes around it",
+                "f:3:9: \"yes\" has no quotes; put double quotes around it",
+                "f:3:14: a string in single quotes; use double quotes",
+                "f:3:21: \"True\" is no value; write true, false or null",
             ]
         );
     }

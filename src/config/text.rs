@@ -4,7 +4,7 @@
 //! tokens has.
 
 use super::words::quoted;
-use crate::limits::MAX_CONFIG_DEPTH;
+use crate::limits::{MAX_CONFIG_DEPTH, MAX_CONFIG_ERRORS};
 
 /// A mistake in the text itself.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,26 +33,37 @@ impl TextError {
 
 /// The text with spaces in place of its comments; every other character is
 /// where it was.
-pub(super) fn without_comments(text: &str) -> Result<String, TextError> {
+///
+/// Quotes that are missing, or single, are mostly so in many places: `earlier`
+/// gets those before the one that is the error, up to [`MAX_CONFIG_ERRORS`].
+pub(super) fn without_comments(
+    text: &str,
+    earlier: &mut Vec<TextError>,
+) -> Result<String, TextError> {
     let mut cleaner = Cleaner {
         rest: text,
         out: String::with_capacity(text.len()),
         depth: 0,
     };
-    while let Some(next) = cleaner.peek() {
+    while earlier.len() < MAX_CONFIG_ERRORS
+        && let Some(next) = cleaner.peek()
+    {
         match next {
             '"' => cleaner.string()?,
             '#' => cleaner.line_comment(),
             '/' => cleaner.slash()?,
-            '\'' => return Err(cleaner.error("a string in single quotes", "use double quotes")),
+            '\'' => earlier.push(cleaner.single_quoted()?),
             '{' | '[' => cleaner.open()?,
             '}' | ']' => cleaner.close(),
-            _ if next.is_ascii_alphabetic() => cleaner.word()?,
+            _ if next.is_ascii_alphabetic() => earlier.extend(cleaner.word()?),
             _ if is_json(next) => cleaner.keep(),
             _ => return Err(cleaner.stray(next)),
         }
     }
-    Ok(cleaner.out)
+    match earlier.pop() {
+        Some(last) => Err(last),
+        None => Ok(cleaner.out),
+    }
 }
 
 struct Cleaner<'a> {
@@ -128,34 +139,55 @@ impl Cleaner<'_> {
         Ok(())
     }
 
+    /// A mistake, behind which others can be found if it ends on its line.
+    fn single_quoted(&mut self) -> Result<TextError, TextError> {
+        let wrong = self.error("a string in single quotes", "use double quotes");
+        let line = self.rest.lines().next().unwrap_or_default();
+        match line.match_indices('\'').nth(1) {
+            Some((last, _)) => {
+                self.pass(last + 1);
+                Ok(wrong)
+            }
+            None => Err(wrong),
+        }
+    }
+
+    fn pass(&mut self, len: usize) {
+        let (passed, rest) = self.rest.split_at(len);
+        self.out.push_str(passed);
+        self.rest = rest;
+    }
+
     /// `true`, `false`, `null`, the `e` of a number, or a mistake.
-    fn word(&mut self) -> Result<(), TextError> {
+    fn word(&mut self) -> Result<Option<TextError>, TextError> {
         let in_number = self.out.ends_with(|c: char| c.is_ascii_digit());
         let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$');
         let end = self.rest.find(|c| !belongs(c)).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        if !in_number && !matches!(word, "true" | "false" | "null") {
-            return Err(self.without_quotes(word));
+        let word = &self.rest[..end];
+        if in_number || matches!(word, "true" | "false" | "null") {
+            self.pass(end);
+            return Ok(None);
         }
-        self.out.push_str(word);
-        self.rest = rest;
-        Ok(())
+        let wrong = self.without_quotes(word)?;
+        let ends = |c: char| c.is_whitespace() || ",:[]{}\"'#".contains(c);
+        self.pass(self.rest.find(ends).unwrap_or(self.rest.len()));
+        Ok(Some(wrong))
     }
 
     /// At the start it is not only the quotes that are missing, nor in the head
-    /// of a section.
-    fn without_quotes(&self, word: &str) -> TextError {
+    /// of a section: that is an error of its own.
+    fn without_quotes(&self, word: &str) -> Result<TextError, TextError> {
         let is_head = self.rest[word.len()..].starts_with("]\n");
         if matches!(self.out.trim(), "" | "[[") || self.out.trim() == "[" && is_head {
             let help = "a configuration begins with {; YAML and TOML are not read";
-            return TextError::new(self.out.len(), "this is no JSON", help);
+            return Err(TextError::new(self.out.len(), "this is no JSON", help));
         }
         if ["true", "false", "null", "none"].contains(&&*word.to_ascii_lowercase()) {
             let what = format!("{} is no value", quoted(word));
-            return TextError::new(self.out.len(), what, "write true, false or null");
+            return Ok(self.error(&what, "write true, false or null"));
         }
         let what = format!("{} has no quotes", quoted(word));
-        TextError::new(self.out.len(), what, "put double quotes around it")
+        Ok(self.error(&what, "put double quotes around it"))
     }
 
     fn slash(&mut self) -> Result<(), TextError> {
@@ -214,6 +246,10 @@ mod tests {
 
     use super::*;
 
+    fn without_comments(text: &str) -> Result<String, TextError> {
+        super::without_comments(text, &mut Vec::new())
+    }
+
     #[test]
     fn comments_become_spaces_and_strings_stay() {
         let cases = [
@@ -253,6 +289,15 @@ mod tests {
             let error = without_comments(text).unwrap_err();
             assert_eq!((error.offset, error.what.as_str()), (offset, what));
         }
+    }
+
+    #[test]
+    fn mistakes_without_end_are_told_up_to_a_number() {
+        let mut earlier = Vec::new();
+        let text = format!("[1, {}", "a, 'b', ".repeat(MAX_CONFIG_ERRORS));
+        let last = super::without_comments(&text, &mut earlier).unwrap_err();
+        assert_eq!(earlier.len() + 1, MAX_CONFIG_ERRORS);
+        assert!(earlier.iter().all(|one| one.offset < last.offset));
     }
 
     #[test]
