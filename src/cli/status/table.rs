@@ -9,9 +9,9 @@ use crate::app::status::{
 };
 use crate::escape::Escaped;
 
-/// The program, its carriers, its balancers' outbounds, `streams` of their streams, and as many of the
-/// connections through none. With a look from `before` there is also what has
-/// flowed since, per second.
+/// The program, its carriers, its balancers' outbounds, `streams` of the
+/// carriers' streams, and as many of the connections through none. With a look
+/// from `before` there is also what has flowed since, per second.
 pub(super) fn render(now: &Snapshot, before: Option<&Snapshot>, streams: usize) -> String {
     let mut parts = vec![headline(now)];
     let mut carriers = Columns::new(&CARRIERS);
