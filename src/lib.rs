@@ -93,7 +93,7 @@
 //! |---|---|---|---|---|
 //! | `mux-out-N` | client worker | the carrier's bytes; room for them (section 12) | data; room; clock; interrupt | worker's close |
 //! | `mux-srv-N` | server worker | the same | the same | worker's close |
-//! | `mux-wr-N` | carrier | what senders leave to it; room | nudge; room; interrupt | worker's close |
+//! | `mux-wr-N` | carrier | what senders leave to it; room; after a failure the carrier's end, for 0.5 s | nudge; room; interrupt | worker's close |
 //! | `mux-mon-N` | client worker | 16 s, or the end | clock; `Done` | worker's close |
 //! | `mux-in-N.S` | server's session | its target's bytes; credit | data; credit; interrupt | session's end |
 //! | `mux-dr-N/S` | session with parked bytes | its consumer | room; interrupt | nothing parked |

@@ -469,7 +469,7 @@ impl Carrier {
     }
 
     /// Body of `mux-wr-N`. Woken by what others leave to it, and by the end of
-    /// the lanes.
+    /// the lanes; after a failure by the carrier's end, or in [`CLOSE_GRACE`].
     fn write_loop(&self) {
         if let Err(e) = self.outgoing.run() {
             // A peer that has ended the carrier takes nothing more. If so, the
@@ -477,7 +477,7 @@ impl Carrier {
             self.closed.wait_timeout(CLOSE_GRACE);
             self.end(Cause::Failed(e.into()));
             self.told.wait(); // by the reader, if that was first to find out
-            self.writer.interrupt(); // what it had to send is missing
+            self.writer.interrupt(); // whoever has it: something is missing
             self.outgoing.discard();
         }
     }

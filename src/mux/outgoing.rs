@@ -259,10 +259,12 @@ impl Outgoing {
         *self.pump.lock() = Some(pump);
     }
 
-    /// Lets go of the link, which has failed, once the carrier has ended.
+    /// Aborts the link, which has failed, and lets go of it, once the carrier has
+    /// ended.
     pub(super) fn discard(&self) {
-        let pump = self.take_pump();
-        drop(pump);
+        if let Some(mut pump) = self.take_pump() {
+            pump.writer.abort();
+        }
     }
 
     /// Sends until nothing is queued. Returns whether nothing ever will be.
